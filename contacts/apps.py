@@ -1,0 +1,10 @@
+"""Contacts, companies, deals and what happened to them."""
+
+from django.apps import AppConfig
+
+
+class ContactsConfig(AppConfig):
+    """Registers contacts."""
+
+    name = "contacts"
+    verbose_name = "Contacts"

@@ -1,0 +1,32 @@
+"""Companies that contacts work for."""
+
+from django.conf import settings
+from django.db import models
+
+from crm.models import TeamScoped, TeamScopedQuerySet
+
+
+class Company(TeamScoped):
+    """An organization."""
+
+    name = models.CharField(max_length=200)
+    domain = models.CharField(max_length=200, blank=True)
+    phone = models.CharField(max_length=40, blank=True)
+    website = models.URLField(blank=True)
+    industry = models.CharField(max_length=100, blank=True)
+    address = models.TextField(blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    custom = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TeamScopedQuerySet["Company"].as_manager()
+
+    class Meta:
+        verbose_name_plural = "companies"
+        indexes = [models.Index(fields=["team", "name"], name="company_name")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,26 @@
+"""Tables of the ground floor."""
+
+from crm.models.api_key import ApiKey
+from crm.models.audit import AuditEntry
+from crm.models.base import TeamScoped, TeamScopedQuerySet
+from crm.models.idempotency import IdempotentRequest
+from crm.models.member import Member, Role
+from crm.models.message import Message, MessageTemplate, Notification, Suppression
+from crm.models.task import Task
+from crm.models.team import Team
+
+__all__ = [
+    "ApiKey",
+    "AuditEntry",
+    "IdempotentRequest",
+    "Member",
+    "Message",
+    "MessageTemplate",
+    "Notification",
+    "Role",
+    "Suppression",
+    "Task",
+    "Team",
+    "TeamScoped",
+    "TeamScopedQuerySet",
+]

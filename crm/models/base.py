@@ -1,0 +1,31 @@
+"""The shared base of every row that belongs to a team."""
+
+from typing import Self, TypeVar
+
+from django.db import models
+
+from crm.models.team import Team
+
+
+M = TypeVar("M", bound=models.Model)
+
+
+class TeamScopedQuerySet(models.QuerySet[M]):
+    """Rows that can be narrowed to one team; `None` means the whole installation (superusers)."""
+
+    def for_team(self, team: Team | None) -> Self:
+        return self if team is None else self.filter(**{self.team_path(): team})
+
+    def team_path(self) -> str:
+        return str(getattr(self.model, "team_lookup", "team"))
+
+
+class TeamScoped(models.Model):
+    """A row with a team of its own."""
+
+    team_lookup = "team"
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        abstract = True

@@ -1,0 +1,33 @@
+"""Who belongs to a team, and as what."""
+
+from django.conf import settings
+from django.db import models
+
+from crm.models.base import TeamScoped, TeamScopedQuerySet
+
+
+class Role(models.TextChoices):
+    """Roles from most to least; what each may do stands in `crm.permissions`."""
+
+    OWNER = "owner", "Owner"
+    ADMIN = "admin", "Admin"
+    MANAGER = "manager", "Manager"
+    MEMBER = "member", "Member"
+    VIEWER = "viewer", "Viewer"
+
+
+class Member(TeamScoped):
+    """A user's membership in a team."""
+
+    team = models.ForeignKey("crm.Team", on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TeamScopedQuerySet["Member"].as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "user"], name="member_once_per_team")]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.get_role_display()})"

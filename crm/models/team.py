@@ -1,0 +1,38 @@
+"""A team is the tenant: every row of the product belongs to exactly one."""
+
+from typing import Self
+from zoneinfo import available_timezones
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+
+def validate_timezone(value: str) -> None:
+    """Refuse names that the time zone database does not know."""
+    if value and value not in available_timezones():
+        raise ValidationError("Unknown time zone %(value)s: use a name such as Europe/Berlin.", params={"value": value})
+
+
+class TeamQuerySet(models.QuerySet["Team"]):
+    """Teams."""
+
+    def for_team(self, team: "Team | None") -> Self:
+        return self if team is None else self.filter(pk=team.pk)
+
+
+class Team(models.Model):
+    """A group of people who share contacts, pipelines and settings."""
+
+    name = models.CharField(max_length=120)
+    slug = models.SlugField(max_length=60, unique=True)
+    timezone = models.CharField(max_length=64, default="UTC", validators=[validate_timezone])
+    sender_name = models.CharField(max_length=120, blank=True, help_text="Name that mail of this team is sent from.")
+    sender_email = models.EmailField(blank=True, help_text="Address that mail of this team is sent from.")
+    reply_to = models.EmailField(blank=True)
+    postal_address = models.CharField(max_length=300, blank=True, help_text="Shown below marketing mail.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TeamQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name

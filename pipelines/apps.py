@@ -1,0 +1,15 @@
+"""Pipelines: definitions, versions, triggers, runs and the engine that moves them."""
+
+from django.apps import AppConfig
+
+
+class PipelinesConfig(AppConfig):
+    """Registers pipelines and connects the observer."""
+
+    name = "pipelines"
+    verbose_name = "Pipelines"
+
+    def ready(self) -> None:
+        from pipelines.triggers import observers
+
+        observers.connect()

@@ -1,0 +1,1 @@
+"""The engine: enrollment, the tick, lanes, effects and recovery."""

@@ -1,0 +1,34 @@
+"""Tables of pipelines."""
+
+from pipelines.models.event import EnrollmentDecision, Event, EventKey
+from pipelines.models.pipeline import Pipeline, PipelineStep, PipelineVersion
+from pipelines.models.run import (
+    Effect,
+    EngineState,
+    EngineWorker,
+    LaneStrike,
+    PipelineRun,
+    RunContext,
+    StepExecution,
+    StepStat,
+)
+from pipelines.models.trigger import AutomaticPipeline, Trigger
+
+__all__ = [
+    "AutomaticPipeline",
+    "Effect",
+    "EngineState",
+    "EngineWorker",
+    "EnrollmentDecision",
+    "Event",
+    "EventKey",
+    "LaneStrike",
+    "Pipeline",
+    "PipelineRun",
+    "PipelineStep",
+    "PipelineVersion",
+    "RunContext",
+    "StepExecution",
+    "StepStat",
+    "Trigger",
+]

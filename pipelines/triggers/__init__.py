@@ -1,0 +1,1 @@
+"""What puts subjects into pipelines."""
