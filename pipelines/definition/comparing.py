@@ -4,9 +4,6 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-type Number = int | float | Decimal
-type Comparison = Callable[[object, object], bool]
-
 _LONGEST_DATE_TEXT = 40
 
 

@@ -22,7 +22,7 @@ class DurationError(ValueError):
     """The text or number is not a span of time."""
 
 
-def parse_duration(value: int | float | str) -> float:
+def parse_duration(value: float | str) -> float:
     """Read seconds from a number, "3d", "1h30m" or an ISO 8601 duration such as "PT4H"."""
     seconds = _parse_text(value) if isinstance(value, str) else _parse_number(value)
     if seconds > LONGEST_SECONDS:

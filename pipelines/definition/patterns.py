@@ -6,14 +6,17 @@ compiled to a small automaton, whose steps are remembered, so no input is slow.
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeAlias
 
 LONGEST_PATTERN = 200
 LONGEST_SUBJECT = 1_000
 _MOST_STATES = 600
 _MOST_REPEATS = 100
 _DEEPEST_GROUP = 20
+_MOST_BUILT = 5_000
+_MOST_REMEMBERED = 1_000
 
-type Test = Callable[[str], bool]
+Test: TypeAlias = Callable[[str], bool]
 _SHORTHANDS: dict[str, Test] = {
     "d": str.isdecimal,
     "D": lambda c: not c.isdecimal(),
@@ -70,30 +73,27 @@ class Pattern:
         self._automaton = automaton
         self._start = start
         self._folded = folded
-        self._steps: dict[tuple[frozenset[int], str], frozenset[int]] = {}
+        self._steps: dict[tuple[frozenset[int], str, bool], frozenset[int]] = {}
 
     def search(self, text: str) -> bool:
         """Whether the pattern occurs anywhere in the text."""
-        text = text.casefold() if self._folded else text
+        text = text.lower() if self._folded else text
         last = len(text)
         states = self._closure({self._start}, at_start=True, at_end=last == 0)
-        for index, character in enumerate(text):
+        for index, character in enumerate(text, start=1):
             if _ACCEPT in states:
                 return True
-            states = self._closure(
-                {*self._step(states, character), self._start},
-                at_start=False,
-                at_end=index + 1 == last,
-            )
+            states = self._step(states, character, at_end=index == last)
         return _ACCEPT in states
 
-    def _step(self, states: frozenset[int], character: str) -> frozenset[int]:
-        key = (states, character)
+    def _step(self, states: frozenset[int], character: str, *, at_end: bool) -> frozenset[int]:
+        key = (states, character, at_end)
         found = self._steps.get(key)
         if found is None:
-            if len(self._steps) > 2_000:
+            if len(self._steps) >= _MOST_REMEMBERED:
                 self._steps.clear()
-            found = frozenset(self._moved(states, character))
+            moved = {*self._moved(states, character), self._start}
+            found = self._closure(moved, at_start=False, at_end=at_end)
             self._steps[key] = found
         return found
 
@@ -114,14 +114,19 @@ class Pattern:
             if state in found:
                 continue
             found.add(state)
-            if state != _ACCEPT and self._automaton.tests[state] is None:
-                if held[self._automaton.borders[state]]:
-                    waiting.extend(self._automaton.targets[state])
+            if self._is_passed_freely(state, held):
+                waiting.extend(self._automaton.targets[state])
         return frozenset(found)
+
+    def _is_passed_freely(self, state: int, held: dict[str, bool]) -> bool:
+        automaton = self._automaton
+        return (
+            state != _ACCEPT and automaton.tests[state] is None and held[automaton.borders[state]]
+        )
 
 
 _ACCEPT = -1
-type _Build = Callable[[int], int]
+_Build: TypeAlias = Callable[[int], int]
 
 
 class _Reader:
@@ -133,6 +138,7 @@ class _Reader:
         self._folded = folded
         self._at = 0
         self._depth = 0
+        self._work = 0
 
     def read(self) -> int:
         build = self._choice()
@@ -188,10 +194,16 @@ class _Reader:
             after = loop
         else:
             for _ in range(high - low):
-                after = self.automaton.add(None, part(after), after)
+                after = self.automaton.add(None, self._built(part, after), after)
         for _ in range(low):
-            after = part(after)
+            after = self._built(part, after)
         return after
+
+    def _built(self, part: _Build, after: int) -> int:
+        self._work += 1
+        if self._work > _MOST_BUILT:
+            raise PatternError("the pattern is too large")
+        return part(after)
 
     def _bounds(self) -> tuple[int, int | None]:
         simple: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
@@ -246,7 +258,7 @@ class _Reader:
         return lambda after: self.automaton.add(test, after)
 
     def _literal(self, character: str) -> Test:
-        wanted = character.casefold() if self._folded else character
+        wanted = character.lower() if self._folded else character
         return lambda c: c == wanted
 
     def _escape(self) -> Test:

@@ -1,0 +1,170 @@
+"""Liquid templates for messages and parameters: names checked when saved, plain data when rendered."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from liquid import BoundTemplate, RenderContext
+from liquid.ast import Node
+from liquid.builtin.expressions import FilteredExpression, Path
+from liquid.builtin.output import OutputNode
+from liquid.exceptions import LiquidError
+
+from .expressions import look_up, suggestion
+from .rendering import environment, refuse_costly_source, render
+
+_FAILURES = (
+    LiquidError,
+    RecursionError,
+    ArithmeticError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+)
+_LONGEST_MESSAGE = 300
+_LONGEST_PLAIN_TEXT = 1_000_000
+
+
+class TemplateError(Exception):
+    """The template cannot be read or rendered; says where."""
+
+    def __init__(self, message: str, *, line: int | None = None, column: int | None = None) -> None:
+        self.message = message[:_LONGEST_MESSAGE]
+        self.line = line
+        self.column = column
+        place = f" (line {line}, column {column})" if line and column else ""
+        super().__init__(f"{self.message}{place}")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled template and the names and dotted paths it reads."""
+
+    source: str
+    names: frozenset[str]
+    paths: frozenset[tuple[str, ...]]
+    _shown: tuple[tuple[str | int, ...], ...]
+    _bound: BoundTemplate | None
+
+    def render(self, context: Mapping[str, Any]) -> str:
+        """Fill in the values; a missing one leaves nothing. Raises TemplateError only."""
+        if self._bound is None:
+            return self.source
+        try:
+            return render(self._bound, context)
+        except _FAILURES as error:
+            raise _template_error(error) from None
+
+    def missing(self, context: Mapping[str, Any]) -> list[str]:
+        """The shown paths that lead to nothing and have no `default`."""
+        return [_spoken(path) for path in self._shown if follow(context, path) is None]
+
+
+def compile_template(
+    source: str, *, html: bool = False, names: Collection[str] | None = None
+) -> Template:
+    """Compile a template; with `names` given, any other root name is refused."""
+    if not has_markup(source):
+        if len(source) > _LONGEST_PLAIN_TEXT:
+            raise TemplateError(f"the text is longer than {_LONGEST_PLAIN_TEXT} characters")
+        return Template(source, frozenset(), frozenset(), (), None)
+    try:
+        refuse_costly_source(source)
+        bound = environment(html=html).from_string(source)
+        read = _paths_read(bound)
+    except _FAILURES as error:
+        raise _template_error(error) from None
+    _check_names(read, source, names)
+    paths = frozenset(_texts(path) for path, _ in read)
+    shown = tuple(dict.fromkeys(_shown_paths(bound, frozenset(at for _, at in read))))
+    return Template(source, frozenset(path[0] for path in paths), paths, shown, bound)
+
+
+def has_markup(text: str) -> bool:
+    """Whether a text has anything to fill in."""
+    return "{{" in text or "{%" in text
+
+
+def follow(context: object, path: tuple[str | int, ...]) -> Any:
+    """Follow a path through plain data; `size`, `first` and `last` also work on lists."""
+    value = context
+    for key in path:
+        value = _of_list(value, key) if isinstance(value, list | tuple) else look_up(value, key)
+    return value
+
+
+def _of_list(value: list[Any] | tuple[Any, ...], key: str | int) -> Any:
+    if key == "size":
+        return len(value)
+    if key in ("first", "last"):
+        return look_up(value, 0 if key == "first" else -1)
+    return look_up(value, key)
+
+
+def _template_error(error: Exception) -> TemplateError:
+    message = str(getattr(error, "message", None) or error) or "the template cannot be rendered"
+    token = getattr(error, "token", None)
+    source, at = getattr(token, "source", ""), getattr(token, "start_index", -1)
+    if isinstance(error, RecursionError):
+        message = "the template or its data is nested too deeply"
+    return TemplateError(message, **_place(source, at))
+
+
+def _place(source: str, at: int) -> dict[str, int]:
+    if not source or at < 0:
+        return {}
+    return {"line": source.count("\n", 0, at) + 1, "column": at - source.rfind("\n", 0, at)}
+
+
+def _paths_read(bound: BoundTemplate) -> list[tuple[tuple[str | int, ...], int]]:
+    """Every path that the template does not set itself, with its place in the source."""
+    analysis = bound.analyze(include_partials=False)
+    found: list[tuple[tuple[str | int, ...], int]] = []
+    for variables in analysis.globals.values():
+        for variable in variables:
+            segments = [each for each in variable.segments if isinstance(each, str | int)]
+            found.append((tuple(segments) or ("",), variable.span.index))
+    return found
+
+
+def _check_names(
+    read: list[tuple[tuple[str | int, ...], int]], source: str, names: Collection[str] | None
+) -> None:
+    for path, at in read:
+        root = str(path[0])
+        if names is not None and root not in names and root != "now":
+            message = f"unknown name '{root}'{suggestion(root, names)}"
+            raise TemplateError(message, **_place(source, at))
+
+
+def _texts(path: tuple[str | int, ...]) -> tuple[str, ...]:
+    texts = [str(path[0])]
+    for key in path[1:]:
+        if not isinstance(key, str) or key in ("size", "first", "last"):
+            break
+        texts.append(key)
+    return tuple(texts)
+
+
+def _shown_paths(bound: BoundTemplate, places: frozenset[int]) -> Iterator[tuple[str | int, ...]]:
+    static = RenderContext(bound)
+    waiting: list[Node] = list(bound.nodes)
+    while waiting:
+        node = waiting.pop(0)
+        waiting.extend(node.children(static, include_partials=False))
+        if isinstance(node, OutputNode) and isinstance(node.expression, FilteredExpression):
+            path = _path_without_default(node.expression)
+            if path is not None and path.token.start_index in places:
+                yield tuple(each for each in path.path if isinstance(each, str | int))
+
+
+def _path_without_default(expression: FilteredExpression) -> Path | None:
+    filters = {each.name for each in expression.filters or ()}
+    if not isinstance(expression.left, Path) or "default" in filters:
+        return None
+    return expression.left if all(isinstance(k, str | int) for k in expression.left.path) else None
+
+
+def _spoken(path: tuple[str | int, ...]) -> str:
+    return ".".join(str(key) for key in path)
