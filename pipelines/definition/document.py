@@ -1,0 +1,77 @@
+"""Reading a pipeline document: every problem with its path, and one canonical spelling."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+from .canonical import canonical, checksum, dumps
+from .checks import (
+    check_flow,
+    check_goals_and_exits,
+    check_names,
+    check_settings,
+    check_steps,
+    check_triggers,
+)
+from .flow import KindSpec
+from .layout import context_names
+from .shapes import Problem, Severity, document_schema, document_shape
+
+__all__ = [
+    "KindSpec",
+    "Problem",
+    "Severity",
+    "canonical",
+    "check",
+    "checksum",
+    "context_names",
+    "document_schema",
+    "dumps",
+]
+
+LARGEST_BYTES = 10 * 1024 * 1024
+
+
+def check(document: object, *, kinds: Mapping[str, KindSpec]) -> list[Problem]:
+    """Every problem of a document, given the actions that exist; none means it can be published."""
+    try:
+        problems = list(_problems(document, kinds))
+    except RecursionError:
+        problems = [Problem("", "the document is nested too deeply")]
+    unique = list(dict.fromkeys(problems))
+    told = {problem.path for problem in unique if problem.severity == "error"}
+    return [each for each in unique if each.severity == "error" or each.path not in told]
+
+
+def _problems(document: object, kinds: Mapping[str, KindSpec]) -> Iterator[Problem]:
+    if not isinstance(document, Mapping):
+        yield Problem("", "a pipeline document is an object")
+        return
+    unfit = _unfit(document)
+    if unfit:
+        yield Problem("", unfit)
+        return
+    wrong_shape = list(document_shape(document))
+    yield from wrong_shape
+    steps = document.get("steps")
+    if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
+        return
+    yield from check_steps(document, kinds=kinds)
+    if wrong_shape:
+        return
+    yield from check_settings(document)
+    yield from check_triggers(document)
+    yield from check_goals_and_exits(document)
+    yield from check_flow(document, kinds=kinds)
+    yield from check_names(document, kinds=kinds)
+
+
+def _unfit(document: object) -> str | None:
+    try:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    except RecursionError:
+        return "the document is nested too deeply"
+    except (TypeError, ValueError):
+        return "the document holds values that JSON cannot express"
+    if len(text) > LARGEST_BYTES or len(text.encode("utf-8", "replace")) > LARGEST_BYTES:
+        return "the document is larger than 10 MiB"
+    return None

@@ -1,0 +1,219 @@
+"""The compiled form of a document, stored with a version and loaded as ready closures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from .canonical import canonical
+from .conditions import Condition, compile_condition
+from .delays import Delay, parse_delay
+from .durations import parse_duration
+from .layout import context_names, places, subject_alias, subject_names
+from .reading import case_conditions, parameters_of, reads_of
+from .retries import Retrier, parse_retry, retry_after
+from .values import Value, compile_value
+
+__all__ = [
+    "FORMAT",
+    "Program",
+    "ProgramError",
+    "Retrier",
+    "Step",
+    "compile_program",
+    "context_names",
+    "retry_after",
+]
+
+FORMAT = 1
+_DURATION_SETTINGS = frozenset({"step_timeout", "expires_after"})
+
+
+class ProgramError(ValueError):
+    """The document or the stored program cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step, ready to run."""
+
+    id: int
+    key: str
+    number: int
+    name: str
+    kind: str
+    delay: Delay
+    guard: Condition | None
+    params: Value
+    message: str
+    on: Mapping[str, str]
+    next: str | None
+    retry: tuple[Retrier, ...]
+    timeout: float | None
+    assign: Mapping[str, Value]
+    delivery: str | None
+    await_: str
+    cases: tuple[tuple[str, Condition], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled pipeline: its steps in order and what they read."""
+
+    steps: tuple[Step, ...]
+    by_id: Mapping[int, Step]
+    by_key: Mapping[str, Step]
+    alias: str | None
+    settings: Mapping[str, Any]
+    variables: tuple[Mapping[str, Any], ...]
+    reads_steps: frozenset[str]
+    reads_vars: frozenset[str]
+    subject_paths: frozenset[tuple[str, ...]]
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> "Program":
+        """Compile the closures of a stored program; raises ProgramError for another format."""
+        if data.get("format") != FORMAT:
+            raise ProgramError(f"the program has format {data.get('format')!r}, not {FORMAT}")
+        steps = tuple(_load_step(step) for step in data["steps"])
+        reads = data["reads"]
+        return cls(
+            steps=steps,
+            by_id=MappingProxyType({step.id: step for step in steps}),
+            by_key=MappingProxyType({step.key: step for step in steps}),
+            alias=data["subject"],
+            settings=MappingProxyType(dict(data["settings"])),
+            variables=tuple(MappingProxyType(dict(each)) for each in data["variables"]),
+            reads_steps=frozenset(reads["steps"]),
+            reads_vars=frozenset(reads["vars"]),
+            subject_paths=frozenset(_path(text) for text in reads["subject"]),
+        )
+
+    @property
+    def first(self) -> Step:
+        """The step a run begins with."""
+        return self.steps[0]
+
+    def target(self, step: Step, outcome: str) -> Step | Literal["end", "fail"]:
+        """Where a run goes from a step: `on`, else failure for an error, else the next step."""
+        name = step.on.get(outcome, "fail" if outcome == "error" else "next")
+        if name == "next":
+            name = step.next or "next"
+        if name == "next":
+            return self._following(step)
+        if name == "end":
+            return "end"
+        return "fail" if name == "fail" else self.by_key[name]
+
+    def _following(self, step: Step) -> Step | Literal["end"]:
+        position = self.steps.index(self.by_id[step.id])
+        return self.steps[position + 1] if position + 1 < len(self.steps) else "end"
+
+
+def compile_program(document: Mapping[str, Any], *, step_ids: Mapping[str, int]) -> dict[str, Any]:
+    """Turn a checked document into the plain data stored with its version.
+
+    `step_ids` gives the lasting identity of each step by its key.
+    """
+    tidy = canonical(document)
+    settings = _settings(tidy.get("settings", {}))
+    found = places(tidy)
+    missing = sorted(place.key for place in found if place.key not in step_ids)
+    if missing:
+        raise ProgramError(f"these steps have no identity: {', '.join(missing)}")
+    steps = [
+        {"id": step_ids[place.key], "key": place.key, "number": place.number}
+        | _plain_step(place.step, settings)
+        for place in found
+    ]
+    return {
+        "format": FORMAT,
+        "subject": subject_alias(tidy),
+        "settings": settings,
+        "variables": tidy.get("variables", []),
+        "steps": steps,
+        "reads": _reads(tidy),
+    }
+
+
+def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: parse_duration(value) if name in _DURATION_SETTINGS else value
+        for name, value in settings.items()
+    }
+
+
+def _plain_step(step: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    retry = step.get("retry", settings.get("retry"))
+    return {
+        "name": step.get("name", ""),
+        "kind": step["type"],
+        "delay": step.get("delay", 0),
+        "if": step.get("if"),
+        "with": step.get("with", {}),
+        "message": step.get("message", ""),
+        "on": step.get("on", {}),
+        "next": step.get("next"),
+        "retry": retry if isinstance(retry, list) else [] if retry is None else [retry],
+        "timeout": parse_duration(step["timeout"]) if "timeout" in step else None,
+        "set": step.get("set", {}),
+        "delivery": step.get("delivery"),
+        "await": step.get("await", "done"),
+    }
+
+
+def _load_step(data: Mapping[str, Any]) -> Step:
+    as_written = {"type": data["kind"], "with": data["with"]}
+    return Step(
+        id=data["id"],
+        key=data["key"],
+        number=data["number"],
+        name=data["name"],
+        kind=data["kind"],
+        delay=parse_delay(data["delay"]),
+        guard=None if data["if"] is None else compile_condition(data["if"]),
+        params=parameters_of(as_written),
+        message=data["message"],
+        on=MappingProxyType(dict(data["on"])),
+        next=data["next"],
+        retry=parse_retry(data["retry"]),
+        timeout=data["timeout"],
+        assign=MappingProxyType({name: compile_value(v) for name, v in data["set"].items()}),
+        delivery=data["delivery"],
+        await_=data["await"],
+        cases=case_conditions(as_written),
+    )
+
+
+def _reads(document: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What the steps read; the subject itself, without a field, is the empty text."""
+    subject, steps, variables = set[str](), set[str](), set[str]()
+    about_subject, declared = subject_names(document), _declared(document)
+    keys = [place.key for place in places(document)]
+    for place in places(document):
+        if place.step["type"] == "code":
+            subject.add("")
+            steps.update(keys)
+            variables |= declared
+        delay = place.step.get("delay")
+        if isinstance(delay, Mapping) and delay.get("tz") == "subject":
+            subject.add("timezone")
+        for path, _ in reads_of(place.step).paths:
+            root, *rest = path
+            if root in about_subject:
+                subject.add(".".join(rest))
+            elif root == "steps":
+                steps.update(rest[:1] or keys)
+            elif root == "vars":
+                variables.update(rest[:1] or declared)
+            elif root in declared:
+                variables.add(root)
+    return {"subject": sorted(subject), "steps": sorted(steps), "vars": sorted(variables)}
+
+
+def _declared(document: Mapping[str, Any]) -> set[str]:
+    return {variable["name"] for variable in document.get("variables", [])}
+
+
+def _path(text: str) -> tuple[str, ...]:
+    return tuple(text.split(".")) if text else ()
