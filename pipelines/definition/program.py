@@ -54,6 +54,7 @@ class Step:
     delivery: str | None
     await_: str
     cases: tuple[tuple[str, Condition], ...] = ()
+    raw: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,7 @@ def _load_step(data: Mapping[str, Any]) -> Step:
         delivery=data["delivery"],
         await_=data["await"],
         cases=case_conditions(as_written),
+        raw=MappingProxyType(dict(data["with"])),
     )
 
 

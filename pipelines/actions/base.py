@@ -1,0 +1,236 @@
+"""The contract of a step: frozen input in, one outcome out, and no I/O in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from random import Random
+from typing import Any, Protocol
+
+from pipelines.definition.program import Step
+from pipelines.definition.templates import Template, compile_template
+
+Why = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What came back for a visit that waited: the answer of its effect."""
+
+    status: str  # done | failed | uncertain | skipped
+    result: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+    error: str = ""
+
+
+class Resources(Protocol):
+    """Rows that steps read by key, loaded once per batch by the engine."""
+
+    def template(self, key: str) -> Any:
+        """The compiled message template of the run's team, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Everything one visit may look at. `context` holds the names of engine.md 7.1."""
+
+    run_id: int
+    seq: int
+    attempt: int
+    team_id: int
+    subject: Mapping[str, Any] | None
+    context: Mapping[str, Any]
+    now: datetime
+    resources: Resources
+    signal: Signal | None = None
+
+    @property
+    def rng(self) -> Random:
+        """Randomness that is the same whenever this visit is planned again."""
+        return Random(f"{self.run_id}:{self.seq}")  # noqa: S311 - reproducible by intent, not a secret
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of this visit, stable over retries and crashes."""
+        return f"{self.run_id}:{self.seq}"
+
+
+# What a step wants changed, as data. The engine writes all changes of a batch by type.
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Assign variables of the run."""
+
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Set fields of a record; keys that are no columns become custom values."""
+
+    model: str
+    pk: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Insert a row: `crm.task` or `crm.notification`."""
+
+    model: str
+    values: Mapping[str, Any]
+
+
+Change = Set | Update | Create
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDraft:
+    """A rendered message on its way to one recipient."""
+
+    recipient: str
+    subject: str
+    text: str
+    html: str
+    sender: str = ""
+    reply_to: str = ""
+    topic: str = ""
+    attachments: tuple[Mapping[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EffectRequest:
+    """Work that leaves the database, kept as a row until it is done."""
+
+    kind: str  # email | http | custom
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    message: MessageDraft | None = None
+    at_most_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The visit is over; `outcome` names the edge to follow."""
+
+    outcome: str = "next"
+    output: Mapping[str, Any] | None = None
+    changes: tuple[Change, ...] = ()
+    why: Why = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """Stay at this step until then."""
+
+    at: datetime
+    why: Why = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Leave the database and come back with a signal."""
+
+    effect: EffectRequest
+    why: Why = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try the visit again, after that many seconds or as the step's retry rule says."""
+
+    error: str
+    code: str = "error"
+    after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The visit failed for good; the `error` edge decides what that means."""
+
+    error: str
+    code: str = "error"
+    why: Why = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """End the run at once."""
+
+    status: str  # completed | failed | cancelled
+    reason: str
+    why: Why = ()
+
+
+Outcome = Done | WaitUntil | Await | Retry | Fail | Exit
+
+
+class Kind:
+    """One action type. Subclass it, set the attributes, write `plan`, and register it."""
+
+    code: str = ""
+    label: str = ""
+    description: str = ""
+    icon: str = "bolt"
+    group: str = "Flow"
+    schema: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
+    outcomes: tuple[str, ...] = ("next", "error")
+    effects: bool = False
+    at_most_once: bool = False
+    requires_subject: bool = False
+
+    def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
+        """Decide what each visit does; reads its inputs only."""
+        raise NotImplementedError
+
+    def resume(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
+        """Read each visit's signal and end the visit."""
+        return [settle(step, visit) for visit in batch]
+
+    def template_keys(self, step: Step) -> tuple[str, ...]:
+        """Keys of the message templates that this step reads."""
+        return ()
+
+    def deliver(self, *, payload: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        """Do the outside work of a `custom` effect; raise `DeliveryError` when it did not work."""
+        raise NotImplementedError
+
+
+class DeliveryError(Exception):
+    """The outside work of a custom action failed.
+
+    `permanent` says that trying again does not help; `unknown` that it may have been done.
+    """
+
+    def __init__(self, detail: str, *, code: str = "error", permanent: bool = False, unknown: bool = False) -> None:
+        super().__init__(detail)
+        self.detail, self.code, self.permanent, self.unknown = detail, code, permanent, unknown
+
+
+@lru_cache(maxsize=5_000)
+def text_template(source: str, *, html: bool = False) -> Template:
+    """A text of a step as a template, compiled once per text."""
+    return compile_template(source, html=html)
+
+
+def message_text(step: Step, context: Mapping[str, Any]) -> str:
+    """The message of a step with its placeholders filled in; raises TemplateError."""
+    return text_template(step.message).render(context) if step.message else ""
+
+
+def settle(step: Step, visit: Input) -> Outcome:
+    """Turn the answer of an effect into the outcome of its visit."""
+    signal = visit.signal
+    if signal is None:
+        return Fail("The answer of this step was lost.", code="lost")
+    if signal.status == "done":
+        return Done(output=signal.result)
+    if signal.status == "skipped":
+        return Done(outcome="skipped", note=signal.error)
+    if signal.status == "uncertain":
+        return Done(outcome="uncertain", note=signal.error)
+    return Fail(signal.error or "The step failed.", code=signal.code or "error")

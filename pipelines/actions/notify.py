@@ -1,0 +1,42 @@
+"""Steps that tell a member something inside the product."""
+
+from collections.abc import Sequence
+
+from pipelines.actions.base import Create, Done, Fail, Input, Kind, Outcome, message_text
+from pipelines.definition.program import Step
+from pipelines.definition.templates import TemplateError
+from pipelines.definition.values import ParameterError
+
+
+class Notify(Kind):
+    """A note on a member's dashboard."""
+
+    code = "notify"
+    label = "Notify a member"
+    description = "Shows a note to a member of the team on the dashboard."
+    icon = "notifications"
+    group = "People"
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "to": {"title": "To", "description": "Email of a member; empty is the owner of the subject, else the owners of the team.",
+                   "x-widget": "user"},
+            "title": {"type": "string", "title": "Title", "description": "Empty uses the message of the step.",
+                      "x-widget": "template"},
+            "body": {"type": "string", "title": "Text", "x-widget": "textarea"},
+        },
+    }
+
+    def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
+        return [self._decide(step, visit) for visit in batch]
+
+    def _decide(self, step: Step, visit: Input) -> Outcome:
+        try:
+            params = step.params.evaluate(visit.context)
+            title = str(params.get("title") or message_text(step, visit.context) or step.name or "Notification")
+        except (ParameterError, TemplateError) as error:
+            return Fail(str(error), code="expression")
+        user = params.get("to") or (visit.subject or {}).get("owner")
+        values = {"user": user, "title": title[:200], "body": str(params.get("body") or "")}
+        return Done(changes=(Create("crm.notification", values),))

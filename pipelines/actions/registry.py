@@ -1,0 +1,50 @@
+"""Every action type, in a tuple one can read; projects add theirs by `PIPELINES_ACTIONS`."""
+
+from collections.abc import Mapping
+from functools import cache
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from pipelines.actions.base import Kind
+from pipelines.actions.flow import Condition, End, SetVariable, Wait
+from pipelines.actions.messaging import SendEmail
+from pipelines.actions.notify import Notify
+from pipelines.actions.records import UpdateRecord
+from pipelines.actions.tasks import CreateTask
+from pipelines.actions.webhook import CallApi
+
+BUILT_IN: tuple[type[Kind], ...] = (
+    SendEmail,
+    CreateTask,
+    Wait,
+    Condition,
+    UpdateRecord,
+    SetVariable,
+    Notify,
+    CallApi,
+    End,
+)
+
+
+@cache
+def kinds() -> Mapping[str, Kind]:
+    """All action types by code; a code given twice is a configuration error."""
+    found: dict[str, Kind] = {}
+    for kind_class in (*BUILT_IN, *_custom()):
+        kind = kind_class()
+        if not kind.code or kind.code in found:
+            raise ImproperlyConfigured(f"Two actions use the code {kind.code!r}, or it is empty: {kind_class!r}.")
+        found[kind.code] = kind
+    return found
+
+
+def _custom() -> list[type[Kind]]:
+    classes: list[type[Kind]] = []
+    for dotted in settings.PIPELINES_ACTIONS:
+        kind_class = import_string(dotted)
+        if not kind_class.code.startswith("custom."):
+            raise ImproperlyConfigured(f"{dotted}: the code of a custom action begins with 'custom.'.")
+        classes.append(kind_class)
+    return classes

@@ -1,0 +1,137 @@
+"""A claimed run in memory: the columns the engine reads and writes, and what it remembers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pipelines.states import RunPhase, RunStatus
+
+# The columns that a claim selects, in this order.
+COLUMNS = (
+    "id",
+    "pipeline_id",
+    "version_id",
+    "subject_type_id",
+    "subject_id",
+    "trigger_id",
+    "dedup",
+    "status",
+    "step_id",
+    "last_step_id",
+    "next_step_at",
+    "phase",
+    "attempt",
+    "seq",
+    "parent_id",
+    "root_id",
+    "created_at",
+)
+# The columns that a move writes, in this order.
+MOVED = (
+    "version_id",
+    "dedup",
+    "status",
+    "step_id",
+    "last_step_id",
+    "next_step_at",
+    "phase",
+    "attempt",
+    "seq",
+    "outcome",
+    "reason",
+    "finished_at",
+)
+# Keys of this UUID version stay held after the run has finished (`once`, `after`).
+KEPT_VERSION = 8
+
+
+@dataclass(slots=True)
+class Cursor:
+    """One run between its claim and the write that moves it."""
+
+    id: int
+    pipeline_id: int
+    version_id: int
+    subject_type_id: int | None
+    subject_id: int | None
+    trigger_id: int | None
+    dedup: UUID | None
+    status: int
+    step_id: int | None
+    last_step_id: int | None
+    next_step_at: datetime | None
+    phase: int
+    attempt: int
+    seq: int
+    parent_id: int | None
+    root_id: int | None
+    created_at: datetime
+    outcome: str | None = None
+    reason: str | None = None
+    finished_at: datetime | None = None
+
+    def copy(self) -> "Cursor":
+        return replace(self)
+
+    def arrive(self, *, step_id: int, due: datetime, left: int | None) -> None:
+        """Stand before a step that is due then."""
+        self.status, self.phase, self.attempt = RunStatus.PENDING.value, RunPhase.ENTER.value, 0
+        self.step_id, self.last_step_id, self.next_step_at = step_id, left, due
+        self.seq += 1
+
+    def postpone(self, *, until: datetime, attempt: int | None = None) -> None:
+        """Stay before this step until then."""
+        self.status, self.phase, self.next_step_at = RunStatus.PENDING.value, RunPhase.ENTER.value, until
+        if attempt is not None:
+            self.attempt = attempt
+
+    def depart(self, *, watchdog: datetime) -> None:
+        """An effect is in flight; look again at the watchdog if nothing came back."""
+        self.status, self.next_step_at = RunStatus.RUNNING.value, watchdog
+
+    def finish(self, *, status: RunStatus, reason: str, outcome: str | None, now: datetime) -> None:
+        """End the run and free its re-entry key unless the key is kept."""
+        self.status, self.finished_at, self.next_step_at = status.value, now, None
+        self.reason, self.outcome = reason[:60], outcome
+        self.last_step_id = self.step_id if self.step_id is not None else self.last_step_id
+        if self.dedup is not None and self.dedup.version != KEPT_VERSION:
+            self.dedup = None
+
+
+@dataclass(slots=True)
+class Memory:
+    """The context of a run: what it was started with and what it remembers."""
+
+    trigger: dict[str, Any] = field(default_factory=dict)
+    vars: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    dirty: bool = False
+
+    def assign(self, values: Mapping[str, Any]) -> None:
+        if values:
+            self.vars.update(values)
+            self.dirty = True
+
+    def keep(self, key: str, output: Mapping[str, Any]) -> None:
+        self.outputs[key] = dict(output)
+        self.dirty = True
+
+
+@dataclass(slots=True)
+class Visit:
+    """One row of the log."""
+
+    run_id: int
+    root_id: int | None
+    step_id: int
+    seq: int
+    attempt: int
+    event: int
+    outcome: str | None
+    started_at: datetime
+    finished_at: datetime
+    why: list[Any] | None = None
+    output: Mapping[str, Any] | None = None
+    error: str | None = None

@@ -1,0 +1,63 @@
+"""Where a run goes after a visit: pure decisions on a cursor in memory."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from random import Random
+from typing import Any
+
+from pipelines.definition.delays import Delay, DelayError, Skip
+from pipelines.definition.program import Program, Step
+from pipelines.engine.cursor import Cursor
+from pipelines.states import RunStatus
+
+MAX_VISITS = 1_000
+
+
+def leave(
+    cursor: Cursor, *, program: Program, step: Step, outcome: str, context: Mapping[str, Any], now: datetime
+) -> list[Step]:
+    """Follow the edge of an outcome; returns the steps whose time had passed and that were skipped."""
+    skipped: list[Step] = []
+    left = step
+    target = program.target(step, outcome)
+    while True:
+        if target == "fail" or target == "end":
+            status = RunStatus.FAILED if target == "fail" else RunStatus.COMPLETED
+            reason = "error" if target == "fail" else "end"
+            cursor.step_id = left.id
+            cursor.finish(status=status, reason=reason, outcome=outcome, now=now)
+            return skipped
+        if cursor.seq + len(skipped) >= int(program.settings.get("max_hops") or MAX_VISITS):
+            cursor.finish(status=RunStatus.FAILED, reason="too_many_visits", outcome=outcome, now=now)
+            return skipped
+        try:
+            due = due_at(target.delay, cursor=cursor, context=context, previous=now)
+        except DelayError as error:
+            cursor.step_id = target.id
+            cursor.finish(status=RunStatus.FAILED, reason=f"delay: {error.message}", outcome="error", now=now)
+            return skipped
+        if isinstance(due, datetime):
+            cursor.arrive(step_id=target.id, due=due, left=left.id)
+            return skipped
+        skipped.append(target)
+        left, target, outcome = target, program.target(target, "skipped"), "skipped"
+
+
+def due_at(delay: Delay, *, cursor: Cursor, context: Mapping[str, Any], previous: datetime) -> datetime | Skip:
+    """When a step is due that is reached at `previous`, or that its rule says to skip it."""
+    if delay.is_zero:
+        return previous
+    return delay.due_at(
+        previous=previous,
+        start=cursor.created_at,
+        timezone_name=zone_of(context),
+        context=context,
+        rng=Random(f"{cursor.id}:{cursor.seq}"),  # noqa: S311 - the same jitter for the same visit
+    )
+
+
+def zone_of(context: Mapping[str, Any]) -> str:
+    """The zone a delay is read in: the subject's, else the team's, else UTC."""
+    subject = context.get("subject") or {}
+    team = context.get("team") or {}
+    return str(subject.get("timezone") or team.get("timezone") or "UTC")

@@ -1,0 +1,128 @@
+"""Compiled programs kept by version, and what the engine must know of a pipeline."""
+
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.actions.base import text_template
+from pipelines.actions.registry import kinds
+from pipelines.definition.program import Program, Step
+from pipelines.models import Pipeline, PipelineVersion
+
+CACHE_SIZE = 2_000
+MEMORY_ROOTS = frozenset({"trigger", "vars", "steps"})
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedProgram:
+    """A program and what the engine derives from it once."""
+
+    program: Program
+    reads_memory: bool
+    relations: frozenset[str]
+    defaults: dict[str, Any]
+    template_keys: frozenset[str]
+
+
+_programs: OrderedDict[int, LoadedProgram] = OrderedDict()
+
+
+def programs(version_ids: Collection[int]) -> dict[int, LoadedProgram]:
+    """The programs of these versions, loading those not yet seen in one statement.
+
+    A published version never changes, so neither does its program.
+    """
+    missing = [pk for pk in version_ids if pk not in _programs]
+    if missing:
+        for pk, data in PipelineVersion.objects.filter(pk__in=missing).values_list("pk", "program"):
+            _programs[pk] = _derive(Program.load(data))
+    found = {pk: _programs[pk] for pk in version_ids if pk in _programs}
+    while len(_programs) > CACHE_SIZE:
+        _programs.popitem(last=False)
+    return found
+
+
+def _derive(program: Program) -> LoadedProgram:
+    known = kinds()
+    roots: set[str] = set()
+    for step in program.steps:
+        roots |= _roots(step)
+    return LoadedProgram(
+        program=program,
+        reads_memory=bool(program.variables) or bool(roots & MEMORY_ROOTS),
+        relations=frozenset(path[0] for path in program.subject_paths if path) | {"owner"},
+        defaults={variable["name"]: variable.get("default") for variable in program.variables},
+        template_keys=frozenset(
+            key for step in program.steps if step.kind in known for key in known[step.kind].template_keys(step)
+        ),
+    )
+
+
+def _roots(step: Step) -> set[str]:
+    """The names a step reads, at their first part."""
+    found = set(step.params.names) | {path[0] for path in step.delay.paths if path}
+    if step.guard is not None:
+        found |= set(step.guard.names)
+    for value in step.assign.values():
+        found |= set(value.names)
+    if step.assign:
+        found.add("vars")
+    return found | set(text_template(step.message).names)
+
+
+def forget_programs() -> None:
+    """Empty the cache; only tests that rebuild the database need it."""
+    _programs.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class TeamFacts:
+    """What steps may know of their team, and whom its mail comes from."""
+
+    id: int
+    name: str
+    timezone: str
+    sender_name: str
+    sender_email: str
+    reply_to: str
+
+    def as_context(self) -> dict[str, Any]:
+        return {"id": self.id, "name": self.name, "timezone": self.timezone}
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineFacts:
+    """One pipeline as a batch sees it."""
+
+    id: int
+    key: str
+    name: str
+    status: int
+    follows: bool
+    current_version_id: int | None
+    team: TeamFacts
+    context: dict[str, Any] = field(default_factory=dict)
+
+
+_FACTS = ("pk", "key", "name", "status", "versioning", "current_version_id")
+_TEAM = ("id", "name", "timezone", "sender_name", "sender_email", "reply_to")
+
+
+def pipeline_facts(pipeline_ids: Collection[int]) -> dict[int, PipelineFacts]:
+    """Read fresh for each batch, so a pause or a publish takes effect at the next one."""
+    rows = Pipeline.objects.filter(pk__in=pipeline_ids).values_list(*_FACTS, *(f"team__{name}" for name in _TEAM))
+    return {row[0]: _facts(row) for row in rows}
+
+
+def _facts(row: tuple[Any, ...]) -> PipelineFacts:
+    return PipelineFacts(
+        id=row[0],
+        key=row[1],
+        name=row[2],
+        status=row[3],
+        follows=row[4] == Pipeline.Versioning.FOLLOW,
+        current_version_id=row[5],
+        team=TeamFacts(*row[6:]),
+        context={"id": row[0], "key": row[1], "name": row[2]},
+    )

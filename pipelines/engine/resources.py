@@ -1,0 +1,62 @@
+"""Message templates of a team, compiled once per edit and loaded once per batch."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from crm.models import MessageTemplate
+from pipelines.definition.templates import Template, compile_template
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTemplate:
+    """A message template ready to render."""
+
+    subject: Template
+    text: Template
+    html: Template
+    topic: str
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names its three parts read."""
+        return frozenset(self.subject.names) | frozenset(self.text.names) | frozenset(self.html.names)
+
+
+@dataclass(frozen=True, slots=True)
+class TeamResources:
+    """What the steps of one team may read by key."""
+
+    templates: Mapping[str, CompiledTemplate]
+
+    def template(self, key: str) -> CompiledTemplate | None:
+        return self.templates.get(key)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that all templates together read."""
+        return frozenset(name for template in self.templates.values() for name in template.names)
+
+
+NOTHING = TeamResources({})
+
+
+def load_resources(*, team_id: int, template_keys: Collection[str]) -> TeamResources:
+    """One statement, none when no step of the batch reads a template."""
+    if not template_keys:
+        return NOTHING
+    rows = MessageTemplate.objects.filter(team_id=team_id, key__in=template_keys).values_list(
+        "pk", "updated_at", "key", "subject", "text", "html", "topic"
+    )
+    return TeamResources({row[2]: _compiled(row[0], row[1], *row[3:]) for row in rows})
+
+
+@lru_cache(maxsize=2_000)
+def _compiled(pk: int, updated_at: datetime, subject: str, text: str, html: str, topic: str) -> CompiledTemplate:
+    return CompiledTemplate(
+        subject=compile_template(subject),
+        text=compile_template(text),
+        html=compile_template(html, html=True),
+        topic=topic,
+    )

@@ -1,0 +1,272 @@
+"""One group of visits at one step: plan them, and apply what each decided."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, assert_never
+
+from pipelines.actions.base import (
+    Await,
+    Create,
+    Done,
+    Exit,
+    Fail,
+    Input,
+    Kind,
+    Outcome,
+    Retry,
+    Set,
+    Update,
+    WaitUntil,
+)
+from pipelines.actions.registry import kinds
+from pipelines.definition.program import Step
+from pipelines.definition.retries import retry_after
+from pipelines.definition.values import ParameterError
+from pipelines.engine.batch import Batch
+from pipelines.engine.cursor import Cursor, Visit
+from pipelines.engine.moves import leave
+from pipelines.engine.plain import fits, plain
+from pipelines.models import StepExecution
+from pipelines.states import RunPhase, RunStatus
+from pipelines.subjects import subject_types
+
+Log = StepExecution.Event
+# A running step is looked at again after this long if no answer came back.
+WATCHDOG = timedelta(minutes=10)
+RETRY_UNKNOWN = 60.0
+
+
+def run_step(batch: Batch, step: Step, cursors: Sequence[Cursor], *, resuming: bool) -> None:
+    """Visit one step with many runs: enter it, or leave it with the answers that came back."""
+    kind = kinds().get(step.kind)
+    if kind is None:
+        _leave_for_newer_code(batch, step, cursors)
+        return
+    entering: list[tuple[Cursor, Input]] = []
+    for cursor in cursors:
+        visit = _input(batch, cursor)
+        if cursor.id in batch.errors:
+            _apply(batch, step, cursor, visit, Fail(batch.errors[cursor.id], code="database"), resuming=True)
+        elif batch.subject_of(cursor) is None and cursor.subject_id is not None:
+            cursor.finish(status=RunStatus.CANCELLED, reason="subject_deleted", outcome=None, now=batch.now)
+        elif resuming or not _guarded(batch, step, cursor, visit):
+            entering.append((cursor, visit))
+    outcomes = _outcomes(kind, step, [visit for _, visit in entering], resuming=resuming)
+    for (cursor, visit), outcome in zip(entering, outcomes, strict=True):
+        _apply(batch, step, cursor, visit, outcome, resuming=resuming)
+
+
+def _outcomes(kind: Kind, step: Step, visits: Sequence[Input], *, resuming: bool) -> list[Outcome]:
+    """Plan all at once; when one visit breaks the plan, plan one by one so that only it fails."""
+    if not visits:
+        return []
+    decide = kind.resume if resuming else kind.plan
+    try:
+        return decide(step, visits)
+    except Exception:
+        return [_alone(kind, step, visit, resuming=resuming) for visit in visits]
+
+
+def _alone(kind: Kind, step: Step, visit: Input, *, resuming: bool) -> Outcome:
+    try:
+        return (kind.resume if resuming else kind.plan)(step, [visit])[0]
+    except Exception as error:  # an action of a project may raise anything; its run fails, no other
+        return Fail(f"{type(error).__name__}: {error}"[:400], code="action")
+
+
+def _input(batch: Batch, cursor: Cursor) -> Input:
+    team = batch.facts[cursor.pipeline_id].team
+    answer = batch.answers.get(cursor.id)
+    return Input(
+        run_id=cursor.id,
+        seq=cursor.seq,
+        attempt=cursor.attempt,
+        team_id=team.id,
+        subject=batch.subject_of(cursor),
+        context=batch.context_of(cursor),
+        now=batch.now,
+        resources=batch.resources[team.id],
+        signal=answer.signal if answer else None,
+    )
+
+
+def _guarded(batch: Batch, step: Step, cursor: Cursor, visit: Input) -> bool:
+    """True when the step's `if` said no; the visit is then over as skipped."""
+    if step.guard is None or step.kind == "condition":
+        return False
+    verdict = step.guard.evaluate(visit.context)
+    if verdict.met and not verdict.error:
+        return False
+    why = tuple(leaf.as_dict() for leaf in verdict.why)
+    if verdict.error:
+        _apply(batch, step, cursor, visit, Fail(verdict.error, code="expression", why=why), resuming=False)
+    else:
+        _end(batch, step, cursor, visit, outcome="skipped", event=Log.SKIPPED, why=why)
+    return True
+
+
+def _apply(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Outcome, *, resuming: bool) -> None:
+    match outcome:
+        case Done():
+            _done(batch, step, cursor, visit, outcome)
+        case WaitUntil():
+            cursor.postpone(until=outcome.at)
+        case Await():
+            batch.effects.append((cursor, step, outcome.effect))
+            cursor.depart(watchdog=batch.now + WATCHDOG)
+        case Retry():
+            _retry_or_fail(batch, step, cursor, visit, Fail(outcome.error, outcome.code), after=outcome.after)
+        case Fail():
+            if resuming:
+                _fail(batch, step, cursor, visit, outcome)
+            else:
+                _retry_or_fail(batch, step, cursor, visit, outcome)
+        case Exit():
+            _log(batch, step, cursor, event=Log.COMPLETED, outcome=outcome.status, why=outcome.why)
+            cursor.finish(
+                status=RunStatus[outcome.status.upper()], reason=outcome.reason, outcome=outcome.status, now=batch.now
+            )
+        case _:
+            assert_never(outcome)
+
+
+def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done) -> None:
+    for change in outcome.changes:
+        match change:
+            case Set():
+                batch.memory_of(cursor).assign(plain(change.values))
+            case Update():
+                error = _refused(change)
+                if error:
+                    _fail(batch, step, cursor, visit, Fail(error, code="validation"))
+                    return
+                batch.updates.append(change)
+                batch.patch_subject(change)
+            case Create():
+                batch.creates.append((cursor, change))
+    event = Log.SKIPPED if outcome.outcome == "skipped" else Log.COMPLETED
+    _end(
+        batch, step, cursor, visit,
+        outcome=outcome.outcome, event=event, why=outcome.why, output=outcome.output, error=outcome.note or None,
+    )  # fmt: skip
+
+
+def _refused(change: Update) -> str:
+    known = subject_types().get(change.model)
+    if known is None:
+        return f"{change.model} is not a record that pipelines can change."
+    try:
+        known.split(change.values)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _retry_or_fail(
+    batch: Batch, step: Step, cursor: Cursor, visit: Input, failure: Fail, *, after: float | None = None
+) -> None:
+    rng = Random(f"{cursor.id}:{cursor.seq}:{cursor.attempt}")  # noqa: S311 - the same jitter when planned again
+    wait = retry_after(step.retry, error_class=failure.code, attempt=cursor.attempt, rng=rng)
+    if wait is None:
+        _fail(batch, step, cursor, visit, failure)
+        return
+    _log(batch, step, cursor, event=Log.RETRIED, outcome=None, error=failure.error, why=failure.why)
+    wait = max(wait, after) if after is not None else wait
+    cursor.postpone(until=batch.now + timedelta(seconds=wait), attempt=cursor.attempt + 1)
+
+
+def _fail(batch: Batch, step: Step, cursor: Cursor, visit: Input, failure: Fail) -> None:
+    """Follow the error edge; where it does not lead to failure the visit counts as skipped."""
+    program = batch.programs[cursor.version_id].program
+    goes_on = program.target(step, "error") != "fail"
+    output = {"error": {"code": failure.code, "message": failure.error}}
+    _end(
+        batch, step, cursor, visit,
+        outcome="error", event=Log.SKIPPED if goes_on else Log.FAILED,
+        why=failure.why, output=output, error=failure.error,
+    )  # fmt: skip
+
+
+def _end(
+    batch: Batch,
+    step: Step,
+    cursor: Cursor,
+    visit: Input,
+    *,
+    outcome: str,
+    event: int,
+    why: Sequence[Mapping[str, Any]] = (),
+    output: Mapping[str, Any] | None = None,
+    error: str | None = None,
+) -> None:
+    """Close a visit: log it, remember its output if someone reads it, and follow its edge."""
+    loaded = batch.programs[cursor.version_id]
+    shown = plain(output) if output is not None else None
+    _log(batch, step, cursor, event=event, outcome=outcome, why=why, output=shown, error=error)
+    context = dict(visit.context)
+    if shown is not None and (step.key in loaded.program.reads_steps or step.assign):
+        memory = batch.memory_of(cursor)
+        if step.key in loaded.program.reads_steps:
+            memory.keep(step.key, shown)
+        context["steps"] = {**memory.outputs, step.key: shown}
+    _assign(batch, step, cursor, context)
+    if not fits(batch.memories.get(cursor.id)):
+        cursor.finish(status=RunStatus.FAILED, reason="context_too_large", outcome="error", now=batch.now)
+        return
+    skipped = leave(cursor, program=loaded.program, step=step, outcome=outcome, context=context, now=batch.now)
+    for past in skipped:
+        batch.visits.append(_visit(cursor, past, batch.now, Log.SKIPPED, "skipped", error="Its time had passed."))
+
+
+def _assign(batch: Batch, step: Step, cursor: Cursor, context: dict[str, Any]) -> None:
+    for name, value in step.assign.items():
+        try:
+            found = value.evaluate(context)
+        except ParameterError as error:
+            _log(batch, step, cursor, event=Log.NOTE, outcome=None, error=f"set {name}: {error}")
+            continue
+        batch.memory_of(cursor).assign(plain({name: found}))
+        context[name] = found
+
+
+def _log(
+    batch: Batch,
+    step: Step,
+    cursor: Cursor,
+    *,
+    event: int,
+    outcome: str | None,
+    why: Sequence[Mapping[str, Any]] = (),
+    output: Mapping[str, Any] | None = None,
+    error: str | None = None,
+) -> None:
+    visit = _visit(cursor, step, batch.now, event, outcome, error=error)
+    answer = batch.answers.get(cursor.id)
+    if answer is not None:
+        visit.started_at = answer.since
+    visit.why = [plain(leaf) for leaf in why] or None
+    visit.output = output
+    batch.visits.append(visit)
+
+
+def _visit(cursor: Cursor, step: Step, now: datetime, event: int, outcome: str | None, *, error: str | None) -> Visit:
+    return Visit(
+        run_id=cursor.id,
+        root_id=cursor.root_id,
+        step_id=step.id,
+        seq=cursor.seq,
+        attempt=cursor.attempt,
+        event=int(event),
+        outcome=outcome,
+        started_at=now,
+        finished_at=now,
+        error=error[:400] if error else None,
+    )
+
+
+def _leave_for_newer_code(batch: Batch, step: Step, cursors: Sequence[Cursor]) -> None:
+    """An action this process does not know is left for a process that does, not failed."""
+    for cursor in cursors:
+        cursor.postpone(until=batch.now + timedelta(seconds=RETRY_UNKNOWN))
+        cursor.phase = RunPhase.ENTER.value

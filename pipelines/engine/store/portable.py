@@ -1,0 +1,180 @@
+"""The store in Django's ORM and plain SQL that SQLite and PostgreSQL both run."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, models
+from django.db.models import F, Min
+
+from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, Memory, Visit
+from pipelines.engine.store.stats import StatCell, merge_cells
+from pipelines.models import Effect, PipelineRun, RunContext, StepExecution, StepStat
+
+# SQLite takes at most 32,766 parameters in one statement.
+MAX_PARAMETERS = 30_000
+NEW_RUN = (
+    "pipeline",
+    "version",
+    "subject_type",
+    "subject_id",
+    "trigger",
+    "dedup",
+    "status",
+    "step",
+    "next_step_at",
+    "phase",
+    "attempt",
+    "seq",
+    "open_children",
+    "wake_at",
+    "parent_seq",
+    "slot",
+    "created_at",
+)
+
+
+class PortableStore:
+    """Every statement of the engine; subclasses replace the hot ones."""
+
+    def due_lanes(self, *, now: datetime) -> list[tuple[int, datetime]]:
+        """Steps with a due run and the oldest due time of each, oldest first."""
+        lanes = (
+            PipelineRun.objects.filter(next_step_at__lte=now)
+            .values("step_id")
+            .annotate(oldest=Min("next_step_at"))
+            .order_by("oldest")
+        )
+        return [(lane["step_id"], lane["oldest"]) for lane in lanes if lane["step_id"] is not None]
+
+    def claim_lane(self, *, step_id: int, now: datetime, limit: int) -> list[Cursor]:
+        """Lock due runs of one step; rows that another worker holds are passed over."""
+        due = self._lockable().filter(step_id=step_id, next_step_at__lte=now).order_by("next_step_at")
+        return [Cursor(*row) for row in due.values_list(*COLUMNS)[:limit]]
+
+    def claim_runs(self, *, run_ids: Sequence[int]) -> list[Cursor]:
+        """Lock these runs, in the order of their ids, waiting for whoever holds them."""
+        runs = PipelineRun.objects.filter(pk__in=run_ids).order_by("pk")
+        if connection.vendor == "postgresql":
+            runs = runs.select_for_update()
+        return [Cursor(*row) for row in runs.values_list(*COLUMNS)]
+
+    def _lockable(self) -> models.QuerySet[PipelineRun]:
+        runs = PipelineRun.objects.all()
+        return runs.select_for_update(skip_locked=True) if connection.vendor == "postgresql" else runs
+
+    def move_runs(self, cursors: Sequence[Cursor]) -> None:
+        """Write where each run goes next."""
+        rows = [PipelineRun(pk=cursor.id, **{name: getattr(cursor, name) for name in MOVED}) for cursor in cursors]
+        PipelineRun.objects.bulk_update(rows, [name.removesuffix("_id") for name in MOVED], batch_size=500)
+
+    def insert_runs(self, rows: Sequence[PipelineRun]) -> list[tuple[int, int, int | None]]:
+        """Insert runs that no unique key refuses; (run id, pipeline id, subject id) of each inserted one."""
+        inserted: list[tuple[int, int, int | None]] = []
+        for chunk in _chunks(rows, MAX_PARAMETERS // len(NEW_RUN)):
+            inserted += self._insert_returning(chunk)
+        return inserted
+
+    def _insert_returning(self, rows: Sequence[PipelineRun]) -> list[tuple[int, int, int | None]]:
+        fields = [PipelineRun._meta.get_field(name) for name in NEW_RUN]
+        quote = connection.ops.quote_name
+        columns = ", ".join(quote(str(field.column)) for field in fields)
+        one = f"({', '.join(['%s'] * len(fields))})"
+        values = [
+            field.get_db_prep_save(getattr(row, str(field.attname)), connection) for row in rows for field in fields
+        ]
+        table = quote(PipelineRun._meta.db_table)
+        statement = (
+            f"INSERT INTO {table} ({columns}) VALUES {', '.join([one] * len(rows))} "  # noqa: S608 - names only
+            "ON CONFLICT DO NOTHING RETURNING id, pipeline_id, subject_id"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
+
+    def insert_visits(self, visits: Sequence[Visit], *, at: datetime, batch: uuid.UUID) -> None:
+        """Append to the log."""
+        StepExecution.objects.bulk_create(
+            [
+                StepExecution(
+                    at=at,
+                    batch=batch,
+                    **{name: getattr(visit, name) for name in Visit.__slots__},
+                )
+                for visit in visits
+            ],
+            batch_size=1000,
+        )
+
+    def add_stats(self, cells: Sequence[StatCell]) -> None:
+        """Add counts to the cells of (step, day, slot, outcome)."""
+        keys = {cell.key for cell in cells}
+        known = {
+            (stat.step_id, stat.day, stat.slot, stat.outcome): stat
+            for stat in StepStat.objects.filter(
+                step_id__in={key[0] for key in keys}, day__in={key[1] for key in keys}, slot=cells[0].slot
+            )
+        }
+        fresh, changed = merge_cells(cells, known)
+        StepStat.objects.bulk_create(fresh)
+        StepStat.objects.bulk_update(changed, ["n", "work_ms", "wait_s", "hist"])
+
+    def insert_effects(self, effects: Sequence[Effect]) -> None:
+        """Queue effects; a visit that already has its effect keeps it."""
+        Effect.objects.bulk_create(effects, ignore_conflicts=True, batch_size=1000)
+
+    def load_memories(self, run_ids: Sequence[int]) -> dict[int, Memory]:
+        rows = RunContext.objects.filter(run_id__in=run_ids).values_list("run_id", "trigger", "vars", "outputs")
+        return {run_id: Memory(trigger, variables, outputs) for run_id, trigger, variables, outputs in rows}
+
+    def save_memories(self, memories: Iterable[tuple[int, Memory]]) -> None:
+        RunContext.objects.bulk_create(
+            [
+                RunContext(run_id=run_id, trigger=memory.trigger, vars=memory.vars, outputs=memory.outputs)
+                for run_id, memory in memories
+            ],
+            update_conflicts=True,
+            unique_fields=["run"],
+            update_fields=["trigger", "vars", "outputs"],
+            batch_size=1000,
+        )
+
+    def update_rows(
+        self, model: type[models.Model], fields: tuple[str, ...], rows: Sequence[tuple[int, tuple[Any, ...]]]
+    ) -> None:
+        """Set the same fields of many rows, each to its own values."""
+        first = rows[0][1]
+        if all(values == first for _, values in rows):
+            changes = dict(zip(fields, first, strict=True))
+            model._default_manager.filter(pk__in=[pk for pk, _ in rows]).update(**changes)
+            return
+        objects = [model(pk=pk, **dict(zip(fields, values, strict=True))) for pk, values in rows]
+        model._default_manager.bulk_update(objects, list(fields), batch_size=500)
+
+    def merge_custom(self, model: type[models.Model], rows: Sequence[tuple[int, dict[str, Any]]]) -> None:
+        """Add keys to the custom values of many rows."""
+        wanted = dict(rows)
+        objects = list(model._default_manager.filter(pk__in=wanted).only("pk", "custom"))
+        for row in objects:
+            custom: Any = row
+            custom.custom = {**custom.custom, **wanted[row.pk]}
+        model._default_manager.bulk_update(objects, ["custom"], batch_size=500)
+
+    def lease_effects(self, *, kind: int, now: datetime, real_now: datetime, until: datetime, limit: int, worker: int) -> list[Effect]:
+        """Take queued effects; the attempt number is the fencing token of the lease."""
+        queued = Effect.objects.filter(kind=kind, status=Effect.Status.QUEUED, available_at__lte=now)
+        if connection.vendor == "postgresql":
+            queued = queued.select_for_update(skip_locked=True)
+        effects = list(queued.order_by("available_at")[:limit])
+        Effect.objects.filter(pk__in=[effect.pk for effect in effects]).update(
+            status=Effect.Status.LEASED, lease_until=until, attempt=F("attempt") + 1, worker=worker
+        )
+        for effect in effects:
+            effect.status, effect.lease_until, effect.attempt = Effect.Status.LEASED, until, effect.attempt + 1
+        return effects
+
+
+def _chunks(rows: Sequence[PipelineRun], size: int) -> Iterable[Sequence[PipelineRun]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -1,0 +1,193 @@
+"""The hot statements as set-based SQL for PostgreSQL."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, models
+from psycopg.types.json import Jsonb
+
+from pipelines.engine.cursor import COLUMNS, Cursor, Visit
+from pipelines.engine.store.portable import NEW_RUN, PortableStore
+from pipelines.engine.store.stats import StatCell
+from pipelines.models import Effect, PipelineRun
+
+RUN = "pipelines_pipelinerun"
+
+# One index entry per step that has any scheduled run, instead of a scan over all of them.
+LANES = f"""
+WITH RECURSIVE lane AS (
+  (SELECT step_id, next_step_at FROM {RUN} WHERE next_step_at IS NOT NULL
+    ORDER BY step_id, next_step_at LIMIT 1)
+  UNION ALL
+  SELECT n.* FROM lane CROSS JOIN LATERAL (
+    SELECT step_id, next_step_at FROM {RUN}
+     WHERE next_step_at IS NOT NULL AND step_id > lane.step_id
+     ORDER BY step_id, next_step_at LIMIT 1) n)
+SELECT step_id, next_step_at FROM lane WHERE next_step_at <= %s ORDER BY next_step_at
+"""  # noqa: S608 - names only
+
+CLAIM = f"""
+SELECT {", ".join(COLUMNS)} FROM {RUN}
+ WHERE step_id = %s AND next_step_at <= %s AND next_step_at IS NOT NULL
+ ORDER BY next_step_at LIMIT %s FOR UPDATE SKIP LOCKED
+"""  # noqa: S608
+
+MOVE = f"""
+UPDATE {RUN} r SET version_id = u.version_id, dedup = u.dedup, status = u.status, step_id = u.step_id,
+       last_step_id = u.last_step_id, next_step_at = u.next_step_at, phase = u.phase, attempt = u.attempt,
+       seq = u.seq, outcome = u.outcome, reason = u.reason, finished_at = u.finished_at
+  FROM unnest(%s::bigint[], %s::int[], %s::uuid[], %s::smallint[], %s::int[], %s::int[], %s::timestamptz[],
+              %s::smallint[], %s::smallint[], %s::int[], %s::text[], %s::text[], %s::timestamptz[])
+    AS u(id, version_id, dedup, status, step_id, last_step_id, next_step_at,
+         phase, attempt, seq, outcome, reason, finished_at)
+ WHERE r.id = u.id
+"""  # noqa: S608
+MOVE_COLUMNS = (
+    "id", "version_id", "dedup", "status", "step_id", "last_step_id", "next_step_at",
+    "phase", "attempt", "seq", "outcome", "reason", "finished_at",
+)  # fmt: skip
+
+LOG = """
+INSERT INTO pipelines_stepexecution (at, run_id, root_id, step_id, seq, attempt, event, outcome,
+       started_at, finished_at, batch, why, output, error)
+SELECT %s, u.run_id, u.root_id, u.step_id, u.seq, u.attempt, u.event, u.outcome, u.started_at, u.finished_at,
+       %s, u.why, u.output, u.error
+  FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::smallint[], %s::smallint[], %s::text[],
+              %s::timestamptz[], %s::timestamptz[], %s::jsonb[], %s::jsonb[], %s::text[])
+    AS u(run_id, root_id, step_id, seq, attempt, event, outcome, started_at, finished_at, why, output, error)
+"""
+LOG_COLUMNS = (
+    "run_id", "root_id", "step_id", "seq", "attempt", "event", "outcome", "started_at", "finished_at",
+)  # fmt: skip
+
+STAT = """
+INSERT INTO pipelines_stepstat AS s (step_id, day, slot, outcome, n, work_ms, wait_s, hist)
+SELECT * FROM unnest(%s::int[], %s::date[], %s::smallint[], %s::text[], %s::bigint[], %s::bigint[],
+                     %s::bigint[], %s::jsonb[])
+    ON CONFLICT (step_id, day, slot, outcome) DO UPDATE
+   SET n = s.n + excluded.n, work_ms = s.work_ms + excluded.work_ms, wait_s = s.wait_s + excluded.wait_s,
+       hist = (SELECT jsonb_agg((s.hist->>i)::bigint + (excluded.hist->>i)::bigint ORDER BY i)
+                 FROM generate_series(0, 19) i)
+"""
+
+EFFECT = """
+INSERT INTO pipelines_effect (run_id, seq, n, kind, status, at_most_once, available_at, attempt, payload, created_at)
+SELECT u.run_id, u.seq, u.n, u.kind, 0, u.once, u.available_at, 0, u.payload, u.created_at
+  FROM unnest(%s::bigint[], %s::int[], %s::smallint[], %s::smallint[], %s::bool[], %s::timestamptz[],
+              %s::jsonb[], %s::timestamptz[])
+    AS u(run_id, seq, n, kind, once, available_at, payload, created_at)
+    ON CONFLICT DO NOTHING
+"""
+
+LEASE = """
+UPDATE pipelines_effect SET status = 1, lease_until = %s, attempt = attempt + 1, worker = %s
+ WHERE id IN (SELECT id FROM pipelines_effect WHERE kind = %s AND status = 0 AND available_at <= %s
+               ORDER BY available_at LIMIT %s FOR UPDATE SKIP LOCKED)
+RETURNING *
+"""
+
+_TYPES = {
+    "pipeline": "int", "version": "int", "subject_type": "int", "subject_id": "bigint", "trigger": "int",
+    "dedup": "uuid", "status": "smallint", "step": "int", "next_step_at": "timestamptz", "phase": "smallint",
+    "attempt": "smallint", "seq": "int", "open_children": "smallint", "wake_at": "smallint",
+    "parent_seq": "int", "slot": "int", "created_at": "timestamptz",
+}  # fmt: skip
+
+
+def _enroll_statement() -> str:
+    names = ", ".join(str(PipelineRun._meta.get_field(name).column) for name in NEW_RUN)
+    arrays = ", ".join(f"%s::{_TYPES[name]}[]" for name in NEW_RUN)
+    return (
+        f"INSERT INTO {RUN} ({names}) SELECT * FROM unnest({arrays}) "  # noqa: S608
+        "ON CONFLICT DO NOTHING RETURNING id, pipeline_id, subject_id"
+    )
+
+
+class PostgresStore(PortableStore):
+    """Arrays in, sets out: the number of statements does not grow with the batch."""
+
+    def due_lanes(self, *, now: datetime) -> list[tuple[int, datetime]]:
+        return list(_fetch(LANES, [now]))
+
+    def claim_lane(self, *, step_id: int, now: datetime, limit: int) -> list[Cursor]:
+        return [Cursor(*row) for row in _fetch(CLAIM, [step_id, now, limit])]
+
+    def move_runs(self, cursors: Sequence[Cursor]) -> None:
+        _run(MOVE, [[getattr(cursor, name) for cursor in cursors] for name in MOVE_COLUMNS])
+
+    def insert_runs(self, rows: Sequence[PipelineRun]) -> list[tuple[int, int, int | None]]:
+        if not rows:
+            return []
+        names = [str(PipelineRun._meta.get_field(name).attname) for name in NEW_RUN]
+        return _fetch(_enroll_statement(), [[getattr(row, name) for row in rows] for name in names])
+
+    def insert_visits(self, visits: Sequence[Visit], *, at: datetime, batch: uuid.UUID) -> None:
+        plain = [[getattr(visit, name) for visit in visits] for name in LOG_COLUMNS]
+        whys = [_json(visit.why) for visit in visits]
+        outputs = [_json(visit.output) for visit in visits]
+        _run(LOG, [at, batch, *plain, whys, outputs, [visit.error for visit in visits]])
+
+    def add_stats(self, cells: Sequence[StatCell]) -> None:
+        # One order for everybody, so that two workers never wait for each other in a ring.
+        ordered = sorted(cells, key=lambda cell: cell.key)
+        names = ("step_id", "day", "slot", "outcome", "n", "work_ms", "wait_s")
+        columns = [[getattr(cell, name) for cell in ordered] for name in names]
+        _run(STAT, [*columns, [Jsonb(cell.hist) for cell in ordered]])
+
+    def insert_effects(self, effects: Sequence[Effect]) -> None:
+        names = ("run_id", "seq", "n", "kind", "at_most_once", "available_at")
+        columns = [[getattr(effect, name) for effect in effects] for name in names]
+        payloads = [Jsonb(effect.payload) for effect in effects]
+        _run(EFFECT, [*columns, payloads, [effect.created_at for effect in effects]])
+
+    def update_rows(
+        self, model: type[models.Model], fields: tuple[str, ...], rows: Sequence[tuple[int, tuple[Any, ...]]]
+    ) -> None:
+        first = rows[0][1]
+        if all(values == first for _, values in rows):
+            super().update_rows(model, fields, rows)
+            return
+        found = [model._meta.get_field(name) for name in fields]
+        columns = [str(field.column) for field in found]
+        types = [str(field.db_type(connection)) for field in found]
+        assigned = ", ".join(f'"{column}" = u."{column}"' for column in columns)
+        arrays = ", ".join(["%s::bigint[]", *(f"%s::{kind}[]" for kind in types)])
+        names = ", ".join(f'"{column}"' for column in columns)
+        prepared = [
+            [field.get_db_prep_save(values[index], connection) for _, values in rows]
+            for index, field in enumerate(found)
+        ]
+        _run(
+            f'UPDATE "{model._meta.db_table}" t SET {assigned} FROM unnest({arrays}) AS u(id, {names}) '  # noqa: S608
+            "WHERE t.id = u.id",
+            [[pk for pk, _ in rows], *prepared],
+        )
+
+    def merge_custom(self, model: type[models.Model], rows: Sequence[tuple[int, dict[str, Any]]]) -> None:
+        _run(
+            f'UPDATE "{model._meta.db_table}" t SET custom = t.custom || u.custom '  # noqa: S608
+            "FROM unnest(%s::bigint[], %s::jsonb[]) AS u(id, custom) WHERE t.id = u.id",
+            [[pk for pk, _ in rows], [Jsonb(values) for _, values in rows]],
+        )
+
+    def lease_effects(
+        self, *, kind: int, now: datetime, real_now: datetime, until: datetime, limit: int, worker: int
+    ) -> list[Effect]:
+        return list(Effect.objects.raw(LEASE, [until, worker, kind, now, limit]))
+
+
+def _json(value: Any) -> Jsonb | None:
+    return None if value is None else Jsonb(value)
+
+
+def _run(statement: str, parameters: list[Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+
+
+def _fetch(statement: str, parameters: list[Any]) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())

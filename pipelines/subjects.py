@@ -1,0 +1,121 @@
+"""The records that pipelines can be about: how they are read in batches and what may be written."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+
+# Never read into a context and never written by a step.
+HIDDEN = frozenset({"team", "tags", "password"})
+READ_ONLY = frozenset({"id", "created_at", "updated_at", "custom"}) | HIDDEN
+RELATED_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "company": ("id", "name", "domain", "phone", "website", "industry"),
+    "contact": ("id", "first_name", "last_name", "email", "phone", "lifecycle_stage", "timezone", "language"),
+    "owner": ("id", "email", "first_name", "last_name"),
+}
+RELATED_MODELS: Mapping[str, str] = {"company": "contacts.company", "contact": "contacts.contact", "owner": "auth.user"}
+
+
+class SubjectType:
+    """One model that pipelines can be about."""
+
+    def __init__(self, model: type[models.Model]) -> None:
+        self.model = model
+        self.label = model._meta.label_lower
+        self.name = model._meta.model_name or ""
+        concrete = [field for field in model._meta.concrete_fields if field.name not in HIDDEN]
+        self.plain = tuple(field.name for field in concrete if not field.is_relation)
+        self.relations = tuple(field.name for field in concrete if field.is_relation and field.name in RELATED_FIELDS)
+        self._columns = (
+            "team_id",
+            *self.plain,
+            *(f"{name}__{field}" for name in self.relations for field in RELATED_FIELDS[name]),
+        )
+
+    @property
+    def content_type_id(self) -> int:
+        return ContentType.objects.get_for_model(self.model).pk
+
+    def load(self, ids: Collection[int], *, relations: Collection[str] | None = None) -> dict[int, dict[str, Any]]:
+        """Plain data of these records by id, in one statement; `relations` narrows the joins."""
+        wanted = self.relations if relations is None else tuple(name for name in self.relations if name in relations)
+        columns = self._columns if relations is None else self._narrow(wanted)
+        rows = self.model._default_manager.filter(pk__in=ids).values_list(*columns)
+        return {data["id"]: data for data in (self._shape(dict(zip(columns, row, strict=True)), wanted) for row in rows)}
+
+    def _narrow(self, relations: Sequence[str]) -> tuple[str, ...]:
+        joined = tuple(f"{name}__{field}" for name in relations for field in RELATED_FIELDS[name])
+        return ("team_id", *self.plain, *joined)
+
+    def _shape(self, row: dict[str, Any], relations: Sequence[str]) -> dict[str, Any]:
+        custom = row.pop("custom", None) or {}
+        data: dict[str, Any] = {**custom, "model": self.label}
+        for relation in relations:
+            related = {field: row.pop(f"{relation}__{field}") for field in RELATED_FIELDS[relation]}
+            row[relation] = {**related, "model": RELATED_MODELS[relation]} if related["id"] is not None else None
+        data.update(row)
+        if "first_name" in row:
+            data["name"] = f"{row['first_name']} {row['last_name']}".strip()
+        data["custom"] = custom
+        return data
+
+    def split(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Values for columns (cleaned) and values that go to the custom fields.
+
+        Raises ValueError with a sentence for a value its column refuses.
+        """
+        columns: dict[str, Any] = {}
+        custom: dict[str, Any] = {}
+        for name, value in values.items():
+            field = self._writable(name)
+            if field is None:
+                custom[name.removeprefix("custom.")] = value
+            else:
+                columns[name] = _clean(field, value)
+        return columns, custom
+
+    def _writable(self, name: str) -> Any:
+        if name in READ_ONLY or name in ("name", "model"):
+            raise ValueError(f"{name} cannot be changed by a pipeline.")
+        try:
+            field = self.model._meta.get_field(name)
+        except FieldDoesNotExist:
+            return None
+        if field.is_relation and name not in RELATED_FIELDS:
+            raise ValueError(f"{name} cannot be changed by a pipeline.")
+        return field
+
+
+def _clean(field: Any, value: Any) -> Any:
+    if field.is_relation:
+        return value.get("id") if isinstance(value, dict) else value
+    if value is None and not field.null:
+        value = ""
+    try:
+        cleaned = field.to_python(value)
+        field.run_validators(cleaned)
+        if field.choices and cleaned not in {choice for choice, _ in field.flatchoices}:
+            raise ValueError(f"{value!r} is not one of the choices")
+    except Exception as error:
+        messages = getattr(error, "messages", None) or [str(error)]
+        raise ValueError(f"{field.name}: {messages[0]}") from None
+    return cleaned
+
+
+@cache
+def subject_types() -> Mapping[str, SubjectType]:
+    """Every model that pipelines can be about, by label."""
+    return {label: SubjectType(apps.get_model(label)) for label in settings.PIPELINES_SUBJECTS}
+
+
+def subject_type(content_type_id: int) -> SubjectType:
+    """The subject type of a content type id; KeyError when pipelines cannot be about it."""
+    model = ContentType.objects.get_for_id(content_type_id).model_class()
+    if model is None:
+        raise KeyError(content_type_id)
+    return subject_types()[model._meta.label_lower]
