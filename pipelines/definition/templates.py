@@ -9,6 +9,7 @@ from liquid.ast import Node
 from liquid.builtin.expressions import FilteredExpression, Path
 from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
+from liquid.static_analysis import TemplateAnalysis
 
 from .expressions import look_up, suggestion
 from .rendering import environment, refuse_costly_source, render
@@ -72,9 +73,11 @@ def compile_template(
     try:
         refuse_costly_source(source)
         bound = environment(html=html).from_string(source)
-        read = _paths_read(bound)
+        analysis = bound.analyze(include_partials=False)
     except _FAILURES as error:
         raise _template_error(error) from None
+    _check_filters(analysis, source)
+    read = _paths_read(analysis)
     _check_names(read, source, names)
     paths = frozenset(_texts(path) for path, _ in read)
     shown = tuple(dict.fromkeys(_shown_paths(bound, frozenset(at for _, at in read))))
@@ -117,9 +120,16 @@ def _place(source: str, at: int) -> dict[str, int]:
     return {"line": source.count("\n", 0, at) + 1, "column": at - source.rfind("\n", 0, at)}
 
 
-def _paths_read(bound: BoundTemplate) -> list[tuple[tuple[str | int, ...], int]]:
+def _check_filters(analysis: TemplateAnalysis, source: str) -> None:
+    known = environment(html=False).filters
+    for name, spans in analysis.filters.items():
+        if name not in known:
+            message = f"unknown filter '{name}'{suggestion(name, known)}"
+            raise TemplateError(message, **_place(source, spans[0].index))
+
+
+def _paths_read(analysis: TemplateAnalysis) -> list[tuple[tuple[str | int, ...], int]]:
     """Every path that the template does not set itself, with its place in the source."""
-    analysis = bound.analyze(include_partials=False)
     found: list[tuple[tuple[str | int, ...], int]] = []
     for variables in analysis.globals.values():
         for variable in variables:

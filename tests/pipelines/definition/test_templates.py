@@ -1,0 +1,118 @@
+"""What templates show."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from pipelines.definition.templates import TemplateError, compile_template
+
+CONTEXT: dict[str, Any] = {
+    "now": dt.datetime(2026, 3, 5, 9, 30, tzinfo=dt.UTC),
+    "contact": {
+        "first_name": "Ann",
+        "company": {"name": "A & B"},
+        "created": "2026-01-02T00:00:00Z",
+        "tags": ["a", "b"],
+        "vip": True,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("plain text", "plain text"),
+        ("one } and { two", "one } and { two"),
+        ("Hello {{ contact.first_name }}!", "Hello Ann!"),
+        ('Hello {{ contact.nick | default: "there" }}!', "Hello there!"),
+        ("[{{ contact.nick }}]", "[]"),
+        ("[{{ nobody.at.all }}]", "[]"),
+        ("{{ contact.company.name }}", "A & B"),
+        ("{% if contact.vip %}VIP{% else %}-{% endif %}", "VIP"),
+        ("{% unless contact.nick %}no nick{% endunless %}", "no nick"),
+        ("{% for tag in contact.tags %}{{ tag }},{% endfor %}", "a,b,"),
+        ("{% assign x = contact.first_name | upcase %}{{ x }}", "ANN"),
+        ("{{ contact.tags | join: '+' }} {{ contact.tags.size }}", "a+b 2"),
+        ("{{ contact.created | date: '%d.%m.%Y' }}", "02.01.2026"),
+        ("{{ contact.created | date: '%-d/%-m' }}", "2/1"),
+        ("{{ now | date: '%H:%M' }}", "09:30"),
+        ("{{ 'now' | date: '%Y' }}", "2026"),
+        ("{{ contact.gone | date: '%Y' }}", ""),
+        ("{{ 3 | times: 4 }}", "12"),
+        ("{% comment %}hidden{% endcomment %}", ""),
+        ("{% raw %}{{ as it is }}{% endraw %}", "{{ as it is }}"),
+    ],
+)
+def test_a_template_is_filled_in(source: str, text: str) -> None:
+    assert compile_template(source).render(CONTEXT) == text
+
+
+def test_html_is_escaped_in_html_templates_only() -> None:
+    source = "<b>{{ contact.company.name }}</b>"
+
+    assert compile_template(source, html=True).render(CONTEXT) == "<b>A &amp; B</b>"
+    assert compile_template(source).render(CONTEXT) == "<b>A & B</b>"
+
+
+def test_a_script_in_a_name_stays_text() -> None:
+    page = compile_template("{{ name }}{{ name | upcase }}{{ name | append: '<i>' }}", html=True)
+
+    assert "<script" not in page.render({"name": "<script>alert(1)</script>"}).lower()
+
+
+def test_without_a_moment_in_the_context_now_is_nothing() -> None:
+    assert compile_template("[{{ now }}{{ today }}{{ 'now' | date }}]").render({}) == "[]"
+
+
+def test_a_template_tells_which_names_and_paths_it_reads() -> None:
+    template = compile_template(
+        "{% for x in contact.orders %}{{ x.total }}{% endfor %}"
+        "{% if vars.most > 1 %}{{ contact.company.name | upcase }}{% endif %}"
+        "{% assign y = 1 %}{{ y }}"
+    )
+
+    assert template.names == {"contact", "vars"}
+    assert template.paths == {
+        ("contact", "orders"),
+        ("vars", "most"),
+        ("contact", "company", "name"),
+    }
+
+
+def test_an_unknown_name_is_refused_with_its_place() -> None:
+    with pytest.raises(TemplateError) as caught:
+        compile_template("Dear\n  {{ contcat.name }}", names={"contact"})
+
+    assert caught.value.message == "unknown name 'contcat'; did you mean 'contact'?"
+    assert (caught.value.line, caught.value.column) == (2, 6)
+
+
+def test_names_a_template_sets_itself_are_known() -> None:
+    compile_template(
+        "{% assign x = 1 %}{{ x }}{% for i in contact.a %}{{ i }}{% endfor %}", names={"contact"}
+    )
+
+
+def test_what_would_stay_empty_is_told() -> None:
+    template = compile_template(
+        "{{ contact.first_name }}{{ contact.nick }}{{ contact.city | default: 'here' }}"
+        "{% for tag in contact.tags %}{{ tag.x }}{% endfor %}{{ order.total | round }}"
+    )
+
+    assert template.missing(CONTEXT) == ["contact.nick", "order.total"]
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("{{ contact.name", "not closed"),
+        ("{% if x %}", "if"),
+        ("{% bogus %}", "unexpected tag 'bogus'"),
+        ("{{ x | bogus }}", "unknown filter 'bogus'"),
+        ("{{ x | }}", "."),
+    ],
+)
+def test_a_broken_template_is_refused_with_a_sentence(source: str, sentence: str) -> None:
+    with pytest.raises(TemplateError, match=sentence):
+        compile_template(source)
