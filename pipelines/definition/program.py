@@ -1,7 +1,7 @@
 """The compiled form of a document, stored with a version and loaded as ready closures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -35,7 +35,7 @@ class ProgramError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step, ready to run."""
+    """One step, ready to run; `raw` holds its parameters as written, before they are worked out."""
 
     id: int
     key: str
@@ -54,7 +54,7 @@ class Step:
     delivery: str | None
     await_: str
     cases: tuple[tuple[str, Condition], ...] = ()
-    raw: Mapping[str, Any] = MappingProxyType({})
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

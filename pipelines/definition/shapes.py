@@ -86,6 +86,9 @@ def _leaves(error: ValidationError) -> Iterator[ValidationError]:
         return
     if is_dynamic(error.instance):
         return
+    if all(each.validator == "required" for each in error.context):
+        yield error
+        return
     branch = min(_branches(error), key=lambda errors: _distance(error, errors))
     if all(_is_type_mismatch(error, each) for each in branch):
         yield error
@@ -130,20 +133,23 @@ def _type(error: ValidationError) -> str:
 
 
 def _alternatives(error: ValidationError) -> str:
-    wanted: list[str] = []
-    for each in error.context or ():
-        if each.validator == "type":
-            wanted.append(_type(each).removeprefix("must be "))
-        elif each.validator == "enum":
-            wanted.append(_options(each.validator_value))
     if not error.context:
         return "this matches more than one of the allowed forms"
-    known = list(dict.fromkeys(wanted))
-    if error.validator == "anyOf" and not known:
-        missing = [name for each in error.context for name in _missing(each)]
-        if missing:
-            return f"one of {', '.join(missing)} is needed"
-    return f"must be {' or '.join(known)}" if known else "this is not one of the allowed forms"
+    missing = [name for each in error.context for name in _missing(each)]
+    wanted = list(dict.fromkeys(_wanted(error)))
+    if missing and not wanted:
+        return f"one of {', '.join(missing)} is needed"
+    return f"must be {' or '.join(wanted)}" if wanted else "this is not one of the allowed forms"
+
+
+def _wanted(error: ValidationError) -> Iterator[str]:
+    for each in error.context:
+        if each.validator in ("oneOf", "anyOf"):
+            yield from _wanted(each)
+        elif each.validator == "type":
+            yield _type(each).removeprefix("must be ")
+        elif each.validator == "enum":
+            yield _options(each.validator_value)
 
 
 def _missing(error: ValidationError) -> list[str]:

@@ -79,7 +79,7 @@ def compile_template(
     _check_filters(analysis, source)
     read = _paths_read(analysis)
     _check_names(read, source, names)
-    paths = frozenset(_texts(path) for path, _ in read)
+    paths = frozenset(leading_fields(path) for path, _ in read)
     shown = tuple(dict.fromkeys(_shown_paths(bound, frozenset(at for _, at in read))))
     return Template(source, frozenset(path[0] for path in paths), paths, shown, bound)
 
@@ -95,6 +95,16 @@ def follow(context: object, path: tuple[str | int, ...]) -> Any:
     for key in path:
         value = _of_list(value, key) if isinstance(value, list | tuple) else look_up(value, key)
     return value
+
+
+def leading_fields(path: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The part of a path that names fields, before any place in a list."""
+    texts = [str(path[0])]
+    for key in path[1:]:
+        if not isinstance(key, str) or key in ("size", "first", "last"):
+            break
+        texts.append(key)
+    return tuple(texts)
 
 
 def _of_list(value: list[Any] | tuple[Any, ...], key: str | int) -> Any:
@@ -146,15 +156,6 @@ def _check_names(
         if names is not None and root not in names and root != "now":
             message = f"unknown name '{root}'{suggestion(root, names)}"
             raise TemplateError(message, **_place(source, at))
-
-
-def _texts(path: tuple[str | int, ...]) -> tuple[str, ...]:
-    texts = [str(path[0])]
-    for key in path[1:]:
-        if not isinstance(key, str) or key in ("size", "first", "last"):
-            break
-        texts.append(key)
-    return tuple(texts)
 
 
 def _shown_paths(bound: BoundTemplate, places: frozenset[int]) -> Iterator[tuple[str | int, ...]]:

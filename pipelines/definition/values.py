@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .expressions import Expression, ExpressionError, compile_expression, suggestion
-from .templates import Template, TemplateError, compile_template, follow, has_markup
+from .templates import Template, TemplateError, compile_template, follow, has_markup, leading_fields
 
 _DEEPEST = 40
 _PLAIN_PATH = re.compile(
@@ -131,8 +131,7 @@ def _plain_path(text: str, names: Collection[str] | None, path: str) -> Value:
     root = str(keys[0])
     if names is not None and root not in names and root != "now":
         raise ParameterError(path, f"unknown name '{root}'{suggestion(root, names)}")
-    read = compile_template(f"{{{{ {text} }}}}").paths
-    return Value(False, read, lambda context: follow(context, keys))
+    return Value(False, frozenset({leading_fields(keys)}), lambda context: follow(context, keys))
 
 
 def _template(value: str, names: Collection[str] | None, path: str, *, html: bool) -> Value:
