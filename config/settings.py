@@ -49,6 +49,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "crm.middleware.CurrentTeam",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -196,6 +197,8 @@ if REDIS_URL:
 PIPELINES_TEST_CLOCK: bool = env.bool("PIPELINES_TEST_CLOCK", default=False)
 PIPELINES_BATCH_SIZE: int = env.int("PIPELINES_BATCH_SIZE", default=1000)
 PIPELINES_TICK_SECONDS: float = env.float("PIPELINES_TICK_SECONDS", default=45.0)
+PIPELINES_SEND_GROUP: int = env.int("PIPELINES_SEND_GROUP", default=50)
+PIPELINES_KICK: bool = env.bool("PIPELINES_KICK", default=True)
 PIPELINES_LEASE_SECONDS: int = env.int("PIPELINES_LEASE_SECONDS", default=120)
 PIPELINES_MAX_STEPS: int = env.int("PIPELINES_MAX_STEPS", default=50)
 PIPELINES_MAX_DOCUMENT_BYTES: int = env.int("PIPELINES_MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)

@@ -1,0 +1,1 @@
+"""The REST interface of the ground floor, and the rules every resource follows."""
