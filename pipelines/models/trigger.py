@@ -56,16 +56,24 @@ class Trigger(models.Model):
     token_hash = models.CharField(max_length=64, blank=True, editable=False)
     automatic = models.BooleanField(default=False)
     enabled = models.BooleanField(default=True)
+    armed_at = models.DateTimeField(
+        null=True, editable=False, help_text="Records created before this are not enrolled by the sweep."
+    )
     max_per_hour = models.IntegerField(null=True, blank=True)
     fired_total = models.BigIntegerField(default=0, editable=False)
     last_fired_at = models.DateTimeField(null=True, blank=True, editable=False)
     revision = models.IntegerField(default=0, editable=False)
+    position = models.SmallIntegerField(default=1000, editable=False, help_text="Place in the document.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TeamScopedQuerySet["Trigger"].as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["pipeline", "key"], name="trigger_key_once_per_pipeline")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["pipeline", "key"], condition=~Q(key=""), name="trigger_key_once_per_pipeline"
+            )
+        ]
         indexes = [
             models.Index(fields=["event"], condition=Q(enabled=True) & ~Q(event=""), name="trigger_event"),
             models.Index(fields=["model", "kind"], condition=Q(enabled=True), name="trigger_model"),
