@@ -46,8 +46,9 @@ class Batch:
         """Read what the steps of this batch read: a fixed number of statements."""
         self.facts = pipeline_facts({cursor.pipeline_id for cursor in self.cursors})
         for cursor in self.cursors:
-            self._adopt_current_version(cursor)
-        self.programs = programs({cursor.version_id for cursor in self.cursors})
+            self.adopt_current_version(cursor)
+        current = {facts.current_version_id for facts in self.facts.values() if facts.current_version_id is not None}
+        self.programs = programs({cursor.version_id for cursor in self.cursors} | current)
         self._load_subjects()
         self._load_resources()
         remembering = [cursor.id for cursor in self.cursors if self._remembers(cursor)]
@@ -61,7 +62,7 @@ class Batch:
         team = self.facts[cursor.pipeline_id].team.id
         return bool(loaded.template_keys) and bool(self.resources[team].names & MEMORY_ROOTS)
 
-    def _adopt_current_version(self, cursor: Cursor) -> None:
+    def adopt_current_version(self, cursor: Cursor) -> None:
         """Runs between steps follow the pipeline to its current version; others finish their visit first."""
         facts = self.facts[cursor.pipeline_id]
         between = cursor.status == RunStatus.PENDING and cursor.phase == RunPhase.ENTER

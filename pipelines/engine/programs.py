@@ -66,7 +66,8 @@ def _roots(step: Step) -> set[str]:
         found |= set(step.guard.names)
     for value in step.assign.values():
         found |= set(value.names)
-    if step.assign:
+    if step.assign or step.kind == "set_variable":
+        # What is written must be read first, so that the rest of the context survives.
         found.add("vars")
     return found | set(text_template(step.message).names)
 

@@ -276,6 +276,8 @@ class LaneStrike(models.Model):
     step_id = models.IntegerField(primary_key=True)
     strikes = models.SmallIntegerField(default=0)
     size = models.IntegerField(default=1000)
+    run_id = models.BigIntegerField(null=True)
+    run_strikes = models.SmallIntegerField(default=0)
     updated_at = models.DateTimeField()
 
     def __str__(self) -> str:

@@ -1,0 +1,148 @@
+"""Moves runs: a batch is claimed, goes through as many due steps as it can, and is written once."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import DataError, IntegrityError, transaction
+
+from crm.faults import point, register
+from pipelines.engine.batch import Answer, Batch
+from pipelines.engine.cursor import Cursor
+from pipelines.engine.answers import answers_for
+from pipelines.engine.step import WATCHDOG, run_step
+from pipelines.engine.store import store
+from pipelines.engine.writer import flush
+from pipelines.states import RunPhase, RunStatus
+
+log = logging.getLogger(__name__)
+
+MAX_HOPS = 32
+COHORT_SECONDS = 1.0
+
+register("after_claim", "a batch of runs is locked, nothing was planned yet")
+register("before_commit", "everything of a batch is written, nothing is committed")
+register("after_commit", "a batch is committed")
+
+
+@dataclass(slots=True)
+class Progress:
+    """What one batch did."""
+
+    runs: int = 0
+    visits: int = 0
+    failed: int = 0
+    late_seconds: float = 0.0
+
+    def add(self, other: "Progress") -> None:
+        self.runs += other.runs
+        self.visits += other.visits
+        self.failed += other.failed
+        self.late_seconds = max(self.late_seconds, other.late_seconds)
+
+
+def advance_lane(*, step_id: int, now: datetime, limit: int) -> Progress:
+    """Move up to `limit` due runs of one step, in one transaction."""
+    with transaction.atomic():
+        cursors = store().claim_lane(step_id=step_id, now=now, limit=limit)
+        if not cursors:
+            return Progress()
+        point("after_claim")
+        late = max((now - cursor.next_step_at).total_seconds() for cursor in cursors if cursor.next_step_at)
+        progress = process(cursors, now=now)
+        progress.late_seconds = max(0.0, late)
+        point("before_commit")
+    point("after_commit")
+    return progress
+
+
+def process(
+    cursors: Sequence[Cursor], *, now: datetime, answers: Mapping[int, Answer] | None = None, depth: int = 0
+) -> Progress:
+    """Move locked runs inside the caller's transaction; a row the database refuses fails alone."""
+    try:
+        with transaction.atomic():
+            return process_once([cursor.copy() for cursor in cursors], now=now, answers=answers)
+    except (IntegrityError, DataError) as error:
+        if len(cursors) == 1:
+            return _fail_alone(cursors[0], now=now, error=error)
+        log.warning("batch split after a refused write: %s runs", len(cursors))
+    middle = len(cursors) // 2
+    progress = process(cursors[:middle], now=now, answers=answers, depth=depth + 1)
+    progress.add(process(cursors[middle:], now=now, answers=answers, depth=depth + 1))
+    return progress
+
+
+def process_once(
+    cursors: list[Cursor],
+    *,
+    now: datetime,
+    answers: Mapping[int, Answer] | None,
+    errors: Mapping[int, str] | None = None,
+) -> Progress:
+    returning = [cursor for cursor in cursors if _needs_answer(cursor) and cursor.id not in (answers or {})]
+    known = {**(answers or {}), **(answers_for(returning) if returning else {})}
+    batch = Batch(store=store(), now=now, cursors=cursors, answers=known, errors=dict(errors or {}))
+    batch.load()
+    _walk(batch)
+    flush(batch)
+    failed = sum(1 for cursor in cursors if cursor.status == RunStatus.FAILED)
+    return Progress(runs=len(cursors), visits=len(batch.visits), failed=failed)
+
+
+def _needs_answer(cursor: Cursor) -> bool:
+    return cursor.status == RunStatus.RUNNING or cursor.phase == RunPhase.RESUME
+
+
+def _fail_alone(cursor: Cursor, *, now: datetime, error: Exception) -> Progress:
+    """The one row that cannot be written takes its error edge instead."""
+    log.warning("run %s was refused by the database: %s", cursor.id, type(error).__name__)
+    with transaction.atomic():
+        sentence = f"The database refused this step: {type(error).__name__}."
+        return process_once([cursor.copy()], now=now, answers=None, errors={cursor.id: sentence})
+
+
+def _walk(batch: Batch) -> None:
+    """Go on in memory while steps are due at once, at most 32 hops and about a second."""
+    started = time.monotonic()
+    waiting = list(batch.cursors)
+    for hop in range(MAX_HOPS):
+        groups = _groups(batch, waiting, first=hop == 0)
+        if not groups:
+            return
+        for (version_id, step_id, resuming), cursors in groups.items():
+            step = batch.programs[version_id].program.by_id.get(step_id)
+            if step is None:
+                for cursor in cursors:
+                    cursor.finish(
+                        status=RunStatus.COMPLETED, reason="step_removed", outcome=None, now=batch.now
+                    )
+                continue
+            run_step(batch, step, cursors, resuming=resuming)
+            if resuming:
+                for cursor in cursors:
+                    batch.adopt_current_version(cursor)
+        waiting = [cursor for cursor in waiting if _goes_on(batch, cursor)]
+        if time.monotonic() - started > COHORT_SECONDS:
+            return
+
+
+def _goes_on(batch: Batch, cursor: Cursor) -> bool:
+    due = cursor.next_step_at
+    return cursor.status == RunStatus.PENDING and due is not None and due <= batch.now
+
+
+def _groups(batch: Batch, cursors: Sequence[Cursor], *, first: bool) -> dict[tuple[int, int, bool], list[Cursor]]:
+    """Runs by version, step and direction; those whose effect is still in flight are left waiting."""
+    groups: dict[tuple[int, int, bool], list[Cursor]] = {}
+    for cursor in cursors:
+        if cursor.step_id is None:
+            continue
+        resuming = first and _needs_answer(cursor)
+        if resuming and cursor.id in batch.answers and batch.answers[cursor.id].signal.status == "in_flight":
+            cursor.depart(watchdog=batch.now + WATCHDOG)
+            continue
+        groups.setdefault((cursor.version_id, cursor.step_id, resuming), []).append(cursor)
+    return groups

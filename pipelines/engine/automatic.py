@@ -1,0 +1,109 @@
+"""Automatic pipelines: every new record of a model enters them, in the transaction that saved it."""
+
+import logging
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from django.db import transaction
+
+from pipelines.definition.conditions import compile_condition
+from pipelines.engine.clock import engine_now
+from pipelines.engine.enroll import EnrollResult, enroll_batch
+from pipelines.engine.entry import Entry, Occasion
+from pipelines.engine.programs import pipeline_facts, programs
+from pipelines.models import EnrollmentDecision, Pipeline, Trigger
+from pipelines.subjects import SubjectType
+
+log = logging.getLogger(__name__)
+
+_FIELDS = ("pk", "pipeline_id", "pipeline__current_version_id", "where", "reentry", "assign", "revision", "armed_at")
+
+
+def entries_for(
+    *, subject_type_id: int, team_ids: Collection[int], pipeline_ids: Collection[int] | None = None
+) -> dict[int, list[Entry]]:
+    """The ways in that are open for new records of a model, by team: three statements at most.
+
+    Triggers are read at every call, so an edit takes effect at once in every process.
+    """
+    triggers = Trigger.objects.filter(
+        model_id=subject_type_id,
+        kind=Trigger.Kind.CREATED,
+        automatic=True,
+        enabled=True,
+        pipeline__team_id__in=team_ids,
+        pipeline__status=Pipeline.Status.ACTIVE,
+        pipeline__current_version_id__isnull=False,
+    ).order_by("pk")
+    if pipeline_ids is not None:
+        triggers = triggers.filter(pipeline_id__in=pipeline_ids)
+    rows = list(triggers.values_list(*_FIELDS))
+    if not rows:
+        return {}
+    facts = pipeline_facts({row[1] for row in rows})
+    loaded = programs({row[2] for row in rows})
+    found: dict[int, list[Entry]] = {}
+    for pk, pipeline_id, version_id, where, reentry, assign, revision, _ in rows:
+        entry = Entry(
+            facts=facts[pipeline_id],
+            program=loaded[version_id].program,
+            trigger_id=pk,
+            trigger_revision=revision,
+            where=compile_condition(where) if where not in (None, []) else None,
+            reentry=reentry,
+            assign=assign,
+        )
+        found.setdefault(facts[pipeline_id].team.id, []).append(entry)
+    return found
+
+
+def enroll_created(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> EnrollResult:
+    """Enroll new records of one team; an error never reaches the caller's transaction.
+
+    The runs are written in a savepoint. When that fails, it is logged, stored as a decision, and
+    tried again by the sweep.
+    """
+    now = engine_now()
+    try:
+        with transaction.atomic():
+            entries = entries_for(subject_type_id=kind.content_type_id, team_ids=[team_id]).get(team_id)
+            if not entries:
+                return EnrollResult()
+            return enroll_batch(entries=entries, subject_type_id=kind.content_type_id, subject_ids=ids, occasion=Occasion(now))
+    except Exception as error:  # whatever goes wrong here, saving the record must not
+        log.exception("automatic enrollment failed for %s records of %s", len(ids), kind.label)
+        _keep_failure(kind=kind, ids=ids, team_id=team_id, now=now, error=error)
+        return EnrollResult()
+
+
+def _keep_failure(*, kind: SubjectType, ids: Sequence[int], team_id: int, now: datetime, error: Exception) -> None:
+    try:
+        with transaction.atomic():
+            pipeline_ids = Trigger.objects.filter(
+                model_id=kind.content_type_id,
+                kind=Trigger.Kind.CREATED,
+                automatic=True,
+                enabled=True,
+                pipeline__team_id=team_id,
+                pipeline__status=Pipeline.Status.ACTIVE,
+            ).values_list("pipeline_id", "pk")
+            EnrollmentDecision.objects.bulk_create(
+                [
+                    EnrollmentDecision(
+                        pipeline_id=pipeline_id,
+                        trigger_id=trigger_id,
+                        subject_type_id=kind.content_type_id,
+                        subject_id=pk,
+                        decision=EnrollmentDecision.Decision.ERROR,
+                        why=[{"error": f"{type(error).__name__}: {error}"[:300]}],
+                        settled=False,
+                        at=now,
+                    )
+                    for pipeline_id, trigger_id in pipeline_ids
+                    for pk in ids
+                ],
+                batch_size=1000,
+            )
+    except Exception:  # the database itself may be what failed; the sweep still finds the records
+        log.exception("the failed enrollment could not be noted")
+

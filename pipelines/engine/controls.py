@@ -1,0 +1,134 @@
+"""What an operator may do to runs: pause, resume, cancel, retry."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce, Greatest
+
+from crm.models import Message
+from pipelines.engine.clock import engine_now
+from pipelines.engine.cursor import KEPT_VERSION
+from pipelines.engine.kick import kick
+from pipelines.models import Effect, Pipeline, PipelineRun
+from pipelines.states import RunPhase, RunStatus
+
+ACTIVE = (RunStatus.PENDING.value, RunStatus.RUNNING.value, RunStatus.WAITING.value)
+LIVE = (*ACTIVE, RunStatus.PAUSED.value)
+
+
+def _locked(run_ids: Sequence[int], statuses: Sequence[int]) -> QuerySet[PipelineRun]:
+    """The runs in these states, locked in the order every other path locks them."""
+    runs = PipelineRun.objects.filter(pk__in=run_ids, status__in=statuses).order_by("pk")
+    return runs.select_for_update() if connection.vendor == "postgresql" else runs
+
+
+def pause_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
+    """Stop runs where they are; the time they had left is kept."""
+    with transaction.atomic():
+        ids = list(_locked(run_ids, ACTIVE).values_list("pk", flat=True))
+        return PipelineRun.objects.filter(pk__in=ids).update(
+            status=RunStatus.PAUSED.value,
+            held_until=Coalesce(F("next_step_at"), engine_now()),
+            next_step_at=None,
+        )
+
+
+def resume_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
+    """Let paused runs go on: at the time they had, or now when it has passed."""
+    now = engine_now()
+    with transaction.atomic():
+        ids = list(_locked(run_ids, [RunStatus.PAUSED.value]).values_list("pk", flat=True))
+        flying = set(
+            Effect.objects.filter(run_id__in=ids, seq=F("run__seq"), status__in=[0, 1, 2]).values_list("run_id", flat=True)
+        )
+        runs = PipelineRun.objects.filter(pk__in=ids)
+        due = Greatest(Coalesce(F("held_until"), now), now)
+        runs.filter(pk__in=flying).update(status=RunStatus.RUNNING.value, next_step_at=due, held_until=None)
+        runs.exclude(pk__in=flying).update(status=RunStatus.PENDING.value, next_step_at=due, held_until=None)
+        transaction.on_commit(kick)
+    return len(ids)
+
+
+def cancel_runs(*, run_ids: Sequence[int], by: Any = None, reason: str = "cancelled") -> int:
+    """End runs and what they wait for; answers that still come in change nothing."""
+    now = engine_now()
+    with transaction.atomic():
+        children = PipelineRun.objects.filter(root_id__in=run_ids).values_list("pk", flat=True)
+        ids = list(_locked([*run_ids, *children], LIVE).values_list("pk", flat=True))
+        runs = PipelineRun.objects.filter(pk__in=ids)
+        kept = [pk for pk, dedup in runs.values_list("pk", "dedup") if dedup and dedup.version == KEPT_VERSION]
+        ended = {"status": RunStatus.CANCELLED.value, "finished_at": now, "next_step_at": None, "held_until": None}
+        runs.filter(pk__in=kept).update(**ended, reason=reason[:60])
+        runs.exclude(pk__in=kept).update(**ended, reason=reason[:60], dedup=None)
+        _cancel_effects(ids, now)
+    return len(ids)
+
+
+def _cancel_effects(run_ids: Sequence[int], now: Any) -> None:
+    """Work not yet begun is called off; what is under way cannot be called back."""
+    waiting = Effect.objects.filter(run_id__in=run_ids, status__in=[Effect.Status.QUEUED, Effect.Status.LEASED])
+    waiting.update(status=Effect.Status.CANCELLED, finished_at=now, lease_until=None)
+    queued = Message.objects.filter(run_id__in=run_ids, state=Message.State.QUEUED)
+    queued.update(state=Message.State.CANCELLED)
+
+
+def retry_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
+    """Let failed runs try the step again at which they failed, as a new visit with a new key."""
+    now = engine_now()
+    with transaction.atomic():
+        runs = _locked(run_ids, [RunStatus.FAILED.value]).filter(Q(last_step__isnull=False))
+        ids = list(runs.values_list("pk", flat=True))
+        PipelineRun.objects.filter(pk__in=ids).update(
+            status=RunStatus.PENDING.value,
+            phase=RunPhase.ENTER.value,
+            step_id=F("last_step_id"),
+            next_step_at=now,
+            attempt=0,
+            seq=F("seq") + 1,
+            finished_at=None,
+            outcome=None,
+            reason=None,
+        )
+        transaction.on_commit(kick)
+    return len(ids)
+
+
+def cancel_pipeline_runs(*, pipeline: Pipeline, by: Any = None, reason: str = "pipeline archived") -> int:
+    """End every live run of a pipeline, some thousands at a time."""
+    total = 0
+    while True:
+        live = PipelineRun.objects.filter(pipeline=pipeline, status__in=LIVE).values_list("pk", flat=True)[:2000]
+        ids = list(live)
+        if not ids:
+            return total
+        total += cancel_runs(run_ids=ids, by=by, reason=reason)
+
+
+def resend_message(*, message: Message, by: Any = None) -> bool:
+    """Send an uncertain message again because a person decided so; False when somebody else already decided."""
+    now = engine_now()
+    with transaction.atomic():
+        mine = Message.objects.filter(pk=message.pk, state=Message.State.UNCERTAIN, decided_at__isnull=True)
+        if message.run_id is None or not mine.update(state=Message.State.QUEUED, decided_at=now):
+            return False
+        before = Effect.objects.filter(run_id=message.run_id, seq=message.run_seq).count()
+        Effect.objects.create(
+            run_id=message.run_id,
+            seq=message.run_seq or 0,
+            n=before,
+            kind=Effect.Kind.EMAIL,
+            at_most_once=True,
+            available_at=now,
+            created_at=now,
+            payload={"message": message.pk},
+        )
+        transaction.on_commit(kick)
+    return True
+
+
+def accept_message(*, message: Message, by: Any = None) -> bool:
+    """Count an uncertain message as settled without sending it again."""
+    mine = Message.objects.filter(pk=message.pk, state=Message.State.UNCERTAIN, decided_at__isnull=True)
+    return bool(mine.update(decided_at=engine_now()))

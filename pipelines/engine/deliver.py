@@ -1,0 +1,158 @@
+"""Takes queued effects, does the outside work with no transaction open, and settles the answers."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
+from crm.faults import point, register
+from pipelines.actions.base import DeliveryError
+from pipelines.actions.registry import kinds
+from pipelines.engine.advance import Progress
+from pipelines.engine.clock import real_now
+from pipelines.engine.leases import give_back, start_sending
+from pipelines.engine.outbound import call, key_of
+from pipelines.engine.post import Post
+from pipelines.engine.settle import Result, settle
+from pipelines.engine.store import store
+from pipelines.models import EngineState, Effect
+
+log = logging.getLogger(__name__)
+
+LEASE_LIMIT = 200
+HTTP_THREADS = 8
+OUTAGE_SECONDS = 30.0
+# No new outside work is begun in the last part of a lease.
+LEASE_MARGIN = 40.0
+
+register("after_lease", "effects are leased, nothing left the machine yet")
+register("before_sending", "effects are about to be marked as being handed over")
+register("after_effect", "the outside answered, before anything else happens")
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What one round of deliveries did."""
+
+    sent: int = 0
+    tried: int = 0
+    progress: Progress | None = None
+
+
+def deliver(*, now: datetime, until: float) -> Delivery:
+    """Deliver every effect that is available, until `until` on the monotonic clock."""
+    total = Delivery(progress=Progress())
+    for kind, work in ((Effect.Kind.EMAIL, _send_mail), (Effect.Kind.HTTP, _call_http), (Effect.Kind.CUSTOM, _run_custom)):
+        while time.monotonic() < until:
+            lease_end = time.monotonic() + settings.PIPELINES_LEASE_SECONDS - LEASE_MARGIN
+            effects = _lease(kind, now)
+            if not effects:
+                break
+            point("after_lease")
+            if not work(effects, now, lease_end, total):
+                break
+    return total
+
+
+def _lease(kind: int, now: datetime) -> list[Effect]:
+    taken = real_now()
+    until = taken + timedelta(seconds=settings.PIPELINES_LEASE_SECONDS)
+    with transaction.atomic():
+        return store().lease_effects(
+            kind=kind, now=now, real_now=taken, until=until, limit=LEASE_LIMIT, worker=os.getpid()
+        )
+
+
+def _send_mail(effects: list[Effect], now: datetime, lease_end: float, total: Delivery) -> bool:
+    """Send over one connection, in groups; False when the mail server cannot be reached at all."""
+    post = Post()
+    refused = post.open()
+    if refused is not None:
+        _report_outage(refused, now)
+        give_back(effects, until=now + timedelta(seconds=OUTAGE_SECONDS))
+        return False
+    try:
+        for group in _groups(effects, settings.PIPELINES_SEND_GROUP):
+            if time.monotonic() > lease_end:
+                give_back(group, until=now)
+                continue
+            point("before_sending")
+            ready, skipped = post.start(group)
+            results: list[tuple[Effect, Result]] = [*skipped]
+            for effect, result in post.send(ready):
+                results.append((effect, result))
+                point("after_effect")
+            _settle(results, now, total)
+    finally:
+        post.close()
+    return True
+
+
+def _call_http(effects: list[Effect], now: datetime, lease_end: float, total: Delivery) -> bool:
+    with ThreadPoolExecutor(max_workers=HTTP_THREADS) as pool:
+        for group in _groups(effects, HTTP_THREADS):
+            if time.monotonic() > lease_end:
+                give_back(group, until=now)
+                continue
+            mine = start_sending(group)
+            answers = list(pool.map(call, mine))
+            point("after_effect")
+            _settle(list(zip(mine, answers, strict=True)), now, total)
+    return True
+
+
+def _run_custom(effects: list[Effect], now: datetime, lease_end: float, total: Delivery) -> bool:
+    for effect in effects:
+        if time.monotonic() > lease_end:
+            give_back([effect], until=now)
+            continue
+        for mine in start_sending([effect]):
+            result = _deliver_custom(mine)
+            point("after_effect")
+            _settle([(mine, result)], now, total)
+    return True
+
+
+def _deliver_custom(effect: Effect) -> DeliveryResult:
+    kind = kinds().get(str(effect.payload["action"]))
+    if kind is None:
+        return Refused(code="validation", detail="This action is not installed here.", permanent=False, retry_after=60.0)
+    try:
+        answer = kind.deliver(payload=effect.payload["payload"], key=key_of(effect))
+    except DeliveryError as error:
+        if error.unknown:
+            return Unknown(detail=error.detail)
+        return Refused(code=error.code, detail=error.detail, permanent=error.permanent, retry_after=None)
+    except Exception as error:  # code of a project: what it did before it broke is not known
+        log.exception("custom action failed: effect %s", effect.pk)
+        return Unknown(detail=f"{type(error).__name__}: {error}"[:400])
+    return Delivered(reference="", detail=json.loads(json.dumps(answer, default=str)))
+
+
+def _settle(results: list[tuple[Effect, Result]], now: datetime, total: Delivery) -> None:
+    progress = settle(results, now=now)
+    total.tried += len(results)
+    total.sent += sum(1 for _, result in results if isinstance(result, Delivered))
+    if total.progress is not None:
+        total.progress.add(progress)
+
+
+def _report_outage(refused: Refused, now: datetime) -> None:
+    log.warning("the mail server cannot be reached: %s", refused.code)
+    EngineState.objects.update_or_create(
+        name="mail-outage", defaults={"at": now, "data": {"code": refused.code, "detail": str(refused.detail)[:200]}}
+    )
+
+
+def _groups(effects: Sequence[Effect], size: int) -> Iterable[Sequence[Any]]:
+    for start in range(0, len(effects), size):
+        yield effects[start : start + size]

@@ -1,0 +1,167 @@
+"""Enrollment: subjects become runs, in one insert per batch, and every refusal keeps its reason."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+
+from pipelines.definition.conditions import compile_condition
+from pipelines.definition.durations import parse_duration
+from pipelines.definition.values import compile_value
+from pipelines.engine.clock import engine_now
+from pipelines.engine.entry import Decision, Entry, Occasion, Refusal, decide, record_decisions
+from pipelines.engine.keys import RESTART, WHILE_ACTIVE
+from pipelines.engine.kick import kick
+from pipelines.engine.plain import plain
+from pipelines.engine.programs import pipeline_facts, programs
+from pipelines.engine.store import store
+from pipelines.models import Pipeline, PipelineRun, RunContext, Trigger
+from pipelines.states import RunStatus
+from pipelines.subjects import subject_type
+
+@dataclass(slots=True)
+class EnrollResult:
+    """Run ids of those who entered, and for the others why not."""
+
+    enrolled: list[int] = field(default_factory=list)
+    decisions: dict[int, tuple[Decision, str]] = field(default_factory=dict)
+
+
+class NotEnrollable(Exception):
+    """The pipeline cannot take anyone: it is not active or is about other records."""
+
+
+def enroll(
+    *,
+    pipeline: Pipeline,
+    subject_ids: Sequence[int | None],
+    by: Any = None,
+    trigger: Trigger | None = None,
+    payload: Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
+    variables: Mapping[str, Any] | None = None,
+    now: datetime | None = None,
+) -> EnrollResult:
+    """Put subjects into a pipeline by hand; those already in it stay where they are.
+
+    Raises NotEnrollable when the pipeline is not active. Subjects of other teams are refused.
+    """
+    if pipeline.status != Pipeline.Status.ACTIVE or pipeline.current_version_id is None:
+        raise NotEnrollable(f"{pipeline.name} is not active: activate it first.")
+    facts = pipeline_facts({pipeline.pk})[pipeline.pk]
+    loaded = programs({pipeline.current_version_id})[pipeline.current_version_id]
+    entry = Entry(
+        facts=facts,
+        program=loaded.program,
+        trigger_id=trigger.pk if trigger else None,
+        trigger_revision=trigger.revision if trigger else 0,
+        where=compile_condition(trigger.where) if trigger and trigger.where is not None else None,
+        reentry=trigger.reentry if trigger else WHILE_ACTIVE,
+        assign=trigger.assign if trigger else None,
+    )
+    with transaction.atomic():
+        return enroll_batch(
+            entries=[entry],
+            subject_type_id=pipeline.subject_type_id,
+            subject_ids=subject_ids,
+            occasion=Occasion(now or engine_now(), payload, variables, idempotency_key or uuid.uuid4().hex),
+        )
+
+
+def enroll_batch(
+    *,
+    entries: Sequence[Entry],
+    subject_type_id: int | None,
+    subject_ids: Sequence[int | None],
+    occasion: Occasion,
+) -> EnrollResult:
+    """Put every subject through every entry, in the caller's transaction: one insert for all runs."""
+    now = occasion.now
+    loaded = _subjects(subject_type_id, subject_ids)
+    rows: list[PipelineRun] = []
+    refusals: list[Refusal] = []
+    owners: dict[tuple[int, int | None], Entry] = {}
+    for entry in entries:
+        for subject_id in subject_ids:
+            subject = loaded.get(subject_id) if subject_id is not None else None
+            outcome = decide(entry, subject_type_id, subject_id, subject, occasion)
+            if isinstance(outcome, Refusal):
+                refusals.append(outcome)
+            else:
+                rows.append(outcome)
+                owners[entry.facts.id, subject_id] = entry
+    _prepare_reentry(entries, rows, now)
+    rows = _within_limits(entries, rows, refusals)
+    inserted = store().insert_runs(rows)
+    entered = {(pipeline_id, subject_id): run_id for run_id, pipeline_id, subject_id in inserted}
+    for row in rows:
+        if (row.pipeline_id, row.subject_id) not in entered:
+            refusals.append(Refusal(owners[row.pipeline_id, row.subject_id], row.subject_id, Decision.DUPLICATE))
+    _remember(entries, entered, occasion)
+    record_decisions(refusals, subject_type_id, now)
+    if any(row.next_step_at is not None and row.next_step_at <= now for row in rows):
+        transaction.on_commit(kick)
+    result = EnrollResult(enrolled=[run_id for run_id, _, _ in inserted])
+    for refusal in refusals:
+        if refusal.subject_id is not None:
+            result.decisions[refusal.subject_id] = (refusal.decision, refusal.decision.label)
+    return result
+
+
+def _subjects(subject_type_id: int | None, ids: Sequence[int | None]) -> Mapping[int, dict[str, Any]]:
+    if subject_type_id is None:
+        return {}
+    return subject_type(subject_type_id).load([pk for pk in ids if pk is not None])
+
+
+def _prepare_reentry(entries: Sequence[Entry], rows: Sequence[PipelineRun], now: datetime) -> None:
+    """Free keys whose time is over (`after`) and end the runs that a newcomer replaces (`restart`)."""
+    for entry in entries:
+        keys = [row.dedup for row in rows if row.pipeline_id == entry.facts.id and row.dedup]
+        holders = PipelineRun.objects.filter(pipeline_id=entry.facts.id, dedup__in=keys)
+        if isinstance(entry.reentry, Mapping) and "after" in entry.reentry:
+            since = now - timedelta(seconds=parse_duration(entry.reentry["after"]))
+            holders.filter(finished_at__lt=since).update(dedup=None)
+        elif entry.reentry == RESTART:
+            holders.filter(finished_at__isnull=True).update(
+                status=RunStatus.CANCELLED.value, reason="restarted", finished_at=now, next_step_at=None, dedup=None
+            )
+
+
+def _within_limits(
+    entries: Sequence[Entry], rows: list[PipelineRun], refusals: list[Refusal]
+) -> list[PipelineRun]:
+    """Take places of pipelines with `max_executions`; a partial batch takes what is left."""
+    for entry in entries:
+        limit = entry.program.settings.get("max_executions")
+        if not limit:
+            continue
+        mine = [row for row in rows if row.pipeline_id == entry.facts.id]
+        taken = Pipeline.objects.select_for_update().values_list("enrolled_total", flat=True).get(pk=entry.facts.id)
+        allowed = max(0, int(limit) - int(taken))
+        refused = {id(row) for row in mine[allowed:]}
+        refusals += [Refusal(entry, row.subject_id, Decision.LIMIT) for row in mine[allowed:]]
+        rows = [row for row in rows if id(row) not in refused]
+        Pipeline.objects.filter(pk=entry.facts.id).update(enrolled_total=F("enrolled_total") + len(mine[:allowed]))
+    return rows
+
+
+def _remember(
+    entries: Sequence[Entry], entered: Mapping[tuple[int, int | None], int], occasion: Occasion
+) -> None:
+    """Keep what a run was started with, for those who have something to keep."""
+    assigned = {entry.facts.id: entry.assign for entry in entries if entry.assign}
+    if not occasion.payload and not occasion.variables and not assigned:
+        return
+    rows = []
+    for (pipeline_id, _), run_id in entered.items():
+        found = dict(occasion.variables or {})
+        context = {"trigger": occasion.payload or {}, "now": occasion.now, **found}
+        for name, value in (assigned.get(pipeline_id) or {}).items():
+            found[name] = compile_value(value).evaluate(context)
+        rows.append(RunContext(run_id=run_id, trigger=plain(occasion.payload or {}), vars=plain(found)))
+    RunContext.objects.bulk_create(rows, batch_size=1000)

@@ -1,0 +1,44 @@
+"""Re-entry in one column: the key that a run holds so that its subject does not enter twice."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.engine.cursor import KEPT_VERSION
+
+# Fixed for ever: keys of stored runs were made with it.
+NAMESPACE = uuid.UUID("2b6f0f39-8a3f-4f63-8f0c-3d0f9a7a6b11")
+
+WHILE_ACTIVE = "while_active"
+ONCE = "once"
+ALWAYS = "always"
+RESTART = "restart"
+
+
+def dedup_key(
+    *, policy: Any, subject_type_id: int | None, subject_id: int | None, event_key: str = "", value: Any = None
+) -> uuid.UUID | None:
+    """The key of a new run; None when nothing stops another one.
+
+    `while_active` and `restart` keys are freed when the run finishes, `once` and `after` keys stay.
+    """
+    subject = f"{subject_type_id}:{subject_id}"
+    if isinstance(policy, Mapping):
+        if "key" in policy:
+            return _key(f"value:{value}", kept=policy.get("release") == "never")
+        if "after" in policy:
+            return _key(f"subject:{subject}", kept=True)
+        return _key(f"subject:{subject}", kept=False)
+    if policy == ALWAYS:
+        return _key(f"event:{event_key}", kept=True) if event_key else None
+    if subject_id is None:
+        return None
+    return _key(f"subject:{subject}", kept=policy == ONCE)
+
+
+def _key(text: str, *, kept: bool) -> uuid.UUID:
+    made = uuid.uuid5(NAMESPACE, text)
+    if not kept:
+        return made
+    # The version digit tells a kept key from one that is freed on finish.
+    return uuid.UUID(int=(made.int & ~(0xF << 76)) | (KEPT_VERSION << 76))

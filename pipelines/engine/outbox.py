@@ -1,0 +1,145 @@
+"""Effects of a batch become rows, with their messages, unless the recipient is suppressed."""
+
+from email.utils import formataddr, parseaddr
+
+from django.conf import settings
+
+from crm.channels.email import message_id
+from crm.models import Message
+from crm.suppression import suppressed
+from pipelines.actions.base import EffectRequest, MessageDraft
+from pipelines.definition.program import Step
+from pipelines.engine.batch import Batch
+from pipelines.engine.cursor import Cursor, Visit
+from pipelines.engine.moves import leave
+from pipelines.engine.plain import plain
+from pipelines.engine.programs import TeamFacts
+from pipelines.models import Effect, StepExecution
+
+KINDS = {"email": Effect.Kind.EMAIL, "http": Effect.Kind.HTTP, "custom": Effect.Kind.CUSTOM}
+
+Planned = tuple[Cursor, Step, EffectRequest]
+
+
+def queue_effects(batch: Batch) -> None:
+    """Insert the messages and effects of a batch; suppressed recipients are skipped with the reason."""
+    if not batch.effects:
+        return
+    planned = _without_suppressed(batch)
+    messages = [_message(batch, cursor, request.message) for cursor, _, request in planned if request.message]
+    Message.objects.bulk_create(messages, batch_size=1000)
+    by_visit = {(message.run_id, message.run_seq): message.pk for message in messages}
+    effects = [_effect(batch, planned_one, by_visit) for planned_one in planned]
+    if effects:
+        batch.store.insert_effects(effects)
+    _move_those_that_do_not_wait(batch, planned)
+
+
+def _without_suppressed(batch: Batch) -> list[Planned]:
+    groups: dict[tuple[int, str], set[str]] = {}
+    for cursor, _, request in batch.effects:
+        if request.message:
+            team_id = batch.facts[cursor.pipeline_id].team.id
+            groups.setdefault((team_id, request.message.topic), set()).add(request.message.recipient)
+    reasons = {
+        (team_id, topic): suppressed(team_id=team_id, addresses=addresses, topic=topic)
+        for (team_id, topic), addresses in groups.items()
+    }
+    kept: list[Planned] = []
+    for cursor, step, request in batch.effects:
+        reason = _reason(batch, cursor, request, reasons)
+        if reason:
+            _skip(batch, cursor, step, reason)
+        else:
+            kept.append((cursor, step, request))
+    return kept
+
+
+def _reason(
+    batch: Batch, cursor: Cursor, request: EffectRequest, reasons: dict[tuple[int, str], dict[str, str]]
+) -> str | None:
+    if request.message is None:
+        return None
+    found = reasons[(batch.facts[cursor.pipeline_id].team.id, request.message.topic)]
+    return found.get(request.message.recipient.lower())
+
+
+def _skip(batch: Batch, cursor: Cursor, step: Step, reason: str) -> None:
+    visit = Visit(
+        run_id=cursor.id,
+        root_id=cursor.root_id,
+        step_id=step.id,
+        seq=cursor.seq,
+        attempt=cursor.attempt,
+        event=StepExecution.Event.SKIPPED.value,
+        outcome="skipped",
+        started_at=batch.now,
+        finished_at=batch.now,
+        error=f"Not sent: the recipient is on the suppression list ({reason}).",
+    )
+    batch.visits.append(visit)
+    program = batch.programs[cursor.version_id].program
+    leave(cursor, program=program, step=step, outcome="skipped", context=batch.context_of(cursor), now=batch.now)
+
+
+def _message(batch: Batch, cursor: Cursor, draft: MessageDraft) -> Message:
+    team = batch.facts[cursor.pipeline_id].team
+    sender = draft.sender or _sender(team)
+    return Message(
+        team_id=team.id,
+        recipient=draft.recipient[:254],
+        sender=sender[:320],
+        reply_to=(draft.reply_to or team.reply_to)[:320],
+        subject=draft.subject,
+        text=draft.text,
+        html=draft.html,
+        attachments=[dict(item) for item in draft.attachments],
+        headers=dict(draft.headers),
+        topic=draft.topic,
+        message_id=message_id(run_id=cursor.id, seq=cursor.seq, n=0, domain=_domain(sender)),
+        about_type_id=cursor.subject_type_id,
+        about_id=cursor.subject_id,
+        run_id=cursor.id,
+        step_id=cursor.step_id,
+        run_seq=cursor.seq,
+        created_at=batch.now,
+    )
+
+
+def _sender(team: TeamFacts) -> str:
+    if not team.sender_email:
+        return settings.DEFAULT_FROM_EMAIL
+    return formataddr((team.sender_name, team.sender_email))
+
+
+def _domain(sender: str) -> str:
+    return settings.MAIL_DOMAIN or parseaddr(sender)[1].rpartition("@")[2] or "localhost"
+
+
+def _effect(batch: Batch, planned: Planned, messages: dict[tuple[int | None, int | None], int]) -> Effect:
+    cursor, step, request = planned
+    if request.message:
+        payload = {"message": messages[(cursor.id, cursor.seq)]}
+    elif request.kind == "custom":
+        payload = {"action": step.kind, "payload": plain(request.payload)}
+    else:
+        payload = plain(request.payload)
+    return Effect(
+        run_id=cursor.id,
+        seq=cursor.seq,
+        n=0,
+        kind=KINDS[request.kind].value,
+        at_most_once=request.at_most_once,
+        available_at=batch.now,
+        created_at=batch.now,
+        payload=payload,
+    )
+
+
+def _move_those_that_do_not_wait(batch: Batch, planned: list[Planned]) -> None:
+    """`await: queued` goes on at once; the effect flies on its own."""
+    for cursor, step, _ in planned:
+        if step.await_ != "queued":
+            continue
+        program = batch.programs[cursor.version_id].program
+        leave(cursor, program=program, step=step, outcome="next", context=batch.context_of(cursor), now=batch.now)

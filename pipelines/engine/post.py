@@ -1,0 +1,114 @@
+"""Messages on their way out: suppression checked in the transaction that hands them over, then one connection."""
+
+from collections.abc import Iterator, Sequence
+from mimetypes import guess_type
+from pathlib import PurePosixPath
+
+from django.core.files.storage import default_storage
+from django.core.mail import EmailMessage
+from django.db import transaction
+
+from crm.channels.base import DeliveryResult, Refused
+from crm.channels.email import EmailContent, InvalidMessage, Mailer, build
+from crm.models import Message
+from crm.suppression import suppressed
+from crm.unsubscribe import unsubscribe_url
+from pipelines.engine.leases import mark_sending
+from pipelines.engine.settle import Result, Skipped
+from pipelines.models import Effect
+
+Ready = tuple[Effect, Message]
+
+
+class Post:
+    """One round of mail over one connection."""
+
+    def __init__(self) -> None:
+        self._mailer = Mailer()
+
+    def open(self) -> Refused | None:
+        return self._mailer.open()
+
+    def close(self) -> None:
+        self._mailer.close()
+
+    def start(self, effects: Sequence[Effect]) -> tuple[list[Ready], list[tuple[Effect, Result]]]:
+        """Mark messages as being sent, in the same transaction that looks for suppressions."""
+        with transaction.atomic():
+            mine = mark_sending(effects)
+            messages = Message.objects.in_bulk([effect.payload["message"] for effect in mine])
+            reasons = _reasons(list(messages.values()))
+            ready: list[Ready] = []
+            skipped: list[tuple[Effect, Result]] = []
+            for effect in mine:
+                message = messages[effect.payload["message"]]
+                reason = reasons.get((message.team_id, message.topic, message.recipient.lower()))
+                if reason is None:
+                    ready.append((effect, message))
+                else:
+                    skipped.append((effect, Skipped(reason)))
+            sending = [message.pk for _, message in ready]
+            Message.objects.filter(pk__in=sending).update(state=Message.State.SENDING)
+        return ready, skipped
+
+    def send(self, ready: Sequence[Ready]) -> Iterator[tuple[Effect, DeliveryResult]]:
+        """Hand messages over one by one; a message that cannot be built is refused for good."""
+        built: list[tuple[Effect, EmailMessage]] = []
+        for effect, message in ready:
+            try:
+                built.append((effect, build(content_of(message))))
+            except (InvalidMessage, OSError) as error:
+                yield effect, Refused(code="validation", detail=str(error)[:400], permanent=True, retry_after=None)
+        results = self._mailer.deliver([mail for _, mail in built])
+        for (effect, _), result in zip(built, results, strict=True):
+            yield effect, result
+
+
+def _reasons(messages: Sequence[Message]) -> dict[tuple[int, str, str], str]:
+    groups: dict[tuple[int, str], set[str]] = {}
+    for message in messages:
+        groups.setdefault((message.team_id, message.topic), set()).add(message.recipient)
+    return {
+        (team_id, topic, address): reason
+        for (team_id, topic), addresses in groups.items()
+        for address, reason in suppressed(team_id=team_id, addresses=addresses, topic=topic).items()
+    }
+
+
+def content_of(message: Message) -> EmailContent:
+    """A stored message as what the mail channel sends; raises OSError for a missing attachment."""
+    link = ""
+    if message.topic:
+        link = unsubscribe_url(team_id=message.team_id, address=message.recipient, topic=message.topic)
+    text, html = _with_footer(message.text, message.html, link)
+    return EmailContent(
+        to=message.recipient,
+        subject=message.subject,
+        text=text,
+        html=html,
+        from_email=message.sender,
+        reply_to=message.reply_to,
+        message_id=message.message_id,
+        headers=message.headers,
+        attachments=tuple(_attachment(item) for item in message.attachments),
+        unsubscribe_url=link,
+    )
+
+
+def _with_footer(text: str, html: str, link: str) -> tuple[str, str]:
+    """A visible way out below mail that can be unsubscribed, unless the text already has one."""
+    if not link:
+        return text, html
+    if link not in text:
+        text = f"{text.rstrip()}\n\n--\nUnsubscribe: {link}\n"
+    if html and link not in html:
+        footer = f'<p style="font-size:12px;color:#666"><a href="{link}">Unsubscribe</a></p>'
+        body, tag, rest = html.rpartition("</body>")
+        html = f"{body}{footer}{tag}{rest}" if tag else f"{html}{footer}"
+    return text, html
+
+
+def _attachment(item: dict[str, str]) -> tuple[str, bytes, str]:
+    name = item.get("name") or PurePosixPath(item["file"]).name
+    with default_storage.open(item["file"]) as file:
+        return name, file.read(), guess_type(name)[0] or "application/octet-stream"

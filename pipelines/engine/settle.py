@@ -1,0 +1,248 @@
+"""Writes the results of effects down: fenced by the lease, then the runs go on in the same transaction."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, assert_never
+
+from django.db import connection, transaction
+
+from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
+from crm.faults import point, register
+from crm.models import Message
+from pipelines.definition.retries import Retrier, retry_after
+from pipelines.engine.advance import Progress, process
+from pipelines.engine.answers import signal_of
+from pipelines.engine.batch import Answer
+from pipelines.engine.cursor import Cursor, Visit
+from pipelines.engine.programs import programs
+from pipelines.engine.step import WATCHDOG
+from pipelines.engine.store import store
+from pipelines.models import Effect, PipelineRun, StepExecution
+from pipelines.states import RunPhase, RunStatus
+
+Status = Effect.Status
+MAX_CRASHES = 5
+# Where a step says nothing: errors that time may mend are tried five more times over about ten hours.
+DEFAULT_RETRY = (
+    Retrier(
+        max=5, delay=60, backoff=3, max_delay=6 * 3600, jitter=0.2,
+        on=("smtp_4xx", "connection", "timeout", "http_5xx", "http_429"),
+    ),
+)  # fmt: skip
+
+register("before_settle", "the outside answered, nothing of it is written yet")
+register("after_settle", "the answers of effects are committed")
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The recipient was suppressed between planning and sending."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The lease ended without an answer."""
+
+
+Result = DeliveryResult | Skipped | Crashed
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What becomes of an effect row."""
+
+    status: Status
+    available_at: datetime
+    error: str | None = None
+    result: Mapping[str, Any] | None = None
+    retried: bool = False
+
+
+def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progress:
+    """Record results and move the runs that waited for them; results of a lost lease change nothing."""
+    if not results:
+        return Progress()
+    point("before_settle")
+    with transaction.atomic():
+        # Runs first, effects second: every path locks in this order.
+        cursors = {cursor.id: cursor for cursor in store().claim_runs(run_ids=sorted({e.run_id for e, _ in results}))}
+        held = [(effect, result) for effect, result in results if effect.pk in _held(results)]
+        verdicts = [(effect, _verdict(effect, result, cursors.get(effect.run_id), now)) for effect, result in held]
+        _write_effects(verdicts, now)
+        _write_messages(verdicts, now)
+        progress = _move_runs(verdicts, cursors, now)
+    point("after_settle")
+    return progress
+
+
+def _held(results: Sequence[tuple[Effect, Result]]) -> set[int]:
+    """Effects whose lease is still the one that produced the result."""
+    rows = Effect.objects.filter(pk__in=[effect.pk for effect, _ in results], status__in=[Status.LEASED, Status.SENDING])
+    if connection.vendor == "postgresql":
+        rows = rows.order_by("pk").select_for_update()
+    current = dict(rows.values_list("pk", "attempt"))
+    return {effect.pk for effect, _ in results if current.get(effect.pk) == effect.attempt}
+
+
+def _verdict(effect: Effect, result: Result, cursor: Cursor | None, now: datetime) -> Verdict:
+    match result:
+        case Delivered():
+            return Verdict(Status.DONE, now, result={"reference": result.reference, **_detail(result.detail)})
+        case Skipped():
+            return Verdict(Status.CANCELLED, now, error=f"Not sent: the recipient is suppressed ({result.reason}).")
+        case Refused():
+            return _refused(effect, result, cursor, now)
+        case Unknown():
+            if effect.at_most_once:
+                return Verdict(Status.UNCERTAIN, now, error=str(result.detail)[:400], result={"code": "unknown"})
+            refused = Refused(code="timeout", detail=str(result.detail), permanent=False, retry_after=None)
+            return _refused(effect, refused, cursor, now)
+        case Crashed():
+            return _crashed(effect, now)
+        case _:
+            assert_never(result)
+
+
+def _detail(detail: Any) -> dict[str, Any]:
+    return dict(detail) if isinstance(detail, Mapping) else {}
+
+
+def _crashed(effect: Effect, now: datetime) -> Verdict:
+    if effect.status == Status.SENDING and effect.at_most_once:
+        sentence = "The worker stopped while this was being handed over; nobody knows whether it arrived."
+        return Verdict(Status.UNCERTAIN, now, error=sentence, result={"code": "worker_crash"})
+    if effect.attempt >= MAX_CRASHES:
+        sentence = f"Set aside: {effect.attempt} workers stopped while doing this."
+        return Verdict(Status.FAILED, now, error=sentence, result={"code": "worker_crash"})
+    return Verdict(Status.QUEUED, now)
+
+
+def _refused(effect: Effect, result: Refused, cursor: Cursor | None, now: datetime) -> Verdict:
+    wait = _retry_wait(effect, result, cursor)
+    if wait is None:
+        return Verdict(Status.FAILED, now, error=str(result.detail)[:400], result={"code": result.code})
+    error = f"{result.detail}"[:400]
+    return Verdict(Status.QUEUED, now + timedelta(seconds=wait), error=error, result={"code": result.code}, retried=True)
+
+
+def _retry_wait(effect: Effect, result: Refused, cursor: Cursor | None) -> float | None:
+    if cursor is None or cursor.step_id is None:
+        return None
+    step = programs({cursor.version_id})[cursor.version_id].program.by_id.get(cursor.step_id)
+    rules = step.retry if step is not None and step.retry else DEFAULT_RETRY
+    if result.permanent:
+        # "*" means what time may mend; a permanent refusal is tried again only when named.
+        rules = tuple(rule for rule in rules if result.code in rule.on)
+    rng = Random(f"{effect.run_id}:{effect.seq}:{cursor.attempt}")  # noqa: S311 - jitter, not a secret
+    wait = retry_after(rules, error_class=result.code, attempt=cursor.attempt, rng=rng)
+    if wait is None or result.retry_after is None:
+        return wait
+    return max(wait, result.retry_after)
+
+
+def _write_effects(verdicts: Sequence[tuple[Effect, Verdict]], now: datetime) -> None:
+    if not verdicts:
+        return
+    fields = ("status", "available_at", "lease_until", "error", "result", "finished_at")
+    rows = [
+        (
+            effect.pk,
+            (
+                verdict.status.value,
+                verdict.available_at,
+                None,
+                verdict.error,
+                verdict.result,
+                None if verdict.status == Status.QUEUED else now,
+            ),
+        )
+        for effect, verdict in verdicts
+    ]
+    store().update_rows(Effect, fields, rows)
+
+
+_STATES = {
+    Status.DONE: Message.State.SENT,
+    Status.FAILED: Message.State.FAILED,
+    Status.UNCERTAIN: Message.State.UNCERTAIN,
+    Status.CANCELLED: Message.State.SKIPPED,
+    Status.QUEUED: Message.State.QUEUED,
+}
+
+
+def _write_messages(verdicts: Sequence[tuple[Effect, Verdict]], now: datetime) -> None:
+    rows = [
+        (
+            int(effect.payload["message"]),
+            (
+                _STATES[verdict.status].value,
+                now if verdict.status == Status.DONE else None,
+                verdict.error or "",
+                effect.attempt,
+                str((verdict.result or {}).get("code", "")),
+            ),
+        )
+        for effect, verdict in verdicts
+        if effect.kind == Effect.Kind.EMAIL
+    ]
+    if rows:
+        store().update_rows(Message, ("state", "sent_at", "error", "attempts", "reason"), rows)
+
+
+def _move_runs(verdicts: Sequence[tuple[Effect, Verdict]], cursors: Mapping[int, Cursor], now: datetime) -> Progress:
+    answers: dict[int, Answer] = {}
+    retried: list[tuple[Cursor, Verdict]] = []
+    paused: list[int] = []
+    for effect, verdict in verdicts:
+        cursor = cursors.get(effect.run_id)
+        if cursor is None or cursor.seq != effect.seq:
+            continue
+        if verdict.status == Status.QUEUED:
+            if cursor.status == RunStatus.RUNNING:
+                retried.append((cursor, verdict))
+        elif cursor.status == RunStatus.RUNNING:
+            signal = signal_of(verdict.status, dict(verdict.result or {}), verdict.error)
+            answers[cursor.id] = Answer(signal, effect.created_at)
+        elif cursor.status == RunStatus.PAUSED:
+            paused.append(cursor.id)
+    _await_retry(retried, now)
+    if paused:
+        # The answer is kept in the effect; the run reads it when an operator lets it go on.
+        PipelineRun.objects.filter(pk__in=paused).update(phase=RunPhase.RESUME.value, held_until=now)
+    if not answers:
+        return Progress()
+    return process([cursors[run_id] for run_id in answers], now=now, answers=answers)
+
+
+def _await_retry(retried: Sequence[tuple[Cursor, Verdict]], now: datetime) -> None:
+    if not retried:
+        return
+    visits: list[Visit] = []
+    for cursor, verdict in retried:
+        if verdict.retried:
+            visits.append(_retry_visit(cursor, verdict, now))
+            cursor.attempt += 1
+        cursor.depart(watchdog=verdict.available_at + WATCHDOG)
+    store().move_runs([cursor for cursor, _ in retried])
+    if visits:
+        store().insert_visits(visits, at=now, batch=uuid.uuid4())
+
+
+def _retry_visit(cursor: Cursor, verdict: Verdict, now: datetime) -> Visit:
+    return Visit(
+        run_id=cursor.id,
+        root_id=cursor.root_id,
+        step_id=cursor.step_id or 0,
+        seq=cursor.seq,
+        attempt=cursor.attempt,
+        event=StepExecution.Event.RETRIED.value,
+        outcome=None,
+        started_at=now,
+        finished_at=now,
+        error=f"{verdict.error} Tried again at {verdict.available_at:%Y-%m-%d %H:%M:%S} UTC."[:400],
+    )

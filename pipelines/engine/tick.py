@@ -1,0 +1,139 @@
+"""One pass of the engine: rescue, sweep, lanes and effects, until nothing is due or time is up."""
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import close_old_connections
+
+from pipelines.engine.advance import Progress, advance_lane
+from pipelines.engine.clock import engine_now, real_now, set_test_clock
+from pipelines.engine.deliver import deliver
+from pipelines.engine.rescue import lane_sizes, rescue
+from pipelines.engine.store import store
+from pipelines.engine.sweep import sweep
+from pipelines.engine.workers import Presence
+from pipelines.models import Pipeline, PipelineRun, PipelineStep
+
+log = logging.getLogger(__name__)
+
+# A huge lane may not starve a small one: after this many batches the next lane has its turn.
+BATCHES_PER_LANE = 10
+ROUNDS_WITHOUT_END = 10_000
+
+
+@dataclass(slots=True)
+class TickReport:
+    """What a pass did; `more` says that time ran out with work left."""
+
+    runs: int = 0
+    visits: int = 0
+    sent: int = 0
+    failed: int = 0
+    late_seconds: float = 0.0
+    enrolled: int = 0
+    more: bool = False
+
+    def add(self, progress: Progress | None) -> None:
+        if progress is not None:
+            self.runs += progress.runs
+            self.visits += progress.visits
+            self.failed += progress.failed
+            self.late_seconds = max(self.late_seconds, progress.late_seconds)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "runs": self.runs,
+            "visits": self.visits,
+            "sent": self.sent,
+            "failed": self.failed,
+            "late_seconds": round(self.late_seconds, 3),
+        }
+
+
+def process_due_runs(*, budget_seconds: float | None = None) -> TickReport:
+    """Do everything that is due; safe beside any number of itself, on any number of machines."""
+    close_old_connections()
+    budget = settings.PIPELINES_TICK_SECONDS if budget_seconds is None else budget_seconds
+    until = time.monotonic() + budget
+    presence = Presence(now=real_now())
+    report = TickReport()
+    try:
+        report.add(rescue(now=engine_now()))
+        report.enrolled = sweep(now=engine_now())
+        _until_idle(report, presence, until)
+    finally:
+        presence.leave()
+    return report
+
+
+def run_until_idle(*, now: datetime) -> TickReport:
+    """Set the test clock and work until nothing is due at that time."""
+    set_test_clock(now)
+    total = TickReport()
+    while True:
+        report = process_due_runs()
+        for name in ("runs", "visits", "sent", "failed", "enrolled"):
+            setattr(total, name, getattr(total, name) + getattr(report, name))
+        total.late_seconds = max(total.late_seconds, report.late_seconds)
+        if not report.more and not report.runs and not report.sent:
+            return total
+
+
+def _until_idle(report: TickReport, presence: Presence, until: float) -> None:
+    for _ in range(ROUNDS_WITHOUT_END):
+        now = engine_now()
+        moved = _work_lanes(report, presence, now, until)
+        delivery = deliver(now=now, until=until)
+        report.sent += delivery.sent
+        report.add(delivery.progress)
+        if not moved and not delivery.tried:
+            return
+        if time.monotonic() >= until:
+            report.more = True
+            return
+
+
+def _work_lanes(report: TickReport, presence: Presence, now: datetime, until: float) -> bool:
+    """True when any run moved."""
+    lanes = _open_lanes(store().due_lanes(now=now))
+    if not lanes:
+        return False
+    sizes = lane_sizes(now=real_now())
+    moved = False
+    for step_id in lanes:
+        limit = sizes.get(step_id, settings.PIPELINES_BATCH_SIZE)
+        for _ in range(BATCHES_PER_LANE):
+            _note(presence, step_id, limit, now)
+            progress = advance_lane(step_id=step_id, now=now, limit=limit)
+            report.add(progress)
+            moved = moved or progress.runs > 0
+            if progress.runs < limit or time.monotonic() >= until:
+                break
+        if time.monotonic() >= until:
+            break
+    return moved
+
+
+def _note(presence: Presence, step_id: int, limit: int, now: datetime) -> None:
+    """Say where we are before we go in; alone with one run, say which run."""
+    run_id = None
+    if limit == 1:
+        due = PipelineRun.objects.filter(step_id=step_id, next_step_at__lte=now).order_by("next_step_at")
+        run_id = due.values_list("pk", flat=True).first()
+    presence.enter(step_id=step_id, size=limit, run_id=run_id, now=real_now())
+
+
+def _open_lanes(lanes: list[tuple[int, datetime]]) -> list[int]:
+    """Lanes of pipelines that are not paused, oldest first."""
+    if not lanes:
+        return []
+    paused = set(
+        PipelineStep.objects.filter(
+            pk__in=[step_id for step_id, _ in lanes], pipeline__status=Pipeline.Status.PAUSED
+        ).values_list("pk", flat=True)
+    )
+    return [step_id for step_id, _ in lanes if step_id not in paused]
