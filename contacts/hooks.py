@@ -1,0 +1,119 @@
+"""How higher apps hear of bulk writes and offer pipelines, without being imported from here.
+
+A higher app registers in its `AppConfig.ready`:
+
+    hooks.after_bulk_create.register(enroll_created)
+    hooks.after_bulk_update.register(note_changes)
+    hooks.manual_pipelines.register(ManualPipelines())
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from django.contrib.auth.models import User
+from django.db.models import Model
+
+from crm.models import Team
+
+H = TypeVar("H", bound=Callable[..., object])
+
+
+class BulkCreateHook(Protocol):
+    """Called inside the transaction that created the rows; answers how many were enrolled."""
+
+    def __call__(self, model: type[Model], ids: Sequence[int], team: Team, /) -> int | None: ...
+
+
+class BulkUpdateHook(Protocol):
+    """Called inside the transaction that changed these fields of these rows."""
+
+    def __call__(
+        self, model: type[Model], ids: Sequence[int], team: Team, fields: Sequence[str], /
+    ) -> object: ...
+
+
+class PipelineChoice(NamedTuple):
+    """A pipeline that a person may put a record into by hand."""
+
+    key: str
+    name: str
+    id: int
+
+
+class ManualPipelines(Protocol):
+    """What the app that owns pipelines offers to forms and to the API."""
+
+    def choices(self, team: Team, model: type[Model]) -> Sequence[tuple[str, str, int]]:
+        """Pipelines of the team for this kind of record, as (key, name, id)."""
+
+    def current(self, subject: Model) -> Sequence[int]:
+        """Ids of the pipelines the record is in now."""
+
+    def sync(self, subject: Model, pipelines: Sequence[int], by: User | None) -> object:
+        """Put the record into exactly these: add the new, keep the running, remove the rest."""
+
+
+class Registry(Generic[H]):
+    """Callables in the order they were registered, each once."""
+
+    def __init__(self) -> None:
+        self._hooks: list[H] = []
+
+    def register(self, hook: H) -> H:
+        if hook not in self._hooks:
+            self._hooks.append(hook)
+        return hook
+
+    def unregister(self, hook: H) -> None:
+        if hook in self._hooks:
+            self._hooks.remove(hook)
+
+    def __iter__(self) -> Iterator[H]:
+        return iter(tuple(self._hooks))
+
+    def __len__(self) -> int:
+        return len(self._hooks)
+
+
+class ManualPipelinesSlot:
+    """Room for the one provider of manual pipelines; empty when no app offers any."""
+
+    def __init__(self) -> None:
+        self.provider: ManualPipelines | None = None
+
+    def register(self, provider: ManualPipelines | None) -> None:
+        self.provider = provider
+
+    def choices(self, *, team: Team, model: type[Model]) -> list[PipelineChoice]:
+        if self.provider is None:
+            return []
+        return [PipelineChoice(*choice) for choice in self.provider.choices(team, model)]
+
+    def current(self, *, subject: Model) -> list[int]:
+        return [] if self.provider is None else list(self.provider.current(subject))
+
+    def sync(self, *, subject: Model, pipelines: Sequence[int], by: User | None) -> None:
+        if self.provider is not None:
+            self.provider.sync(subject, pipelines, by)
+
+
+after_bulk_create: Registry[BulkCreateHook] = Registry()
+after_bulk_update: Registry[BulkUpdateHook] = Registry()
+manual_pipelines = ManualPipelinesSlot()
+
+
+def announce_created(*, model: type[Model], ids: Sequence[int], team: Team) -> int:
+    """Tell every hook about rows created without a signal; answers how many were enrolled."""
+    if not ids:
+        return 0
+    return sum(int(hook(model, ids, team) or 0) for hook in after_bulk_create)
+
+
+def announce_updated(
+    *, model: type[Model], ids: Sequence[int], team: Team, fields: Sequence[str]
+) -> None:
+    """Tell every hook about rows changed without a signal."""
+    if not ids or not fields:
+        return
+    for hook in after_bulk_update:
+        hook(model, ids, team, fields)

@@ -1,0 +1,1 @@
+"""How contacts arrive from files: parse (pure), validate, apply."""

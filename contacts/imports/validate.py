@@ -1,0 +1,214 @@
+"""From the cells of a row to the values of a contact, or to the reasons why not."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+from zoneinfo import available_timezones
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db.models import Model
+
+from contacts.custom import MAX_BYTES
+from contacts.exports import restored
+from contacts.imports.mapping import Column, ColumnMap
+from contacts.imports.parse import Row
+from contacts.models import Company, Contact
+from contacts.tagging import MAX_NAME, clean_names
+from crm.models import Member, Team
+
+MAX_TAGS: Final = 50
+_STAGES: Final = {
+    spelling.lower(): value
+    for value, label in Contact.Stage.choices
+    for spelling in (value, str(label))
+}
+
+
+def _length(model: type[Model], name: str) -> int:
+    field: Any = model._meta.get_field(name)
+    return int(field.max_length)
+
+
+_LENGTHS: Final = {
+    "company": _length(Company, "name"),
+    **{
+        name: _length(Contact, name)
+        for name in (
+            "first_name",
+            "last_name",
+            "email",
+            "phone",
+            "job_title",
+            "lead_source",
+            "language",
+        )
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is wrong with one cell (or, with no column, with the row)."""
+
+    column: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.column}: {self.message}" if self.column else self.message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """What a row says about a contact; a blank cell says nothing."""
+
+    fields: Mapping[str, Any]
+    company: str = ""
+    tags: tuple[str, ...] = ()
+    custom: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def email(self) -> str:
+        return str(self.fields.get("email", ""))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What rows are checked against, read once per import: members by email and username."""
+
+    owners: Mapping[str, int]
+
+
+def known(*, team: Team) -> Known:
+    """Members of the team in one statement."""
+    members = Member.objects.for_team(team).values_list("user_id", "user__username", "user__email")
+    owners = {
+        name.lower(): user
+        for user, username, email in members
+        for name in (username, email)
+        if name
+    }
+    return Known(owners=owners)
+
+
+def read_row(*, row: Row, columns: ColumnMap, known: Known) -> Values | list[Problem]:
+    """The values of a row, or everything that is wrong with it."""
+    reading = _Reading(known=known)
+    for column in columns.used:
+        cell = row.cells[column.index] if column.index < len(row.cells) else ""
+        reading.take(column, restored(cell.strip()).strip())
+    extra = [cell for cell in row.cells[len(columns.columns) :] if cell.strip()]
+    if extra:
+        reading.refuse(
+            "", "The row has more cells than the first line. Is a quotation mark missing?"
+        )
+    return reading.result()
+
+
+class _Reading:
+    """One row while it is being read."""
+
+    def __init__(self, *, known: Known) -> None:
+        self._known = known
+        self._fields: dict[str, Any] = {}
+        self._custom: dict[str, str] = {}
+        self._tags: list[str] = []
+        self._problems: list[Problem] = []
+
+    def refuse(self, column: str, message: str) -> None:
+        self._problems.append(Problem(column=column, message=message))
+
+    def take(self, column: Column, text: str) -> None:
+        if not text:
+            return
+        target = column.target
+        if any(character < " " and character not in "\t\r\n" for character in text):
+            return self.refuse(column.title, "Control characters are not allowed.")
+        if target.startswith("custom."):
+            self._custom[target.removeprefix("custom.")] = text
+            return None
+        limit = _LENGTHS.get(target)
+        if limit is not None and len(text) > limit:
+            return self.refuse(column.title, f"{len(text)} characters; {limit} fit.")
+        reader = _READERS.get(target)
+        try:
+            if reader is not None:
+                reader(self, text)
+            else:
+                self._fields[target] = text
+        except ValueError as error:
+            self.refuse(column.title, str(error))
+        return None
+
+    def result(self) -> Values | list[Problem]:
+        named = {"first_name", "last_name", "email", "phone"} & set(self._fields)
+        if not self._problems and not named:
+            self.refuse("", "The row has no email, name or phone number.")
+        if sum(len(text.encode()) for text in self._custom.values()) > MAX_BYTES // 2:
+            self.refuse("", f"Custom fields of one record may hold {MAX_BYTES // 2048} KB.")
+        if self._problems:
+            return self._problems
+        company = self._fields.pop("company", "")
+        return Values(
+            fields=self._fields, company=company, tags=tuple(self._tags), custom=self._custom
+        )
+
+    def email(self, text: str) -> None:
+        try:
+            validate_email(text)
+        except ValidationError:
+            raise ValueError(f"“{text[:80]}” is not an email address.") from None
+        self._fields["email"] = text
+
+    def full_name(self, text: str) -> None:
+        first, _, last = text.partition(" ")
+        if "," in text:
+            last, _, first = text.partition(",")
+        for name, part in (("first_name", first.strip()), ("last_name", last.strip())):
+            if len(part) > _LENGTHS[name]:
+                raise ValueError(f"A name of {len(part)} characters; {_LENGTHS[name]} fit.")
+            if part:
+                self._fields.setdefault(name, part)
+
+    def stage(self, text: str) -> None:
+        stage = _STAGES.get(text.lower())
+        if stage is None:
+            raise ValueError(f"“{text[:40]}” is no stage: use {', '.join(Contact.Stage.values)}.")
+        self._fields["lifecycle_stage"] = stage
+
+    def timezone(self, text: str) -> None:
+        if text not in _timezones():
+            raise ValueError(f"“{text[:40]}” is no time zone: use a name such as Europe/Berlin.")
+        self._fields["timezone"] = text
+
+    def owner(self, text: str) -> None:
+        user = self._known.owners.get(text.lower())
+        if user is None:
+            raise ValueError(f"“{text[:80]}” is no member of the team: use an email or user name.")
+        self._fields["owner_id"] = user
+
+    def tags(self, text: str) -> None:
+        names = clean_names(text.replace(";", ",").replace("|", ",").split(","))
+        if len(names) > MAX_TAGS:
+            raise ValueError(f"{len(names)} tags; {MAX_TAGS} fit.")
+        for name in names:
+            if len(name) > MAX_NAME:
+                raise ValueError(f"The tag “{name[:20]}…” is longer than {MAX_NAME} characters.")
+        self._tags = names
+
+
+_READERS: Final[Mapping[str, Callable[[_Reading, str], None]]] = {
+    "email": _Reading.email,
+    "full_name": _Reading.full_name,
+    "lifecycle_stage": _Reading.stage,
+    "timezone": _Reading.timezone,
+    "owner": _Reading.owner,
+    "tags": _Reading.tags,
+}
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    """Names of time zones, read from disk once: asking takes milliseconds."""
+    return frozenset(available_timezones())
