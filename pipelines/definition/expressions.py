@@ -6,35 +6,29 @@ be called, and there are no loops, powers, assignments or comprehensions.
 
 import ast
 import datetime as dt
-import difflib
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from . import arithmetic, comparing
 from .functions import FUNCTIONS, METHODS, Function
+from .grammar import NOT_OFFERED, ExpressionError, parse, suggestion
 
-LONGEST_SOURCE = 2_000
-_MOST_NODES = 250
+__all__ = [
+    "Context",
+    "Expression",
+    "ExpressionError",
+    "compile_expression",
+    "look_up",
+    "suggestion",
+]
+
 _DEEPEST = 30
-_LONGEST_MESSAGE = 200
 _WORDS: Mapping[str, object] = {"true": True, "false": False, "null": None}
 _FAILURES = (TypeError, ValueError, ArithmeticError, RecursionError, LookupError, AttributeError)
 
 Context: TypeAlias = Mapping[str, Any]
 _Closure: TypeAlias = Callable[[Context], Any]
-
-
-class ExpressionError(Exception):
-    """The expression cannot be read, or could not be worked out; says where."""
-
-    def __init__(self, message: str, *, line: int | None = None, column: int | None = None) -> None:
-        self.message = message[:_LONGEST_MESSAGE]
-        self.line = line
-        self.column = column
-        place = f" (line {line}, column {column})" if line and column else ""
-        super().__init__(f"{self.message}{place}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ class Expression:
 
 def compile_expression(source: str, *, names: Collection[str] | None = None) -> Expression:
     """Compile an expression; with `names` given, any other root name is refused."""
-    tree = _parse(source)
+    tree = parse(source)
     compiler = _Compiler(source.strip(), names)
     closure = compiler.build(tree)
     return Expression(
@@ -76,31 +70,6 @@ def look_up(container: object, key: str | int) -> Any:
             return container[key]
         return None
     return container.get(key) if isinstance(container, Mapping) else None
-
-
-def suggestion(word: str, known: Collection[str]) -> str:
-    """A closing clause with the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, sorted(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def _parse(source: str) -> ast.expr:
-    if not isinstance(source, str) or not source.strip():
-        raise ExpressionError("the expression is empty")
-    if len(source) > LONGEST_SOURCE:
-        raise ExpressionError(f"the expression is longer than {LONGEST_SOURCE} characters")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source.strip(), mode="eval").body
-    except SyntaxError as error:
-        message = f"cannot read the expression: {error.msg}"
-        raise ExpressionError(message, line=error.lineno, column=error.offset) from None
-    except (ValueError, MemoryError, RecursionError):
-        raise ExpressionError("cannot read the expression") from None
-    if sum(1 for _ in ast.walk(tree)) > _MOST_NODES:
-        raise ExpressionError("the expression has too many parts")
-    return tree
 
 
 def _sentence(error: Exception) -> str:
@@ -130,19 +99,6 @@ _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.GtE: comparing.greater_or_equal,
     ast.In: lambda item, container: comparing.contains(container, item),
     ast.NotIn: lambda item, container: not comparing.contains(container, item),
-}
-_NOT_OFFERED: Mapping[type[ast.AST], str] = {
-    ast.Pow: "powers are not offered",
-    ast.Lambda: "functions cannot be defined here",
-    ast.ListComp: "loops are not offered",
-    ast.SetComp: "loops are not offered",
-    ast.DictComp: "loops are not offered",
-    ast.GeneratorExp: "loops are not offered",
-    ast.JoinedStr: "use '+' to join texts",
-    ast.NamedExpr: "values cannot be assigned here",
-    ast.Starred: "'*' before a value is not offered",
-    ast.Dict: "objects cannot be written here",
-    ast.Set: "sets cannot be written here",
 }
 
 
@@ -177,7 +133,7 @@ class _Compiler:
         return node.lineno, len(before.decode("utf-8", "replace")) + 1
 
     def _refusal(self, part: ast.AST, node: ast.expr) -> ExpressionError:
-        reason = _NOT_OFFERED.get(type(part), f"'{type(part).__name__}' is not offered")
+        reason = NOT_OFFERED.get(type(part), f"'{type(part).__name__}' is not offered")
         return self._error(reason, node)
 
     def _guarded(self, node: ast.expr, closure: _Closure) -> _Closure:

@@ -14,7 +14,7 @@ _MOST_STATES = 600
 _MOST_REPEATS = 100
 _DEEPEST_GROUP = 20
 _MOST_BUILT = 5_000
-_MOST_REMEMBERED = 1_000
+_MOST_REMEMBERED = 20_000
 
 Test: TypeAlias = Callable[[str], bool]
 _SHORTHANDS: dict[str, Test] = {
@@ -39,7 +39,7 @@ def search(pattern: str, text: str) -> bool:
     return compile_pattern(pattern).search(text)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def compile_pattern(pattern: str) -> "Pattern":
     """Compile a pattern once; raises PatternError with a sentence."""
     if len(pattern) > LONGEST_PATTERN:
@@ -73,6 +73,7 @@ class Pattern:
         self._automaton = automaton
         self._start = start
         self._folded = folded
+        self._remembered = 0
         self._steps: dict[tuple[frozenset[int], str, bool], frozenset[int]] = {}
 
     def search(self, text: str) -> bool:
@@ -90,12 +91,18 @@ class Pattern:
         key = (states, character, at_end)
         found = self._steps.get(key)
         if found is None:
-            if len(self._steps) >= _MOST_REMEMBERED:
-                self._steps.clear()
             moved = {*self._moved(states, character), self._start}
             found = self._closure(moved, at_start=False, at_end=at_end)
-            self._steps[key] = found
+            self._remember(key, found)
         return found
+
+    def _remember(self, key: tuple[frozenset[int], str, bool], found: frozenset[int]) -> None:
+        """Keep a step for the next text, within a bound on memory rather than on entries."""
+        self._remembered += len(found) + len(key[0])
+        if self._remembered > _MOST_REMEMBERED:
+            self._steps.clear()
+            self._remembered = len(found) + len(key[0])
+        self._steps[key] = found
 
     def _moved(self, states: frozenset[int], character: str) -> set[int]:
         tests, targets = self._automaton.tests, self._automaton.targets

@@ -117,7 +117,10 @@ def test_clock_changes(rule: object, zone: str, previous: str, moment: str) -> N
 
 
 def test_the_zone_is_that_of_the_subject_the_team_or_the_rule() -> None:
-    people = {"subject": {"timezone": "Asia/Tokyo"}, "team": {"timezone": "Europe/Paris"}}
+    people: dict[str, Any] = {
+        "subject": {"timezone": "Asia/Tokyo"},
+        "team": {"timezone": "Europe/Paris"},
+    }
 
     assert due({"at": "09:00", "tz": "subject"}, **people) == "2026-03-07T00:00:00+00:00"
     assert due({"at": "09:00", "tz": "team"}, **people) == "2026-03-07T08:00:00+00:00"

@@ -82,7 +82,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             step["key"] = key
         if style == "both":
             step["number"] = number
-    more = draw(
+    more: dict[str, Any] = draw(
         st.fixed_dictionaries(
             {},
             optional={
