@@ -1,0 +1,32 @@
+"""What people and programs do to pipelines: each one transaction, audited, with its actor."""
+
+from pipelines.operations.checking import validate_document
+from pipelines.operations.lifecycle import activate, archive, delete_pipeline, pause, resume
+from pipelines.operations.publishing import publish
+from pipelines.operations.refusals import InvalidDocument, PipelineChanged, PipelineExists, Refused
+from pipelines.operations.transfer import (
+    duplicate,
+    export_document,
+    import_document,
+    update_document,
+)
+from pipelines.operations.triggers import set_trigger_enabled
+
+__all__ = [
+    "InvalidDocument",
+    "PipelineChanged",
+    "PipelineExists",
+    "Refused",
+    "activate",
+    "archive",
+    "delete_pipeline",
+    "duplicate",
+    "export_document",
+    "import_document",
+    "pause",
+    "publish",
+    "resume",
+    "set_trigger_enabled",
+    "update_document",
+    "validate_document",
+]

@@ -1,0 +1,183 @@
+"""Everything that would keep a document from being published in one team."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db.models import Q
+
+from crm.models import Member, MessageTemplate, Team
+from pipelines.actions.registry import kinds
+from pipelines.definition.document import Problem, check
+from pipelines.definition.durations import DurationError
+from pipelines.definition.layout import places, subject_model
+from pipelines.definition.shapes import spoken_path
+from pipelines.definition.values import is_dynamic
+from pipelines.documents import (
+    PIPELINE_COLUMNS,
+    STEP_COLUMNS,
+    TRIGGER_COLUMNS,
+    fill_pipeline,
+    fill_step,
+    fill_trigger,
+    normal,
+)
+from pipelines.models import Pipeline, PipelineStep, Trigger
+
+FIRED_TRIGGERS: Final = frozenset({"created", "manual"})
+_RECORD_TRIGGERS: Final = frozenset({"created", "updated", "deleted"})
+_MESSAGE_PARTS: Final = ("template", "text", "html")
+
+
+def validate_document(document: object, team: Team) -> list[Problem]:
+    """Every problem, with its path; no error among them means the document can be published."""
+    problems = check(document, kinds=kinds())
+    if not isinstance(document, Mapping) or any(each.severity == "error" for each in problems):
+        return problems
+    tidy = normal(document)
+    problems += _subject_problems(document)
+    problems += _storage_problems(tidy, document)
+    if not any(each.severity == "error" for each in problems):
+        problems += _reference_problems(document, team)
+    return list(dict.fromkeys(problems))
+
+
+def _subject_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
+    known = ", ".join(settings.PIPELINES_SUBJECTS)
+    model = subject_model(document)
+    if model is not None and model not in settings.PIPELINES_SUBJECTS:
+        yield Problem("subject", f"'{model}' cannot go through pipelines; it may be {known}")
+    for index, trigger in enumerate(document.get("triggers", [])):
+        kind, wanted = trigger["type"], trigger.get("model")
+        if kind in _RECORD_TRIGGERS and wanted != model:
+            yield Problem(
+                f"triggers[{index}].model",
+                f"must be the subject of the pipeline, {model or 'none'}",
+            )
+        if kind not in FIRED_TRIGGERS:
+            message = f"nothing fires '{kind}' triggers yet: enroll by hand, through the API or on creation"
+            yield Problem(f"triggers[{index}].type", message, "warning")
+
+
+def _storage_problems(tidy: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
+    """What a column would refuse: texts too long, numbers too large, characters it cannot hold."""
+    yield from _forbidden_characters(given, [])
+    pipeline = Pipeline()
+    try:
+        fill_pipeline(pipeline, tidy)
+    except ContentType.DoesNotExist:
+        yield Problem("subject", "there is no such model")
+    yield from _column_problems(
+        pipeline, [], {"subject_alias": "subject", **_swapped(PIPELINE_COLUMNS)}
+    )
+    for place in places(given):
+        row = PipelineStep()
+        fill_step(row, place)
+        columns = {"delay_rule": "delay", "x": "position", **_swapped(STEP_COLUMNS)}
+        yield from _column_problems(row, ["steps", place.index], columns)
+    for index, values in enumerate(given.get("triggers", [])):
+        yield from _trigger_problems(values, index)
+
+
+def _trigger_problems(values: Mapping[str, Any], index: int) -> Iterator[Problem]:
+    trigger = Trigger()
+    try:
+        fill_trigger(trigger, values, index)
+    except ContentType.DoesNotExist:
+        yield Problem(f"triggers[{index}].model", "there is no such model")
+    except DurationError as error:
+        yield Problem(f"triggers[{index}].every", str(error))
+    yield from _column_problems(trigger, ["triggers", index], _swapped(TRIGGER_COLUMNS))
+
+
+def _column_problems(
+    row: models.Model, at: list[str | int], names: Mapping[str, str]
+) -> Iterator[Problem]:
+    relations = [field.name for field in row._meta.concrete_fields if field.is_relation]
+    try:
+        row.clean_fields(exclude=[*relations, "id"])
+    except ValidationError as error:
+        for column, messages in error.message_dict.items():
+            path = spoken_path([*at, names.get(column, column)])
+            yield from (Problem(path, message) for message in messages)
+    for field in row._meta.concrete_fields:
+        limits = BaseDatabaseOperations.integer_field_ranges.get(field.get_internal_type())
+        value = getattr(row, field.attname)
+        # SQLite takes larger numbers than PostgreSQL; a document must fit both.
+        if limits and isinstance(value, int) and not limits[0] <= value <= limits[1]:
+            path = spoken_path([*at, names.get(field.name, field.name)])
+            yield Problem(path, f"must be between {limits[0]} and {limits[1]}")
+
+
+def _swapped(columns: Mapping[str, str]) -> dict[str, str]:
+    return {column: name for name, column in columns.items()}
+
+
+def _forbidden_characters(value: Any, at: list[str | int]) -> Iterator[Problem]:
+    if isinstance(value, str):
+        if "\x00" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            yield Problem(spoken_path(at), "contains a character that cannot be stored")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _forbidden_characters(str(key), at)
+            yield from _forbidden_characters(item, [*at, ascii(str(key))[1:-1]])
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _forbidden_characters(item, [*at, index])
+
+
+def _reference_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem]:
+    """Templates, people and pipelines that steps name and the team does not have."""
+    named = list(_references(document))
+    templates = _known_templates(
+        team, {key for kind, key, _ in named if kind == "message_template"}
+    )
+    people = _known_people(team, {key for kind, key, _ in named if kind == "user"})
+    for kind, key, path in named:
+        if kind == "message_template" and key not in templates:
+            yield Problem(
+                path, f"there is no message template '{key}' in {team.name}: create it first"
+            )
+        elif kind == "user" and key.lower() not in people:
+            yield Problem(path, f"'{key}' is not the email of a member of {team.name}")
+    yield from _empty_messages(document)
+
+
+def _references(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    known = kinds()
+    for place in places(document):
+        properties = known[place.step["type"]].schema.get("properties", {})
+        for name, value in place.step.get("with", {}).items():
+            widget = properties.get(name, {}).get("x-widget", "")
+            if isinstance(value, str) and value and not is_dynamic(value):
+                yield widget, value, spoken_path(["steps", place.index, "with", name])
+
+
+def _known_templates(team: Team, keys: set[str]) -> set[str]:
+    rows = MessageTemplate.objects.for_team(team).filter(key__in=keys) if keys else ()
+    return {row.key for row in rows}
+
+
+def _known_people(team: Team, names: set[str]) -> set[str]:
+    if not names:
+        return set()
+    matches = Q()
+    for name in names:
+        matches |= Q(user__email__iexact=name) | Q(user__username__iexact=name)
+    members = (
+        Member.objects.for_team(team).filter(matches).values_list("user__email", "user__username")
+    )
+    return {text.lower() for member in members for text in member if text}
+
+
+def _empty_messages(document: Mapping[str, Any]) -> Iterator[Problem]:
+    for place in places(document):
+        parameters = place.step.get("with", {})
+        written = any(parameters.get(part) for part in _MESSAGE_PARTS) or place.step.get("message")
+        if place.step["type"] == "send_email" and not written:
+            path = spoken_path(["steps", place.index, "message"])
+            yield Problem(path, "the email is empty: write a message or name a template")

@@ -1,0 +1,73 @@
+"""Publishing: an immutable version is made from the rows, and runs follow it."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Max
+
+from pipelines.definition.document import checksum
+from pipelines.definition.program import compile_program
+from pipelines.documents import document_of, name_steps
+from pipelines.engine.clock import engine_now
+from pipelines.models import Pipeline, PipelineStep, PipelineVersion
+from pipelines.operations.checking import validate_document
+from pipelines.operations.following import follow
+from pipelines.operations.records import arm_triggers, audit, change, lock, user_of
+from pipelines.operations.refusals import InvalidDocument, Refused
+
+
+def publish(
+    *, pipeline: Pipeline, by: object = None, note: str = "", now: datetime | None = None
+) -> PipelineVersion:
+    """Make the rows the current version, in one transaction; unchanged rows keep the version.
+
+    Raises `InvalidDocument` with every problem when the rows cannot be published.
+    """
+    moment = now or engine_now()
+    with transaction.atomic():
+        lock(pipeline)
+        if pipeline.status == Pipeline.Status.ARCHIVED:
+            raise Refused("An archived pipeline cannot be published: duplicate it instead.")
+        _freeze_keys(pipeline)
+        document = document_of(pipeline)
+        problems = validate_document(document, pipeline.team)
+        if any(problem.severity == "error" for problem in problems):
+            raise InvalidDocument(problems)
+        digest = checksum(document)
+        current = pipeline.current_version
+        if current is not None and current.checksum == digest:
+            return current
+        version = _new_version(pipeline, document=document, digest=digest, by=by, note=note)
+        change(pipeline, by, current_version=version)
+        if pipeline.status == Pipeline.Status.ACTIVE:
+            arm_triggers(pipeline)
+        moved = follow(pipeline=pipeline, version=version, now=moment)
+        audit(pipeline, "publish", by, version=version.number, **moved.as_details())
+    return version
+
+
+def _freeze_keys(pipeline: Pipeline) -> None:
+    unnamed = list(pipeline.steps.filter(key="").order_by("number"))
+    if unnamed:
+        taken = set(pipeline.steps.exclude(key="").values_list("key", flat=True))
+        name_steps(unnamed, taken=taken)
+        PipelineStep.objects.bulk_update(unnamed, ["key"])
+
+
+def _new_version(
+    pipeline: Pipeline, *, document: dict[str, object], digest: str, by: object, note: str
+) -> PipelineVersion:
+    ids = dict(pipeline.steps.filter(archived_at=None).values_list("key", "id"))
+    last = pipeline.versions.aggregate(last=Max("number"))["last"] or 0
+    follows = pipeline.versioning == Pipeline.Versioning.FOLLOW
+    policy = PipelineVersion.RunsPolicy
+    return PipelineVersion.objects.create(
+        pipeline=pipeline,
+        number=last + 1,
+        document=document,
+        program=compile_program(document, step_ids=ids),
+        checksum=digest,
+        note=note[:400],
+        runs_policy=policy.FOLLOW if follows else policy.PIN,
+        published_by=user_of(by),
+    )

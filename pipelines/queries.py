@@ -1,0 +1,285 @@
+"""Questions about pipelines and runs, each answered in a fixed number of statements."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Count, Model, Q, QuerySet
+
+from crm.models import Message, Task, Team
+from pipelines.models import (
+    Effect,
+    EngineState,
+    EngineWorker,
+    Pipeline,
+    PipelineRun,
+    PipelineStep,
+    StepExecution,
+)
+from pipelines.states import RunStatus
+
+Row = TypeVar("Row", bound=Model)
+
+LATE_AFTER: Final = timedelta(minutes=2)
+WORKER_ALIVE: Final = timedelta(minutes=2)
+LONGEST_STORY: Final = 1_000
+# What clients see that know only the words of the first interface.
+STATUS_GROUPS: Final[Mapping[int, str]] = {
+    status: "paused" if status in (RunStatus.WAITING, RunStatus.PAUSED) else status.name.lower()
+    for status in RunStatus
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StepCounts:
+    """Runs that stand at one step now."""
+
+    waiting: int = 0
+    due: int = 0
+    running: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """Runs of a team by what they need."""
+
+    pending: int
+    due: int
+    late: int
+    running: int
+    waiting: int
+    paused: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardNumbers:
+    """What a person sees first in the morning."""
+
+    active_pipelines: int
+    running: int
+    due: int
+    late: int
+    failed: int
+    sent_today: int
+    uncertain: int
+    my_tasks: int
+    my_overdue_tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """Whether the engine moves."""
+
+    last_tick_at: datetime | None
+    tick_age_seconds: float | None
+    workers: int
+    runs: RunCounts
+
+
+@dataclass(frozen=True, slots=True)
+class StoryVisit:
+    """One row of a run's log with what it caused."""
+
+    id: int
+    at: datetime
+    started_at: datetime
+    seq: int
+    attempt: int
+    step_id: int
+    step_key: str
+    step_name: str
+    action_type: str
+    event: str
+    outcome: str | None
+    why: Any
+    output: Any
+    error: str | None
+    messages: tuple[Message, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    tasks: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What happened to a run, and what comes next."""
+
+    visits: tuple[StoryVisit, ...]
+    # Effects and messages of the visit that has not ended yet.
+    open_messages: tuple[Message, ...] = ()
+    open_effects: tuple[Effect, ...] = ()
+    next_step: PipelineStep | None = None
+    next_step_at: datetime | None = None
+
+
+def last_tick_at() -> datetime | None:
+    """When the engine last looked for due runs, None when it never did."""
+    return EngineState.objects.filter(name="tick").values_list("at", flat=True).first()
+
+
+def runs_by_step(*, pipeline: Pipeline, now: datetime) -> dict[int, StepCounts]:
+    """Counts by step id in one statement; steps without runs are left out."""
+    live = Q(status__in=(RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING))
+    rows = (
+        PipelineRun.objects.filter(live | Q(status=RunStatus.FAILED), pipeline=pipeline)
+        .order_by()
+        .values("step_id")
+        .annotate(
+            waiting=Count("pk", filter=Q(status=RunStatus.WAITING) | _pending(now, due=False)),
+            due=Count("pk", filter=_pending(now, due=True)),
+            running=Count("pk", filter=Q(status=RunStatus.RUNNING)),
+            failed=Count("pk", filter=Q(status=RunStatus.FAILED)),
+        )
+    )
+    return {row.pop("step_id"): StepCounts(**row) for row in rows if row["step_id"] is not None}
+
+
+def run_counts(*, team: Team | None, now: datetime) -> RunCounts:
+    """Runs that have not ended well, by what they need; one statement."""
+    open_runs = PipelineRun.objects.for_team(team).exclude(
+        status__in=(RunStatus.COMPLETED, RunStatus.CANCELLED)
+    )
+    late = _pending(now - LATE_AFTER, due=True) & Q(pipeline__status=Pipeline.Status.ACTIVE)
+    return RunCounts(
+        **open_runs.aggregate(
+            pending=Count("pk", filter=Q(status=RunStatus.PENDING)),
+            due=Count("pk", filter=_pending(now, due=True)),
+            late=Count("pk", filter=late),
+            running=Count("pk", filter=Q(status=RunStatus.RUNNING)),
+            waiting=Count("pk", filter=Q(status=RunStatus.WAITING)),
+            paused=Count("pk", filter=Q(status=RunStatus.PAUSED)),
+            failed=Count("pk", filter=Q(status=RunStatus.FAILED)),
+        )
+    )
+
+
+def dashboard_numbers(
+    *, team: Team | None, user: AbstractBaseUser | None, now: datetime
+) -> DashboardNumbers:
+    """Five statements, whatever the team's size."""
+    runs = run_counts(team=team, now=now)
+    midnight = now.astimezone(ZoneInfo(team.timezone if team else "UTC")).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
+    messages = Message.objects.for_team(team)
+    uncertain = messages.filter(state=Message.State.UNCERTAIN, decided_at=None)
+    mine = Task.objects.for_team(team).filter(assignee=user, status=Task.Status.OPEN)
+    tasks = mine.aggregate(all=Count("pk"), overdue=Count("pk", filter=Q(due_at__lt=now)))
+    active = Pipeline.objects.for_team(team).filter(status=Pipeline.Status.ACTIVE)
+    return DashboardNumbers(
+        active_pipelines=active.count(),
+        running=runs.pending + runs.running + runs.waiting,
+        due=runs.due,
+        late=runs.late,
+        failed=runs.failed,
+        sent_today=messages.filter(sent_at__gte=midnight).count(),
+        uncertain=uncertain.count(),
+        my_tasks=tasks["all"] if user else 0,
+        my_overdue_tasks=tasks["overdue"] if user else 0,
+    )
+
+
+def engine_status(*, team: Team | None, now: datetime, real_now: datetime) -> EngineStatus:
+    """Three statements; ticks and heartbeats are compared with the real clock."""
+    ticked = last_tick_at()
+    alive = EngineWorker.objects.filter(heartbeat_at__gte=real_now - WORKER_ALIVE)
+    return EngineStatus(
+        last_tick_at=ticked,
+        tick_age_seconds=None if ticked is None else (real_now - ticked).total_seconds(),
+        workers=alive.count(),
+        runs=run_counts(team=team, now=now),
+    )
+
+
+def run_story(run: PipelineRun) -> Story:
+    """The visits with what and why, oldest first; five statements beside the run's own."""
+    newest = StepExecution.objects.filter(run_id=run.pk).order_by("-id")[:LONGEST_STORY]
+    log = sorted(newest, key=lambda row: row.pk)
+    steps = _steps_of(run, log)
+    messages = _by_seq(Message.objects.filter(run_id=run.pk).order_by("pk"), "run_seq")
+    effects = _by_seq(Effect.objects.filter(run=run).order_by("pk"), "seq")
+    tasks = _by_seq(Task.objects.filter(run_id=run.pk).order_by("pk"), "run_seq")
+    last = {row.seq: row.pk for row in log}
+    visits = tuple(
+        _visit(
+            row,
+            steps.get(row.step_id),
+            # A retried visit has several rows; what it caused is told once, with the last.
+            messages=messages.get(row.seq, ()) if last[row.seq] == row.pk else (),
+            effects=effects.get(row.seq, ()) if last[row.seq] == row.pk else (),
+            tasks=tasks.get(row.seq, ()) if last[row.seq] == row.pk else (),
+        )
+        for row in log
+    )
+    return Story(
+        visits=visits,
+        open_messages=messages.get(run.seq, ()) if run.seq not in last else (),
+        open_effects=effects.get(run.seq, ()) if run.seq not in last else (),
+        next_step=steps.get(run.step_id or 0) if run.next_step_id else None,
+        next_step_at=run.next_step_at if run.next_step_id else None,
+    )
+
+
+def contact_runs(*, subject: Model, limit: int = 50) -> list[PipelineRun]:
+    """The newest runs of one record with their pipeline and steps, in one statement."""
+    return list(runs_of(subject).order_by("-id")[:limit])
+
+
+def runs_of(subject: Model) -> QuerySet[PipelineRun]:
+    """Root runs of one record."""
+    kind = ContentType.objects.get_for_model(subject)
+    return PipelineRun.objects.filter(
+        subject_type=kind, subject_id=subject.pk, parent=None
+    ).select_related("pipeline", "version", "step", "last_step", "trigger")
+
+
+def _pending(now: datetime, *, due: bool) -> Q:
+    when = Q(next_step_at__lte=now) if due else Q(next_step_at__gt=now)
+    return Q(status=RunStatus.PENDING) & when
+
+
+def _steps_of(run: PipelineRun, log: Iterable[StepExecution]) -> dict[int, PipelineStep]:
+    ids = {row.step_id for row in log} | {run.step_id or 0, run.last_step_id or 0}
+    return PipelineStep.objects.in_bulk(ids)
+
+
+def _by_seq(rows: Iterable[Row], column: str) -> dict[int, tuple[Row, ...]]:
+    found: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[getattr(row, column)].append(row)
+    return {seq: tuple(group) for seq, group in found.items()}
+
+
+def _visit(
+    row: StepExecution,
+    step: PipelineStep | None,
+    *,
+    messages: Sequence[Message],
+    effects: Sequence[Effect],
+    tasks: Sequence[Task],
+) -> StoryVisit:
+    return StoryVisit(
+        id=row.pk,
+        at=row.at,
+        started_at=row.started_at,
+        seq=row.seq,
+        attempt=row.attempt,
+        step_id=row.step_id,
+        step_key=step.key if step else "",
+        step_name=str(step.name or step.key) if step else "a step that was removed",
+        action_type=step.action_type if step else "",
+        event=StepExecution.Event(row.event).label,
+        outcome=row.outcome,
+        why=row.why,
+        output=row.output,
+        error=row.error,
+        messages=tuple(messages),
+        effects=tuple(effects),
+        tasks=tuple(tasks),
+    )
