@@ -1,6 +1,7 @@
 """The shape that values of custom fields may have, whoever writes them."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -33,12 +34,9 @@ def _value_problems(key: object, value: object) -> list[tuple[str, str]]:
         return [(path, "Values are text, numbers, true, false, null or lists of these.")]
     if any(isinstance(item, str) and "\x00" in item for item in items):
         return [(path, "Null characters are not allowed.")]
-    if any(isinstance(item, float) and item != item or item in _INFINITE for item in items):
+    if any(isinstance(item, float) and not math.isfinite(item) for item in items):
         return [(path, "Numbers must be finite.")]
     return []
-
-
-_INFINITE: Final = (float("inf"), float("-inf"))
 
 
 def merged(*, current: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

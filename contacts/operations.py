@@ -1,13 +1,14 @@
 """Everything that changes contacts: one call and one transaction per thing a person can ask for."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.db.models.signals import post_save
 from django.utils import timezone
 
@@ -148,11 +149,12 @@ def add_note(
     text: str,
     by: User | None = None,
     kind: str = Activity.Kind.NOTE,
+    at: datetime | None = None,
 ) -> Activity:
     """Write a line into the timeline of a record."""
     if not text.strip():
         raise ValidationError({"text": "Write something first."})
-    now = timezone.now()
+    at = at or timezone.now()
     activity = Activity.objects.create(
         team=team,
         kind=kind,
@@ -160,11 +162,12 @@ def add_note(
         subject_type=ContentType.objects.get_for_model(subject),
         subject_id=subject.pk,
         author=by,
-        at=now,
+        at=at,
     )
     if isinstance(subject, Contact) and kind in {Activity.Kind.CALL, Activity.Kind.MEETING}:
         # Not save(): a conversation is not an edit of the contact.
-        Contact.objects.filter(pk=subject.pk).update(last_interaction=now)
+        earlier = Q(last_interaction__isnull=True) | Q(last_interaction__lt=at)
+        Contact.objects.filter(earlier, pk=subject.pk).update(last_interaction=at)
     return activity
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db.models import Count, Exists, F, Model, OuterRef, Q, QuerySet, Window
+from django.db.models import Count, Exists, F, Model, OuterRef, Q, QuerySet, Subquery, Value, Window
 from django.db.models.functions import Coalesce, Lower, RowNumber
 
 from contacts import timeline as lines
@@ -77,14 +77,20 @@ class DuplicateGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicatePage:
-    """Groups in the order of their addresses; ask again with `after=next` for more."""
+    """Groups in the order of their addresses; ask again with `after=next` for more.
+
+    `next` is the id of a contact, because an address does not belong into a URL or a log.
+    """
 
     groups: tuple[DuplicateGroup, ...]
-    next: str | None
+    next: int | None
 
 
-def duplicates(*, team: Team | None, after: str = "", limit: int = 25) -> DuplicatePage:
-    """Addresses held by several contacts of a team, in one statement."""
+def duplicates(*, team: Team | None, after: int = 0, limit: int = 25) -> DuplicatePage:
+    """Addresses held by several contacts of a team, in one statement.
+
+    When the contact `after` is gone, as after a merge, the pages start again.
+    """
     rows = list(_copies(team, after, limit + 1))
     grouped = groupby(rows, key=lambda row: (row.team_id, row.lowered))
     groups = [_group(address, list(copies)) for (_, address), copies in grouped]
@@ -92,12 +98,13 @@ def duplicates(*, team: Team | None, after: str = "", limit: int = 25) -> Duplic
     if more:
         last = groups[-1].email
         groups = [group for group in groups if group.email != last]
-    return DuplicatePage(groups=tuple(groups), next=groups[-1].email if more else None)
+    return DuplicatePage(groups=tuple(groups), next=groups[-1].contacts[0].pk if more else None)
 
 
-def _copies(team: Team | None, after: str, limit: int) -> QuerySet[Contact, Any]:
+def _copies(team: Team | None, after: int, limit: int) -> QuerySet[Contact, Any]:
     rows = Contact.objects.for_team(team).exclude(email="").annotate(lowered=Lower("email"))
-    shared = rows.filter(lowered__gt=after).order_by().values("team", "lowered")
+    last = Subquery(rows.filter(pk=after).order_by().values("lowered"))
+    shared = rows.filter(lowered__gt=Coalesce(last, Value(""))).order_by().values("team", "lowered")
     shared = shared.annotate(n=Count("pk")).filter(n__gt=1)
     page = shared.order_by("lowered").values("lowered").distinct()[:limit]
     same = [F("team"), F("lowered")]

@@ -1,6 +1,6 @@
 """From the cells of a row to the values of a contact, or to the reasons why not."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final

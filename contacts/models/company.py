@@ -1,6 +1,7 @@
 """Companies that contacts work for."""
 
 from django.conf import settings
+from django.contrib.contenttypes.fields import GenericRelation
 from django.db import models
 
 from crm.models import TeamScoped, TeamScopedQuerySet
@@ -19,6 +20,9 @@ class Company(TeamScoped):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     custom = models.JSONField(default=dict, blank=True)
+    # Deleting the record deletes what was written about it; messages stay, for they were sent.
+    activities = GenericRelation("contacts.Activity", "subject_id", "subject_type")
+    tasks = GenericRelation("crm.Task", "subject_id", "subject_type")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -1,6 +1,7 @@
 """The people a team knows; saving a new one is what starts automatic pipelines."""
 
 from django.conf import settings
+from django.contrib.contenttypes.fields import GenericRelation
 from django.db import models
 from django.db.models.functions import Lower
 
@@ -50,6 +51,9 @@ class Contact(TeamScoped):
     last_interaction = models.DateTimeField(null=True, blank=True)
     custom = models.JSONField(default=dict, blank=True)
     tags = models.ManyToManyField(Tag, blank=True, related_name="contacts")
+    # Deleting the record deletes what was written about it; messages stay, for they were sent.
+    activities = GenericRelation("contacts.Activity", "subject_id", "subject_type")
+    tasks = GenericRelation("crm.Task", "subject_id", "subject_type")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

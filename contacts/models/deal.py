@@ -1,6 +1,7 @@
 """Business that may be won."""
 
 from django.conf import settings
+from django.contrib.contenttypes.fields import GenericRelation
 from django.db import models
 
 from contacts.models.company import Company
@@ -30,6 +31,9 @@ class Deal(TeamScoped):
     currency = models.CharField(max_length=3, default="EUR")
     expected_close = models.DateField(null=True, blank=True)
     custom = models.JSONField(default=dict, blank=True)
+    # Deleting the record deletes what was written about it; messages stay, for they were sent.
+    activities = GenericRelation("contacts.Activity", "subject_id", "subject_type")
+    tasks = GenericRelation("crm.Task", "subject_id", "subject_type")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

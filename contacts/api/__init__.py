@@ -1,0 +1,1 @@
+"""The REST interface of contacts, companies, deals and activities."""
