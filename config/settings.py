@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "django_filters",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_q",
     "csp",
     "crm",
@@ -44,7 +45,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "crm.headers.SecurityHeaders",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -132,7 +133,9 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = ["crm.auth.ThrottledModelBackend"]
 LOGIN_URL = "admin:login"
+CSRF_FAILURE_VIEW = "crm.errors.csrf_failure"
 LOGIN_ATTEMPTS_PER_ACCOUNT: int = env.int("LOGIN_ATTEMPTS_PER_ACCOUNT", default=8)
 LOGIN_ATTEMPTS_PER_ADDRESS: int = env.int("LOGIN_ATTEMPTS_PER_ADDRESS", default=40)
 LOGIN_ATTEMPTS_WINDOW: int = env.int("LOGIN_ATTEMPTS_WINDOW", default=300)
@@ -232,8 +235,25 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "frame-src": ["'self'"],
+        "form-action": ["'self'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -259,10 +279,16 @@ if env.bool("BEHIND_PROXY", default=False):
 # writer and the forms hold them instead.
 SILENCED_SYSTEM_CHECKS = ["models.W038", "models.W047"]
 
+HEALTH_CHECKS: list[str] = ["crm.health.database", "crm.health.migrations"]
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "CRM",
     "SITE_HEADER": "CRM",
-    "SITE_SUBHEADER": "Pipelines that run themselves",
+    "SITE_SUBHEADER": "config.navigation.team_name",
+    "SITE_DROPDOWN": [
+        {"icon": "groups", "title": "Switch team", "link": "/admin/team/"},
+        {"icon": "api", "title": "API", "link": "/api/v1/docs/"},
+    ],
     "SITE_SYMBOL": "conversion_path",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
@@ -273,7 +299,8 @@ UNFOLD: dict[str, Any] = {
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "formatters": {"line": {"()": "crm.logs.LineFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {"django-q": {"level": "WARNING"}},
 }

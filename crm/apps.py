@@ -8,3 +8,6 @@ class CrmConfig(AppConfig):
 
     name = "crm"
     verbose_name = "Workspace"
+
+    def ready(self) -> None:
+        from crm import auth  # noqa: F401  (connects the receivers that count and record logins)

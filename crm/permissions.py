@@ -5,7 +5,13 @@ from typing import Final
 
 from crm.models.member import Role
 
-OWNER, ADMIN, MANAGER, MEMBER, VIEWER = Role.OWNER, Role.ADMIN, Role.MANAGER, Role.MEMBER, Role.VIEWER
+OWNER, ADMIN, MANAGER, MEMBER, VIEWER = (
+    Role.OWNER,
+    Role.ADMIN,
+    Role.MANAGER,
+    Role.MEMBER,
+    Role.VIEWER,
+)
 
 EVERYONE: Final = frozenset({OWNER, ADMIN, MANAGER, MEMBER, VIEWER})
 WORKERS: Final = frozenset({OWNER, ADMIN, MANAGER, MEMBER})
@@ -17,33 +23,64 @@ NOBODY: Final[frozenset[Role]] = frozenset()
 Verbs = Mapping[str, frozenset[Role]]
 
 
-def _rows(*, view: frozenset[Role], write: frozenset[Role], delete: frozenset[Role], **more: frozenset[Role]) -> Verbs:
+def _rows(
+    *,
+    view: frozenset[Role],
+    write: frozenset[Role],
+    delete: frozenset[Role],
+    **more: frozenset[Role],
+) -> Verbs:
     return {"view": view, "add": write, "change": write, "delete": delete, **more}
 
 
 # Resource names are those of the API. Every registered model names its resource in RESOURCES.
 MATRIX: Final[Mapping[str, Verbs]] = {
-    "contacts": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS, bulk=LEADERS, export=LEADERS, merge=LEADERS),
+    "contacts": _rows(
+        view=EVERYONE, write=WORKERS, delete=LEADERS, bulk=LEADERS, export=LEADERS, merge=LEADERS
+    ),
     "companies": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS, export=LEADERS),
     "deals": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS, export=LEADERS),
     "activities": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS),
     "tasks": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS),
-    "messages": {"view": EVERYONE, "add": NOBODY, "change": NOBODY, "delete": NOBODY, "decide": LEADERS},
+    "messages": {
+        "view": EVERYONE,
+        "add": NOBODY,
+        "change": NOBODY,
+        "delete": NOBODY,
+        "decide": LEADERS,
+    },
     "templates": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
     "suppressions": {"view": LEADERS, "add": LEADERS, "change": NOBODY, "delete": ADMINS},
     "notifications": {"view": EVERYONE, "add": NOBODY, "change": NOBODY, "delete": NOBODY},
     "pipelines": _rows(
-        view=EVERYONE, write=LEADERS, delete=ADMINS, publish=LEADERS, activate=LEADERS, enroll=WORKERS, export=LEADERS
+        view=EVERYONE,
+        write=LEADERS,
+        delete=ADMINS,
+        publish=LEADERS,
+        activate=LEADERS,
+        enroll=WORKERS,
+        export=LEADERS,
     ),
     "automatic-pipelines": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
     "pipeline-runs": {
-        "view": EVERYONE, "add": NOBODY, "change": NOBODY, "delete": NOBODY, "operate": LEADERS,
+        "view": EVERYONE,
+        "add": NOBODY,
+        "change": NOBODY,
+        "delete": NOBODY,
+        "operate": LEADERS,
     },
     "teams": {"view": EVERYONE, "add": NOBODY, "change": ADMINS, "delete": NOBODY},
     "members": _rows(view=EVERYONE, write=ADMINS, delete=ADMINS),
     "api-keys": _rows(view=ADMINS, write=ADMINS, delete=ADMINS),
     "audit": {"view": ADMINS, "add": NOBODY, "change": NOBODY, "delete": NOBODY},
-    "engine": {"view": EVERYONE, "add": NOBODY, "change": NOBODY, "delete": NOBODY, "tick": ADMINS, "logs": LEADERS},
+    "engine": {
+        "view": EVERYONE,
+        "add": NOBODY,
+        "change": NOBODY,
+        "delete": NOBODY,
+        "tick": ADMINS,
+        "logs": LEADERS,
+    },
 }
 
 RESOURCES: Final[Mapping[str, str]] = {

@@ -1,0 +1,43 @@
+"""Message templates and addresses that get no mail."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from crm.models import MessageTemplate, Suppression
+from crm.scoping import TeamScopedAdmin
+
+
+@admin.register(MessageTemplate)
+class MessageTemplateAdmin(TeamScopedAdmin[MessageTemplate]):
+    """Messages that steps refer to by key."""
+
+    list_display = ["name", "key", "subject", "topic", "updated_at"]
+    list_filter = ["updated_at"]
+    search_fields = ["name", "key", "subject"]
+    ordering = ["key"]
+    fields = ["name", "key", "subject", "text", "html", "topic"]
+    prepopulated_fields = {"key": ["name"]}
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        return super().get_prepopulated_fields(request, obj) if may_write and obj is None else {}
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(TeamScopedAdmin[Suppression]):
+    """Addresses nothing is sent to; entries are added and deleted, never edited."""
+
+    list_display = ["address", "topic", "reason", "source", "created_at"]
+    list_filter = ["reason", "created_at"]
+    search_fields = ["address"]
+    ordering = ["-id"]
+    fields = ["address", "topic", "reason", "source"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> None:
+        obj.address = obj.address.strip().lower()
+        super().save_model(request, obj, form, change)

@@ -1,0 +1,101 @@
+"""Tasks: what is mine, what is due, and done with a click."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.decorators import display
+
+from crm.auditing import audit_request
+from crm.models import Task
+from crm.scoping import TeamScopedAdmin
+from crm.tasks import complete_task, follow_status, is_overdue, overdue
+
+
+class MineFilter(admin.SimpleListFilter):
+    """My tasks, or those nobody has taken."""
+
+    title = "assigned to"
+    parameter_name = "mine"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("me", "Me"), ("nobody", "Nobody")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        match self.value():
+            case "me":
+                return queryset.filter(assignee_id=request.user.pk)
+            case "nobody":
+                return queryset.filter(assignee__isnull=True)
+        return queryset
+
+
+class DueFilter(admin.SimpleListFilter):
+    """Open tasks by when they are due."""
+
+    title = "due"
+    parameter_name = "due"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("overdue", "Overdue"), ("day", "Within a day"), ("week", "Within a week"), ("never", "No date")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        now = timezone.now()
+        still_open = queryset.filter(status=Task.Status.OPEN)
+        match self.value():
+            case "overdue":
+                return overdue(queryset, now)
+            case "day":
+                return still_open.filter(due_at__lt=now + timedelta(days=1))
+            case "week":
+                return still_open.filter(due_at__lt=now + timedelta(days=7))
+            case "never":
+                return still_open.filter(due_at__isnull=True)
+        return queryset
+
+
+@admin.register(Task)
+class TaskAdmin(TeamScopedAdmin[Task]):
+    """The to-do list of the team."""
+
+    list_display = ["title", "due", "priority_label", "status_label", "assignee"]
+    list_filter = [MineFilter, DueFilter, "status", "priority", "assignee"]
+    search_fields = ["title", "description"]
+    ordering = ["-id"]
+    list_select_related = ["assignee"]
+    actions = ["complete"]
+    fieldsets = [
+        (None, {"fields": ["title", "description", "assignee", "due_at", "priority", "status"]}),
+        ("About", {"fields": ["subject_type", "subject_id"], "classes": ["collapse"]}),
+    ]
+
+    def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:
+        if not change:
+            obj.created_by_id = request.user.pk
+        follow_status(task=obj, now=timezone.now())
+        super().save_model(request, obj, form, change)
+
+    @admin.action(description="Complete selected tasks", permissions=["change"])
+    def complete(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        done = [task for task in queryset if complete_task(task=task, now=timezone.now())]
+        for task in done:
+            audit_request(request=request, action="tasks.completed", target=task, team=task.team)
+        messages.success(request, f"{len(done)} tasks completed.")
+
+    @display(description="Due", ordering="due_at")
+    def due(self, task: Task) -> str:
+        if task.due_at is None:
+            return "—"
+        day = timezone.localtime(task.due_at).strftime("%Y-%m-%d %H:%M")
+        return f"{day} · overdue" if is_overdue(task=task, now=timezone.now()) else day
+
+    @display(description="Priority", ordering="priority", label={"Urgent": "danger", "High": "warning", "Medium": "info"})
+    def priority_label(self, task: Task) -> str:
+        return task.get_priority_display()
+
+    @display(description="Status", ordering="status", label={"Open": "info", "Done": "success"})
+    def status_label(self, task: Task) -> str:
+        return task.get_status_display()

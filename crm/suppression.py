@@ -1,0 +1,29 @@
+"""Addresses nothing may be sent to."""
+
+from collections.abc import Collection
+
+from crm.models import Suppression
+
+
+def suppressed(*, team_id: int, addresses: Collection[str], topic: str) -> dict[str, str]:
+    """Reason by lower-case address, for those that may not get mail of `topic`; one query.
+
+    A suppression without a topic stops everything; one with a topic stops that topic only.
+    """
+    wanted = {address.strip().lower() for address in addresses}
+    if not wanted:
+        return {}
+    rows = Suppression.objects.filter(team_id=team_id, address__in=wanted, topic__in={"", topic})
+    # A general suppression is named before one of the topic.
+    return dict(rows.order_by("-topic").values_list("address", "reason"))
+
+
+def suppress(*, team_id: int, address: str, topic: str, reason: str, source: str = "") -> bool:
+    """Store a suppression; True when it is new. Storing it again changes nothing."""
+    _, created = Suppression.objects.get_or_create(
+        team_id=team_id,
+        address=address.strip().lower(),
+        topic=topic,
+        defaults={"reason": reason, "source": source[:200]},
+    )
+    return created
