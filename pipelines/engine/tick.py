@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 
 from pipelines.engine.advance import Progress, advance_lane
 from pipelines.engine.clock import engine_now, real_now, set_test_clock
@@ -56,7 +56,9 @@ class TickReport:
 
 def process_due_runs(*, budget_seconds: float | None = None) -> TickReport:
     """Do everything that is due; safe beside any number of itself, on any number of machines."""
-    close_old_connections()
+    if not connection.in_atomic_block:
+        # After a restart of the database the next pass must not begin with a dead connection.
+        close_old_connections()
     budget = settings.PIPELINES_TICK_SECONDS if budget_seconds is None else budget_seconds
     until = time.monotonic() + budget
     presence = Presence(now=real_now())
