@@ -1,0 +1,87 @@
+"""What the page's script needs to know: actions and their fields, operators, fields of the subject, people."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from django.db import models
+
+from crm.models import Member, MessageTemplate, Team
+from pipelines.actions.base import Kind
+from pipelines.actions.registry import kinds
+from pipelines.admin.steps import SPEAKING_GROUPS
+from pipelines.definition.operators import CHANGE_OPERATORS, OPERATORS
+from pipelines.models import Pipeline
+from pipelines.subjects import RELATED_FIELDS, subject_types
+
+MOST_PEOPLE: Final = 200
+
+
+def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, Any]:
+    """Everything the step editor offers, as plain JSON; two statements, whatever the pipeline's size."""
+    archived = pipeline.steps.filter(archived_at__isnull=False).values_list("key", flat=True) if pipeline else ()
+    return {
+        "kinds": {code: _kind(kind) for code, kind in kinds().items()},
+        "operators": [*_operators()],
+        "subjects": {label: _fields(label) for label in subject_types()},
+        "subjectTypes": subject_types_by_id(),
+        "subject": subject_types_by_id().get(pipeline.subject_type_id or 0, "") if pipeline else "",
+        "users": _users(team),
+        "templates": _templates(team),
+        "takenKeys": list(archived),
+    }
+
+
+def subject_types_by_id() -> dict[int, str]:
+    """Labels of the models that pipelines can be about, by content type."""
+    return {kind.content_type_id: label for label, kind in subject_types().items()}
+
+
+def _kind(kind: Kind) -> dict[str, Any]:
+    return {
+        "label": kind.label,
+        "description": kind.description,
+        "icon": kind.icon,
+        "schema": kind.schema,
+        "outcomes": list(kind.outcomes),
+        "speaks": kind.group in SPEAKING_GROUPS or kind.code.startswith("custom."),
+    }
+
+
+def _operators() -> Iterable[dict[str, str]]:
+    for code, operator in OPERATORS.items():
+        yield {"code": code, "label": code.replace("_", " "), "takes": operator.takes}
+    for code in sorted(CHANGE_OPERATORS):
+        takes = "a value" if code == "changed_to" else "nothing"
+        yield {"code": code, "label": code.replace("_", " "), "takes": takes}
+
+
+def _fields(label: str) -> list[dict[str, Any]]:
+    subject = subject_types()[label]
+    alias = subject.name
+    found = [_field(f"{alias}.{name}", subject.model._meta.get_field(name)) for name in subject.plain if name != "custom"]
+    for relation in subject.relations:
+        found += [
+            {"path": f"{alias}.{relation}.{name}", "label": f"{relation} {name}".replace("_", " "), "choices": []}
+            for name in RELATED_FIELDS[relation]
+        ]
+    return found
+
+
+def _field(path: str, field: Any) -> dict[str, Any]:
+    choices = [[str(value), str(text)] for value, text in field.flatchoices] if isinstance(field, models.Field) else []
+    return {"path": path, "label": str(field.verbose_name), "choices": choices}
+
+
+def _users(team: Team | None) -> list[str]:
+    if team is None:
+        return []
+    members = Member.objects.filter(team=team).exclude(user__email="").order_by("user__email")
+    return list(members.values_list("user__email", flat=True)[:MOST_PEOPLE])
+
+
+def _templates(team: Team | None) -> list[list[str]]:
+    if team is None:
+        return []
+    rows = MessageTemplate.objects.filter(team=team).order_by("name").values_list("key", "name")[:MOST_PEOPLE]
+    return [list(row) for row in rows]
+

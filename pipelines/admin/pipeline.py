@@ -1,0 +1,251 @@
+"""The page of a pipeline: its steps, who enters it, where its runs stand, and its buttons."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import BooleanField, Count, Exists, F, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from unfold.decorators import action, display
+
+from crm.models import Team
+from crm.scoping import TeamScopedAdmin, TeamScopedStackedInline
+from pipelines import operations
+from pipelines.actions.registry import kinds
+from pipelines.admin import importing, picture
+from pipelines.admin.buttons import PipelineButtons, page_of
+from pipelines.admin.editor import editor_data
+from pipelines.admin.pipeline_form import PipelineForm
+from pipelines.admin.problems import linked_problems
+from pipelines.admin.steps import StepForm, StepFormSet
+from pipelines.admin.triggers import AutomaticInline, TriggerInline, model_words, plain_labels
+from pipelines.documents import document_of
+from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, PipelineStep
+from pipelines.models.run import FINISHED
+from pipelines.operations import InvalidDocument, Refused
+from pipelines.operations.records import change as raise_revision
+from pipelines.queries import StepCounts, runs_by_step
+
+STATUS_COLORS = {"Draft": "info", "Active": "success", "Paused": "warning", "Archived": "default"}
+
+
+class StepInline(TeamScopedStackedInline):
+    """The steps, dragged into order."""
+
+    model = PipelineStep
+    form = StepForm
+    formset = StepFormSet
+    template = "admin/pipelines/steps_inline.html"
+    verbose_name_plural = "Steps"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(archived_at=None, parent=None).order_by("number")
+
+
+@admin.register(Pipeline)
+class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
+    """The simple face: name, subject, steps, triggers."""
+
+    form = PipelineForm
+    inlines = (StepInline, AutomaticInline, TriggerInline)
+    change_form_template = "admin/pipelines/pipeline_form.html"
+    list_before_template = "admin/pipelines/no_pipelines.html"
+    list_display = ("title", "state", "applies_to", "live", "version", "is_automatic")
+    list_display_links = ("title",)
+    list_filter = ("status",)
+    search_fields = ("name", "key")
+    ordering = ("name", "id")
+    list_select_related = ("subject_type",)
+    actions = None
+    actions_list = ("import_page",)
+    fieldsets = (
+        (None, {"fields": (("name", "subject_type"), "description", "revision")}),
+        (
+            "Settings and advanced",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    ("key", "subject_alias"),
+                    ("auto_publish", "versioning"),
+                    ("settings", "variables"),
+                    ("exit_rules", "goals"),
+                ),
+            },
+        ),
+    )
+
+    class Media:
+        css = {"all": ("pipelines/pipelines.css",)}
+        js = ("pipelines/dom.js", "pipelines/conditions.js", "pipelines/parameters.js", "pipelines/steps.js")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
+        live = (
+            PipelineRun.objects.filter(pipeline=OuterRef("pk"), parent=None)
+            .exclude(status__in=FINISHED)
+            .order_by()
+            .values("pipeline")
+            .annotate(n=Count("pk"))
+            .values("n")
+        )
+        automatic = AutomaticPipeline.objects.filter(pipeline=OuterRef("pk"), enabled=True)
+        rows: QuerySet[Pipeline] = super().get_queryset(request)
+        return rows.annotate(
+            live_runs=Coalesce(Subquery(live, output_field=IntegerField()), 0),
+            version_number=F("current_version__number"),
+            automatic_on=Exists(automatic, output_field=BooleanField()),
+        )
+
+    @display(description="Name", ordering="name", header=True)
+    def title(self, row: Pipeline) -> tuple[str, str]:
+        return row.name, row.key
+
+    @display(description="Status", ordering="status", label=STATUS_COLORS)
+    def state(self, row: Pipeline) -> str:
+        return row.get_status_display()
+
+    @display(description="Applies to")
+    def applies_to(self, row: Pipeline) -> str:
+        return model_words(row.subject_type) if row.subject_type else "-"
+
+    @display(description="On the way", ordering="live_runs")
+    def live(self, row: Any) -> SafeString:
+        address = f"{reverse('admin:pipelines_pipelinerun_changelist')}?pipeline__id__exact={row.pk}&state=live"
+        return format_html('<a href="{}">{}</a>', address, f"{row.live_runs:,}")
+
+    @display(description="Version")
+    def version(self, row: Any) -> str:
+        return str(row.version_number or "-")
+
+    @display(description="Automatic", boolean=True)
+    def is_automatic(self, row: Any) -> bool:
+        return bool(row.automatic_on)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        archived = isinstance(obj, Pipeline) and obj.status == Pipeline.Status.ARCHIVED
+        return not archived and super().has_change_permission(request, obj)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "subject_type" and field is not None:
+            plain_labels(field)
+            field.empty_label = "No record: runs stand alone"
+        return field
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "subject_type" and field is not None:
+            field.widget = getattr(field.widget, "widget", field.widget)
+        if db_field.name == "description" and field is not None:
+            field.widget.attrs["rows"] = 2
+        return field
+
+    @action(description="Import a document", icon="upload", permissions=["add"], url_path="import")
+    def import_page(self, request: HttpRequest) -> HttpResponse:
+        return importing.import_view(request, model_admin=self)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        pipeline = self.get_object(request, object_id) if object_id else None
+        more = {**(extra_context or {}), "editor": self._editor(request, pipeline)}
+        if pipeline is not None:
+            more |= page_context(pipeline, editable=self.has_change_permission(request, pipeline))
+        return super().changeform_view(request, object_id, form_url, more)
+
+    def _editor(self, request: HttpRequest, pipeline: Pipeline | None) -> dict[str, Any]:
+        team: Team | None = pipeline.team if pipeline else getattr(request, "team", None)
+        return editor_data(pipeline=pipeline, team=team)
+
+    def save_model(self, request: HttpRequest, obj: Pipeline, form: Any, change: bool) -> None:
+        user: Any = request.user
+        if not change:
+            obj.created_by = obj.updated_by = user
+            super().save_model(request, obj, form, change)
+            return
+        # Named columns only: counters of this row are raised meanwhile by enrollments.
+        columns = [name for name in form.changed_data if name in {field.name for field in obj._meta.concrete_fields}]
+        obj.save(update_fields=[*(name for name in columns if name != "revision"), "updated_at"])
+        raise_revision(obj, user)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        self._publish(request, form.instance)
+
+    def _publish(self, request: HttpRequest, pipeline: Pipeline) -> None:
+        """With `auto_publish` a valid save is a version; an invalid one keeps the rows and says so."""
+        if not pipeline.auto_publish or not self.has_publish_permission(request):  # type: ignore[attr-defined]
+            return
+        before = pipeline.current_version_id
+        try:
+            version = operations.publish(pipeline=pipeline, by=request.user)
+        except InvalidDocument as error:
+            count = len(error.errors)
+            problems = "problem that keeps" if count == 1 else "problems that keep"
+            messages.warning(request, f"Saved, not published: there {_is(count)} {problems} it from running. See below.")
+        except Refused as error:
+            messages.warning(request, f"Saved, not published: {error}")
+        else:
+            if version.pk != before:
+                messages.success(request, f"Published as version {version.number}.")
+
+
+def page_context(pipeline: Pipeline, *, editable: bool) -> dict[str, Any]:
+    """What stands beside the steps: problems, picture, and runs by step."""
+    document = document_of(pipeline)
+    counts = runs_by_step(pipeline=pipeline, now=timezone.now())
+    steps = list(pipeline.steps.all())
+    standing = {step.key: total(counts.get(step.pk, StepCounts())) for step in steps}
+    labels = {code: kind.label for code, kind in kinds().items()}
+    return {
+        "pipeline": pipeline,
+        "problems": linked_problems(document=document, team=pipeline.team) if editable else [],
+        # Every text of the drawing is escaped by `picture.draw`.
+        "picture": mark_safe(picture.draw(document, labels=labels, counts=standing)),  # noqa: S308
+        "lanes": _lanes(pipeline, steps, counts),
+        "runs_address": f"{reverse('admin:pipelines_pipelinerun_changelist')}?pipeline__id__exact={pipeline.pk}",
+        "pipeline_address": page_of(pipeline),
+    }
+
+
+def _lanes(pipeline: Pipeline, steps: list[PipelineStep], counts: dict[int, StepCounts]) -> list[dict[str, Any]]:
+    """One row per step that exists, or was removed while runs still stand there."""
+    largest = max((total(each) for each in counts.values()), default=0) or 1
+    shown = [step for step in steps if step.archived_at is None or step.pk in counts]
+    found = []
+    for step in sorted(shown, key=lambda each: (each.archived_at is not None, each.number)):
+        each = counts.get(step.pk, StepCounts())
+        parts = [("waiting", each.waiting), ("due", each.due), ("running", each.running), ("failed", each.failed)]
+        kind = kinds().get(step.action_type)
+        found.append(
+            {
+                "step": step,
+                "title": step.name or (kind.label if kind else step.action_type),
+                "total": total(each),
+                "parts": [(name, n) for name, n in parts if n],
+                "rects": _rects(parts, largest),
+            }
+        )
+    return found
+
+
+def _rects(parts: list[tuple[str, int]], largest: int) -> list[dict[str, str]]:
+    """Pieces of a bar of 100 units; numbers as text, because a comma would break the drawing."""
+    found, x = [], 0.0
+    for name, count in parts:
+        width = 100 * count / largest
+        found.append({"name": name, "x": f"{x:.2f}", "width": f"{width:.2f}"})
+        x += width
+    return found
+
+
+def total(counts: StepCounts) -> int:
+    """All runs that stand at a step."""
+    return counts.waiting + counts.due + counts.running + counts.failed
+
+
+def _is(count: int) -> str:
+    return f"is {count}" if count == 1 else f"are {count}"

@@ -1,0 +1,71 @@
+"""The form of a pipeline: who it is for, what it is called, and the few settings beside the steps."""
+
+from typing import Any
+
+from django import forms
+from django.utils.text import slugify
+
+from pipelines.admin.fields import JsonArea, JsonField
+from pipelines.models import Pipeline
+from pipelines.operations.records import lock
+from pipelines.operations.refusals import PipelineChanged
+
+LONGEST_KEY = 40
+
+
+class PipelineForm(forms.ModelForm[Pipeline]):
+    """Refuses to overwrite what somebody else saved meanwhile, and makes a key from the name."""
+
+    revision = forms.IntegerField(required=False, widget=forms.HiddenInput())
+    settings = JsonField(expect=dict, default={}, help_text="Limits, time zone, quiet hours; as JSON.")
+    variables = JsonField(expect=list, default=[], help_text='Such as [{"name": "vip", "type": "boolean"}].')
+    exit_rules = JsonField(expect=list, default=[], label="Exit rules", help_text="When a run ends early; as JSON.")
+    goals = JsonField(expect=list, default=[], help_text="What counts as success; as JSON.")
+
+    class Meta:
+        model = Pipeline
+        exclude = ("meta",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["revision"].initial = self.instance.revision
+        for field in self.fields.values():
+            if isinstance(field.widget, JsonArea):
+                field.widget.attrs["rows"] = 3
+        if "key" in self.fields:
+            self.fields["key"].required = False
+            self.fields["key"].help_text = "Names the pipeline in documents and the API; made from the name if empty."
+
+    def clean_key(self) -> str:
+        key = str(self.cleaned_data.get("key") or "")
+        return key or free_key(name=str(self.cleaned_data.get("name") or ""), pipeline=self.instance)
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        revision = self.cleaned_data.get("revision")
+        if self.instance.pk is not None and revision is not None:
+            self.instance.revision = revision
+            try:
+                lock(self.instance)
+            except PipelineChanged:
+                self.add_error(
+                    None,
+                    "Somebody else changed this pipeline while you were editing. Your changes are still below: "
+                    "open the pipeline in another tab, and save again here after you copied what you need.",
+                )
+        return cleaned
+
+
+def free_key(*, name: str, pipeline: Pipeline) -> str:
+    """A key made from the name that no other pipeline of the team has."""
+    stem = slugify(name).replace("-", "_").strip("_") or "pipeline"
+    stem = (stem if stem[0].isalpha() else f"pipeline_{stem}")[: LONGEST_KEY - 4]
+    taken = set(
+        Pipeline.objects.filter(team_id=pipeline.team_id, key__startswith=stem)
+        .exclude(pk=pipeline.pk)
+        .values_list("key", flat=True)
+    )
+    number = 1
+    while (key := stem if number == 1 else f"{stem}_{number}") in taken:
+        number += 1
+    return key

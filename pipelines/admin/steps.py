@@ -1,0 +1,151 @@
+"""The steps of a pipeline as rows of its page: dragged into order, keyed, checked and archived."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.forms.models import BaseInlineFormSet
+from django.utils import timezone
+
+from pipelines.actions.registry import kinds
+from pipelines.admin.fields import ConditionField, DelayField, JsonField, delay_text
+from pipelines.documents import name_steps
+from pipelines.models import Pipeline, PipelineStep
+
+INPUT = {"class": "pl-input"}
+# Actions of these groups speak to somebody, so the message of the step is shown with them.
+SPEAKING_GROUPS = frozenset({"Messages", "People"})
+
+
+class StepForm(forms.ModelForm[PipelineStep]):
+    """One step; raw texts only, the page's script draws friendlier controls above them."""
+
+    number = forms.IntegerField(required=False, widget=forms.HiddenInput({"class": "pl-number"}))
+    key = forms.CharField(required=False, max_length=40, widget=forms.TextInput({**INPUT, "spellcheck": "false"}))
+    action_type = forms.ChoiceField(label="Action", widget=forms.Select(INPUT))
+    delay_text = DelayField(label="Wait before this step", widget=forms.TextInput({**INPUT, "placeholder": "no wait"}))
+    data = JsonField(expect=dict, default={}, label="Data (JSON)")
+    condition = ConditionField(label="Condition")
+    edges = JsonField(expect=dict, default={}, label="Edges (JSON)")
+    retry = JsonField(label="Retry")
+    timeout = JsonField(label="Timeout")
+    assign = JsonField(expect=dict, label="Set variables afterwards")
+
+    class Meta:
+        model = PipelineStep
+        fields = [
+            "number", "key", "action_type", "name", "message", "data", "condition", "edges", "next_key",
+            "retry", "timeout", "assign", "delivery", "await_mode", "notes",
+        ]  # fmt: skip
+        widgets = {
+            "name": forms.TextInput({**INPUT, "placeholder": "Name (optional)"}),
+            "message": forms.Textarea({**INPUT, "rows": 4}),
+            "notes": forms.Textarea({**INPUT, "rows": 2}),
+            "next_key": forms.TextInput(INPUT),
+            "delivery": forms.Select(INPUT),
+            "await_mode": forms.Select(INPUT),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        step = self.instance
+        self.fields["action_type"].choices = action_choices(step.action_type)  # type: ignore[attr-defined]
+        self.fields["delay_text"].initial = delay_text(seconds=step.delay, rule=step.delay_rule)
+        if step.pk is not None:
+            # Runs, logs and edges know a step by its key, so it never changes.
+            self.fields["key"].disabled = True
+
+    def _post_clean(self) -> None:
+        if "delay_text" in self.cleaned_data:
+            self.instance.delay, self.instance.delay_rule = self.cleaned_data["delay_text"]
+        super()._post_clean()
+
+    @property
+    def title(self) -> str:
+        """What the closed row says."""
+        code = self["action_type"].value() or ""
+        kind = kinds().get(code)
+        return str(self["name"].value() or (kind.label if kind else code) or "New step")
+
+    @property
+    def icon(self) -> str:
+        kind = kinds().get(self["action_type"].value() or "")
+        return kind.icon if kind else "bolt"
+
+
+class StepFormSet(BaseInlineFormSet[PipelineStep, Pipeline, StepForm]):
+    """All steps of a pipeline: whatever numbers arrive, rows become 1..n in that order."""
+
+    def clean(self) -> None:
+        forms_in_order = self._ordered()
+        for number, form in enumerate(forms_in_order, start=1):
+            form.instance.number = number
+        self._name(forms_in_order)
+        self._refuse_double_keys(forms_in_order)
+
+    def save(self, commit: bool = True) -> Any:
+        saved = super().save(commit=commit)
+        if commit:
+            rows = [form.instance for form in self._ordered() if form.instance.pk]
+            PipelineStep.objects.bulk_update(rows, ["number"])
+        return saved
+
+    def delete_existing(self, obj: PipelineStep, commit: bool = True) -> None:
+        if commit:
+            remove_step(obj)
+
+    def _ordered(self) -> list[StepForm]:
+        deleted = self.deleted_forms
+        live = [form for form in self.forms if form not in deleted and (form.instance.pk or form.has_changed())]
+        positions = {form: index for index, form in enumerate(self.forms)}
+        return sorted(live, key=lambda form: (_number(form), positions[form]))
+
+    def _name(self, rows: Iterable[StepForm]) -> None:
+        rows = list(rows)
+        for form in rows:
+            if not form.instance.pk:
+                form.instance.key = (form.cleaned_data.get("key") or "").strip()
+        taken = {form.instance.key for form in rows if form.instance.key} | self._archived_keys()
+        name_steps([form.instance for form in rows if "action_type" in form.cleaned_data], taken=taken)
+
+    def _refuse_double_keys(self, rows: Iterable[StepForm]) -> None:
+        archived, seen = self._archived_keys(), set()
+        for form in rows:
+            key = form.instance.key
+            if key in seen:
+                form.add_error("key", f"Another step has the key {key!r} already.")
+            elif key in archived:
+                form.add_error("key", f"A removed step had the key {key!r}; choose another.")
+            seen.add(key)
+
+    def _archived_keys(self) -> set[str]:
+        if not self.instance.pk:
+            return set()
+        if not hasattr(self, "_archived"):
+            rows = self.instance.steps.filter(archived_at__isnull=False)
+            self._archived = set(rows.values_list("key", flat=True))
+        return self._archived
+
+
+def remove_step(step: PipelineStep) -> None:
+    """Archive a step that may have been published, because runs and logs point to it; else delete it."""
+    if step.pipeline.current_version_id is None:
+        step.delete()
+        return
+    PipelineStep.objects.filter(pk=step.pk).update(number=-step.pk, archived_at=timezone.now())
+
+
+def action_choices(current: str = "") -> list[tuple[str, Any]]:
+    """Actions by group, and an unknown one that a row already has."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for code, kind in kinds().items():
+        groups.setdefault(kind.group, []).append((code, kind.label))
+    choices: list[tuple[str, Any]] = [("", "Choose an action…"), *groups.items()]
+    if current and current not in kinds():
+        choices.append((current, f"{current} (not available here)"))
+    return choices
+
+
+def _number(form: StepForm) -> int:
+    value = form.cleaned_data.get("number") if hasattr(form, "cleaned_data") else None
+    return value if isinstance(value, int) else 1_000_000

@@ -1,0 +1,165 @@
+"""Ways into a pipeline, as rows of its page and as a page of their own."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
+from django.forms.models import BaseInlineFormSet
+from django.http import HttpRequest
+
+from crm.scoping import TeamScopedAdmin, TeamScopedStackedInline
+from pipelines.admin.fields import ConditionField, JsonField
+from pipelines.admin.steps import INPUT
+from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, Trigger
+
+CHECKBOX = {"class": "pl-check"}
+
+
+class TriggerForm(forms.ModelForm[Any]):
+    """One way in; a change raises its revision, so that old decisions can be explained."""
+
+    where = ConditionField(label="Only if")
+
+    def save(self, commit: bool = True) -> Any:
+        if self.instance.pk and self.has_changed():
+            self.instance.revision += 1
+        if self.instance.model_id is None and self.instance.kind in RECORD_KINDS:
+            self.instance.model_id = self.instance.pipeline.subject_type_id
+        return super().save(commit=commit)
+
+
+RECORD_KINDS = (Trigger.Kind.CREATED, Trigger.Kind.UPDATED, Trigger.Kind.DELETED)
+
+
+class AutomaticForm(TriggerForm):
+    """A model whose new records enter by themselves."""
+
+    class Meta:
+        model = AutomaticPipeline
+        fields = ["model", "enabled", "where"]
+        widgets = {"model": forms.Select(INPUT), "enabled": forms.CheckboxInput(CHECKBOX)}
+
+
+class OtherTriggerForm(TriggerForm):
+    """Events, schedules and the rest."""
+
+    reentry = JsonField(label="Entering again", help_text='Such as {"policy": "once"}; as JSON.')
+
+    class Meta:
+        model = Trigger
+        fields = ["kind", "key", "model", "event", "cron", "tz", "where", "reentry", "max_per_hour", "enabled"]
+        widgets = {
+            "kind": forms.Select(INPUT),
+            "key": forms.TextInput(INPUT),
+            "model": forms.Select(INPUT),
+            "event": forms.TextInput({**INPUT, "placeholder": "order.paid"}),
+            "cron": forms.TextInput({**INPUT, "placeholder": "0 9 * * mon"}),
+            "tz": forms.TextInput({**INPUT, "placeholder": "Europe/Berlin"}),
+            "max_per_hour": forms.NumberInput(INPUT),
+            "enabled": forms.CheckboxInput(CHECKBOX),
+        }
+
+
+class TriggerFormSet(BaseInlineFormSet[Any, Pipeline, Any]):
+    """Rows of one kind of way in."""
+
+    def delete_existing(self, obj: Trigger, commit: bool = True) -> None:
+        if commit:
+            remove_trigger(obj)
+
+
+class TriggerInline(TeamScopedStackedInline):
+    """Everything beside automatic enrollment."""
+
+    model = Trigger
+    form = OtherTriggerForm
+    formset = TriggerFormSet
+    template = "admin/pipelines/triggers_inline.html"
+    verbose_name = "trigger"
+    verbose_name_plural = "Other triggers"
+    heading_help = "By hand, on an event, on a schedule."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(automatic=False).order_by("position", "id")
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "model" and field is not None:
+            plain_labels(field)
+            field.empty_label = "The record the pipeline applies to"
+        return field
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Plain controls: no "add another model" beside them, and the look of the editor."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and hasattr(field.widget, "widget"):
+            field.widget = field.widget.widget
+            field.widget.attrs["class"] = INPUT["class"]
+        return field
+
+
+class AutomaticInline(TriggerInline):
+    """Automatic for: every new record of a model."""
+
+    model = AutomaticPipeline
+    form = AutomaticForm
+    verbose_name = "automatic enrollment"
+    verbose_name_plural = "Automatic for"
+    heading_help = "Every new record enters this pipeline by itself, the moment it is saved."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super(TriggerInline, self).get_queryset(request).order_by("position", "id")
+
+
+@admin.register(AutomaticPipeline)
+class AutomaticPipelineAdmin(TeamScopedAdmin[AutomaticPipeline]):
+    """Which new records enter which pipeline, in one list."""
+
+    form = AutomaticForm
+    fields = ("pipeline", "model", "enabled", "where")
+    list_display = ("pipeline", "applies_to", "enabled", "fired_total", "last_fired_at")
+    list_display_links = ("pipeline",)
+    list_filter = ("enabled",)
+    list_select_related = ("pipeline", "model")
+    search_fields = ("pipeline__name",)
+    ordering = ("pipeline__name", "id")
+
+    @admin.display(description="New records of")
+    def applies_to(self, row: AutomaticPipeline) -> str:
+        return model_words(row.model) if row.model else "-"
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        kwargs["fields"] = ["pipeline", "model", "enabled", "where"]
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "model" and field is not None:
+            plain_labels(field)
+            field.empty_label = "The record the pipeline applies to"
+        return field
+
+    def delete_model(self, request: HttpRequest, obj: AutomaticPipeline) -> None:
+        remove_trigger(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AutomaticPipeline]) -> None:
+        for row in queryset:
+            remove_trigger(row)
+
+
+def remove_trigger(trigger: Trigger) -> None:
+    """Delete a way in; its runs go on and forget which trigger began them."""
+    PipelineRun.objects.filter(pipeline_id=trigger.pipeline_id, trigger_id=trigger.pk).update(trigger=None)
+    trigger.delete()
+
+
+def plain_labels(field: Any) -> None:
+    """Say "Contact", not "Contacts | contact"."""
+    field.label_from_instance = model_words
+
+
+def model_words(kind: ContentType) -> str:
+    """A model as people say it."""
+    return kind.name.capitalize()

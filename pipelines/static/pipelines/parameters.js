@@ -1,0 +1,152 @@
+// The fields of an action, drawn from its JSON Schema, reading and writing the raw JSON of the step.
+(function () {
+  "use strict";
+  const editor = window.pipelineEditor;
+  const { el, select, shown, parsed } = editor;
+  const UNITS = [["s", "seconds"], ["m", "minutes"], ["h", "hours"], ["d", "days"], ["w", "weeks"]];
+
+  // A number and a unit over a text such as "3d"; anything else stays text.
+  editor.durationControl = function (text, changed) {
+    const match = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(text.trim());
+    const plain = text.trim() === "" || match;
+    const box = el("span", { class: "pl-duration" });
+    if (!plain) {
+      const free = el("input", { class: "pl-input", value: text });
+      free.addEventListener("input", () => changed(free.value));
+      box.append(free);
+      return box;
+    }
+    const amount = el("input", { class: "pl-input", type: "number", min: 0, step: "any", value: match ? match[1] : "", placeholder: "0" });
+    const unit = select(UNITS, match ? match[2] : "d", { "aria-label": "Unit" });
+    const commit = () => changed(amount.value && Number(amount.value) > 0 ? `${amount.value}${unit.value}` : "");
+    amount.addEventListener("input", commit);
+    unit.addEventListener("change", commit);
+    box.append(amount, unit);
+    return box;
+  };
+
+  function textInput(value, changed, attributes) {
+    const node = el("input", { class: "pl-input", value: typeof value === "string" ? value : shown(value), ...attributes });
+    node.addEventListener("input", () => changed(node.value === "" ? undefined : node.value));
+    return node;
+  }
+  function area(value, changed, attributes) {
+    const node = el("textarea", { class: "pl-input", rows: 5, ...attributes });
+    node.value = typeof value === "string" ? value : value === undefined ? "" : JSON.stringify(value, null, 2);
+    node.addEventListener("input", () => changed(node.value === "" ? undefined : node.value));
+    return node;
+  }
+  function listed(options, value, changed, attributes) {
+    const list = editor.datalist(options);
+    return el("span", {}, textInput(value, changed, { list: list.id, ...attributes }), list);
+  }
+  function jsonArea(value, changed) {
+    const node = area(value, () => {}, { class: "pl-input pl-code", rows: 3, spellcheck: "false" });
+    node.value = value === undefined ? "" : JSON.stringify(value, null, 2);
+    node.addEventListener("input", () => {
+      let read;
+      try {
+        read = node.value.trim() === "" ? undefined : JSON.parse(node.value);
+        node.setCustomValidity("");
+      } catch (error) {
+        node.setCustomValidity(`Not valid JSON: ${error.message}`);
+        return;
+      }
+      changed(read);
+    });
+    return node;
+  }
+
+  // Rows of name and value for an object.
+  function pairs(value, changed, textOnly) {
+    const box = el("div", { class: "pl-pairs" });
+    const rows = Object.entries(value && typeof value === "object" ? value : {});
+    const commit = () => {
+      const kept = rows.filter(([name]) => name !== "");
+      changed(kept.length ? Object.fromEntries(kept) : undefined);
+    };
+    function row(pair) {
+      const name = el("input", { class: "pl-input", value: pair[0], placeholder: "Name", "aria-label": "Name" });
+      const content = el("input", { class: "pl-input", value: textOnly ? pair[1] : shown(pair[1]), placeholder: "Value", "aria-label": "Value" });
+      const remove = el("button", { type: "button", class: "pl-remove", "aria-label": "Remove this line" }, editor.icon("close"));
+      const line = el("div", { class: "pl-pair" }, name, content, remove);
+      name.addEventListener("input", () => { pair[0] = name.value.trim(); commit(); });
+      content.addEventListener("input", () => { pair[1] = textOnly ? content.value : parsed(content.value); commit(); });
+      remove.addEventListener("click", () => { rows.splice(rows.indexOf(pair), 1); line.remove(); commit(); });
+      return line;
+    }
+    const add = el("button", { type: "button", class: "pl-small", text: "Add a line" });
+    add.addEventListener("click", () => {
+      const pair = ["", ""];
+      rows.push(pair);
+      add.before(row(pair));
+      add.previousElementSibling.querySelector("input").focus();
+    });
+    box.append(...rows.map(row), add);
+    return box;
+  }
+
+  const WIDGETS = {
+    text: (value, changed) => textInput(value, changed),
+    template: (value, changed) => textInput(value, changed),
+    textarea: (value, changed) => area(value, changed),
+    html: (value, changed) => area(value, changed, { class: "pl-input pl-code" }),
+    number: (value, changed) => textInput(value, (text) => changed(text === undefined ? undefined : parsed(text)), { inputmode: "decimal" }),
+    duration: (value, changed) => editor.durationControl(value === undefined ? "" : typeof value === "number" ? `${value}s` : String(value), (text) => changed(text === "" ? undefined : text)),
+    json: jsonArea,
+    condition: jsonArea,
+    user: (value, changed) => listed(editor.data.users.map((email) => [email, email]), value, changed, { placeholder: "Owner of the record" }),
+    message_template: (value, changed) => listed(editor.data.templates, value, changed, { placeholder: "Write it here, or choose a template" }),
+    stage: (value, changed) => textInput(value, changed),
+  };
+
+  function boolean(value, changed, title) {
+    const node = el("input", { type: "checkbox", class: "pl-check" });
+    node.checked = value === true;
+    node.addEventListener("change", () => changed(node.checked ? true : undefined));
+    return el("label", { class: "pl-check-label" }, node, ` ${title}`);
+  }
+
+  function control(schema, value, changed) {
+    const widget = schema["x-widget"];
+    if (schema.enum) {
+      const node = select([["", "Default"], ...schema.enum.map((each) => [String(each), String(each)])], value === undefined ? "" : String(value));
+      node.addEventListener("change", () => changed(schema.enum.find((each) => String(each) === node.value) ?? (node.value || undefined)));
+      return node;
+    }
+    if (widget === "fields" || (!widget && schema.type === "object"))
+      return pairs(value, changed, Boolean(schema.additionalProperties && schema.additionalProperties.type === "string"));
+    if (schema.type === "array" && !widget) return jsonArea(value, changed);
+    if (["number", "integer"].includes(schema.type)) return WIDGETS.number(value, changed);
+    return (WIDGETS[widget] || WIDGETS.text)(value, changed);
+  }
+
+  const WIDE = new Set(["textarea", "html", "json", "fields", "condition"]);
+
+  editor.drawParameters = function (box, schema, data, changed) {
+    box.replaceChildren();
+    if (schema["x-widget"] === "fields") {
+      const field = editor.labelled(schema.title || "Values", pairs(data, (value) => changed(value || {}), false), schema.description);
+      field.classList.add("pl-wide");
+      box.append(field);
+      return;
+    }
+    const required = schema.required || [];
+    for (const [name, property] of Object.entries(schema.properties || {})) {
+      const set = (value) => {
+        const next = { ...data };
+        if (value === undefined) delete next[name];
+        else next[name] = value;
+        data = next;
+        changed(next);
+      };
+      const title = (property.title || name) + (required.includes(name) ? " *" : "");
+      const field = property.type === "boolean"
+        ? el("div", { class: "pl-field" }, boolean(data[name], set, title), property.description ? el("p", { class: "pl-help", text: property.description }) : null)
+        : editor.labelled(title, control(property, data[name], set), property.description);
+      if (WIDE.has(property["x-widget"])) field.classList.add("pl-wide");
+      field.dataset.parameter = name;
+      box.append(field);
+    }
+  };
+})();

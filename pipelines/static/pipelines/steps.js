@@ -1,0 +1,285 @@
+// The steps of a pipeline: rows that open, move, come and go. The form's own fields stay the truth.
+(function () {
+  "use strict";
+  const editor = window.pipelineEditor;
+  const { el, select } = editor;
+  const WORDS = { true: "When it is met, go to", false: "When it is not met, go to", next: "Then go to", error: "When it fails, go to", skipped: "When it is skipped, go to", uncertain: "When nobody knows whether it was sent, go to" };
+
+  editor.subjectFields = function () {
+    const chosen = document.getElementById("id_subject_type");
+    const label = chosen ? editor.data.subjectTypes[chosen.value] : editor.data.subject;
+    return editor.data.subjects[label] || [];
+  };
+
+  const inRow = (row, name) => row.querySelector(`[name$="-${name}"]`);
+  const isRemoved = (row) => { const box = inRow(row, "DELETE"); return Boolean(box && box.checked); };
+  const rowsOf = (list) => [...list.children].filter((row) => row.matches("[data-row]"));
+
+  function setUpStep(row, list) {
+    const action = inRow(row, "action_type");
+    const raw = inRow(row, "data");
+    const show = (name, on) => { row.querySelectorAll(`[data-show="${name}"]`).forEach((node) => { node.hidden = !on; }); };
+    const remembered = {};
+    let internal = false;
+    let last = action.value;
+
+    function drawKind() {
+      const kind = editor.data.kinds[action.value];
+      row.querySelector("[data-description]").textContent = kind ? kind.description : "";
+      row.querySelector("[data-icon]").textContent = kind ? kind.icon : "bolt";
+      const message = inRow(row, "message");
+      show("message", Boolean(message.value) || Boolean(kind && kind.speaks) || message.closest(".pl-has-errors"));
+      row.querySelector('.pl-field-condition label').textContent = action.value === "condition" ? "Condition" : "Only if";
+      const data = editor.readJson(raw, {});
+      const box = row.querySelector("[data-parameters]");
+      box.replaceChildren();
+      if (data === undefined) raw.closest("details").open = true;
+      else if (kind) editor.drawParameters(box, kind.schema, data, (next) => { internal = true; editor.write(raw, Object.keys(next).length ? next : undefined); internal = false; });
+      drawOutcomes();
+      drawTitle();
+    }
+
+    function drawOutcomes() {
+      const kind = editor.data.kinds[action.value];
+      const box = row.querySelector("[data-outcomes]");
+      const edges = editor.readJson(inRow(row, "edges"), {});
+      box.replaceChildren();
+      if (!kind || edges === undefined || typeof edges !== "object") return;
+      const main = action.value === "condition" ? ["true", "false"] : [];
+      const shownOutcomes = [...new Set([...main, ...Object.keys(edges)])];
+      for (const outcome of shownOutcomes) box.append(outcomeField(outcome, edges));
+      const others = kind.outcomes.filter((outcome) => !shownOutcomes.includes(outcome) && outcome !== "next");
+      if (others.length === 0) return;
+      const more = select([["", "Another way out…"], ...others.map((outcome) => [outcome, WORDS[outcome] || outcome])], "", { "aria-label": "Another way out" });
+      more.addEventListener("change", () => { if (more.value) more.replaceWith(outcomeField(more.value, edges)); });
+      box.append(more);
+    }
+
+    function outcomeField(outcome, edges) {
+      const target = select([["", outcome === "error" ? "Failure (default)" : "The next step"], ...targets(), ["end", "The end of the run"], ["fail", "Failure"]], edges[outcome] || "");
+      target.dataset.outcome = outcome;
+      target.addEventListener("change", () => {
+        const next = { ...editor.readJson(inRow(row, "edges"), {}) };
+        if (target.value) next[outcome] = target.value;
+        else delete next[outcome];
+        internal = true;
+        editor.write(inRow(row, "edges"), Object.keys(next).length ? next : undefined);
+        internal = false;
+      });
+      return editor.labelled(WORDS[outcome] || `On “${outcome}”, go to`, target);
+    }
+
+    const targets = () => rowsOf(list).filter((each) => each !== row && !isRemoved(each)).map((each) => {
+      const key = inRow(each, "key").value;
+      return [key, `${each.querySelector("[data-position]").textContent}. ${each.querySelector("[data-title]").textContent}`];
+    }).filter(([key]) => key);
+
+    function drawTitle() {
+      const kind = editor.data.kinds[action.value];
+      const name = inRow(row, "name").value;
+      row.querySelector("[data-title]").textContent = name || (kind ? kind.label : action.value || "New step");
+      row.querySelector("[data-key]").textContent = inRow(row, "key").value;
+    }
+
+    function drawDelay() {
+      const text = inRow(row, "delay_text");
+      const old = row.querySelector(".pl-duration");
+      if (old) old.remove();
+      const simple = /^(\d+(\.\d+)?[smhdw])?$/.test(text.value.trim());
+      text.hidden = simple;
+      if (simple) {
+        const control = editor.durationControl(text.value, (value) => { text.value = value; sayDelay(); });
+        control.firstChild.setAttribute("aria-label", "Wait before this step");
+        const rule = el("button", { type: "button", class: "pl-small", text: "More…", title: "A date, weekdays, hours: write the rule" });
+        rule.addEventListener("click", () => { text.hidden = false; control.remove(); text.focus(); });
+        control.append(rule);
+        text.before(control);
+      }
+      sayDelay();
+    }
+    function sayDelay() {
+      const text = inRow(row, "delay_text").value.trim();
+      const match = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(text);
+      const unit = { s: "second", m: "minute", h: "hour", d: "day", w: "week" };
+      row.querySelector("[data-when]").textContent = !text || text === "0" ? "at once" : match ? `after ${match[1]} ${unit[match[2]]}${match[1] === "1" ? "" : "s"}` : `after ${text.slice(0, 40)}`;
+    }
+
+    action.addEventListener("change", () => {
+      remembered[last] = raw.value;
+      last = action.value;
+      if (remembered[last] !== undefined) raw.value = remembered[last];
+      else {
+        const old = editor.readJson(raw, {}) || {};
+        const known = (editor.data.kinds[last] || { schema: {} }).schema.properties || {};
+        const kept = Object.fromEntries(Object.entries(old).filter(([name]) => name in known));
+        raw.value = Object.keys(kept).length ? JSON.stringify(kept, null, 2) : "";
+      }
+      drawKind();
+    });
+    inRow(row, "name").addEventListener("input", drawTitle);
+    inRow(row, "key").addEventListener("input", drawTitle);
+    raw.addEventListener("change", () => { if (!internal) drawKind(); });
+    inRow(row, "edges").addEventListener("change", () => { if (!internal) drawOutcomes(); });
+    row.querySelector("details").addEventListener("toggle", (event) => { if (event.target.open && event.target === row.querySelector("details")) drawOutcomes(); });
+    editor.conditionBuilder(inRow(row, "condition"));
+    drawDelay();
+    drawKind();
+  }
+
+  function renumber(list) {
+    let number = 0;
+    for (const row of rowsOf(list)) {
+      if (isRemoved(row)) continue;
+      number += 1;
+      const position = row.querySelector("[data-position]");
+      if (position) position.textContent = number;
+      const field = inRow(row, "number");
+      if (field) field.value = number;
+    }
+    const empty = document.querySelector(`[data-empty="${list.dataset.rows}"]`);
+    if (empty) empty.hidden = number > 0;
+  }
+
+  function freeKey(list) {
+    const taken = new Set([...editor.data.takenKeys, ...rowsOf(list).map((row) => inRow(row, "key").value)]);
+    let number = rowsOf(list).length;
+    while (taken.has(`step_${number}`)) number += 1;
+    return `step_${number}`;
+  }
+
+  function remove(row, list) {
+    const box = inRow(row, "DELETE");
+    if (!box) return;
+    box.checked = !box.checked;
+    row.classList.toggle("pl-is-removed", box.checked);
+    const button = row.querySelector("[data-remove]");
+    button.replaceChildren(editor.icon(box.checked ? "undo" : "delete"));
+    button.title = box.checked ? "Keep it after all" : "Remove";
+    button.setAttribute("aria-label", button.title);
+    renumber(list);
+    say(list, box.checked ? "Will be removed when you save." : "Kept.");
+  }
+
+  function say(list, text) {
+    const live = list.parentElement.querySelector("[data-live]");
+    if (live) live.textContent = text;
+  }
+
+  function moved(row, list) {
+    renumber(list);
+    say(list, `${row.querySelector("[data-title]").textContent} is now step ${row.querySelector("[data-position]").textContent}.`);
+    inRow(row, "number").dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  // Dragging by pointer, so that fingers and mice do the same; arrow keys on the handle move too.
+  function setUpDragging(list) {
+    let row = null;
+    list.addEventListener("click", (event) => { if (event.target.closest("[data-handle],[data-remove]")) event.preventDefault(); });
+    list.addEventListener("pointerdown", (event) => {
+      const handle = event.target.closest("[data-handle]");
+      if (!handle || event.button !== 0) return;
+      event.preventDefault();
+      handle.focus();
+      row = handle.closest("[data-row]");
+      row.classList.add("pl-is-dragged");
+      handle.setPointerCapture(event.pointerId);
+    });
+    list.addEventListener("pointermove", (event) => {
+      if (!row) return;
+      for (const other of rowsOf(list)) {
+        if (other === row) continue;
+        const box = other.getBoundingClientRect();
+        if (event.clientY < box.top || event.clientY > box.bottom) continue;
+        const after = row.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING;
+        if (after && event.clientY > box.top + box.height / 2) other.after(row);
+        if (!after && event.clientY < box.top + box.height / 2) other.before(row);
+      }
+      if (event.clientY < 60) window.scrollBy(0, -12);
+      if (event.clientY > window.innerHeight - 90) window.scrollBy(0, 12);
+    });
+    const drop = () => {
+      if (!row) return;
+      row.classList.remove("pl-is-dragged");
+      moved(row, list);
+      row = null;
+    };
+    list.addEventListener("pointerup", drop);
+    list.addEventListener("pointercancel", drop);
+    list.addEventListener("keydown", (event) => {
+      const handle = event.target.closest("[data-handle]");
+      if (!handle || !["ArrowUp", "ArrowDown"].includes(event.key)) return;
+      event.preventDefault();
+      const mine = handle.closest("[data-row]");
+      const other = event.key === "ArrowUp" ? mine.previousElementSibling : mine.nextElementSibling;
+      if (!other) return;
+      if (event.key === "ArrowUp") other.before(mine);
+      else other.after(mine);
+      handle.focus();
+      moved(mine, list);
+    });
+  }
+
+  function setUpList(section) {
+    const list = section.querySelector("[data-rows]");
+    const prefix = section.dataset.prefix;
+    const isSteps = list.dataset.rows === "step";
+    const setUp = (row) => {
+      if (isSteps) setUpStep(row, list);
+      else row.querySelectorAll('[name$="-where"]').forEach(editor.conditionBuilder);
+    };
+    rowsOf(list).forEach(setUp);
+    list.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-remove]");
+      if (button) remove(button.closest("[data-row]"), list);
+    });
+    if (isSteps) {
+      setUpDragging(list);
+      renumber(list);
+    }
+    const add = section.querySelector(`[data-add="${list.dataset.rows}"]`);
+    if (add) add.addEventListener("click", () => {
+      const total = section.querySelector(`[name="${prefix}-TOTAL_FORMS"]`);
+      const shell = document.createElement("div");
+      shell.append(section.querySelector("template").content.cloneNode(true));
+      for (const node of shell.querySelectorAll("*"))
+        for (const name of ["id", "name", "for"])
+          if (node.hasAttribute(name)) node.setAttribute(name, node.getAttribute(name).replace("__prefix__", total.value));
+      total.value = Number(total.value) + 1;
+      const row = shell.firstElementChild;
+      list.append(row);
+      if (isSteps) inRow(row, "key").value = freeKey(list);
+      setUp(row);
+      const details = row.querySelector("details");
+      if (isSteps) { details.open = true; renumber(list); }
+      row.querySelector("select,input:not([type=hidden])").focus();
+    });
+  }
+
+  // A link to a step opens it.
+  function openTarget() {
+    const row = location.hash.startsWith("#step-") && document.getElementById(location.hash.slice(1));
+    if (row) {
+      row.querySelector("details").open = true;
+      row.scrollIntoView({ block: "center" });
+    }
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const data = document.getElementById("pipeline-editor-data");
+    if (!data) return;
+    editor.data = JSON.parse(data.textContent);
+    document.querySelectorAll("[data-prefix]").forEach((section) => {
+      if (section.dataset.editable === "true") setUpList(section);
+    });
+    const form = document.querySelector("form[id$=_form]");
+    if (form) form.addEventListener("submit", (event) => {
+      const wrong = [...form.querySelectorAll("[data-parameters] textarea")].find((node) => !node.checkValidity());
+      if (!wrong) return;
+      event.preventDefault();
+      for (let node = wrong.parentElement; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
+      wrong.reportValidity();
+    }, true);
+    window.addEventListener("hashchange", openTarget);
+    openTarget();
+  });
+})();
