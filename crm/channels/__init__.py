@@ -1,0 +1,1 @@
+"""Everything that leaves the machine: mail and HTTP."""

@@ -1,0 +1,36 @@
+"""What a channel answers: done, definitely not done, or not known."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Code = Literal[
+    "timeout", "connection", "validation", "blocked", "http_4xx", "http_5xx", "http_429", "smtp_4xx", "smtp_5xx"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The other side has accepted it."""
+
+    reference: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Definitely not accepted. `retry_after` is in seconds, None when the other side named none."""
+
+    code: Code
+    detail: str
+    permanent: bool
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It was handed over and the answer was lost: it may have arrived."""
+
+    detail: str
+
+
+DeliveryResult = Delivered | Refused | Unknown
