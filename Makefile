@@ -1,0 +1,72 @@
+# The two commands of a newcomer are `make run` and `make test`; all a clone needs is Python 3.11+, make and git.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+POSTGRES ?= postgres://postgres@127.0.0.1:5432/postgres
+PATHS := config crm contacts pipelines tests bench manage.py
+# Checks need settings that load, whatever the .env of a developer says.
+NEUTRAL := DEBUG=1 SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
+
+.PHONY: help run test check fix bench lint types imports migrations test-sqlite test-postgres clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: $(VENV)/run .env ## make the environment, load a demo, start web and worker
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py demo --if-empty
+	@exec $(BIN)/python manage.py dev --port $(PORT)
+
+test: $(VENV)/dev test-sqlite ## the suite on SQLite
+
+check: $(VENV)/dev lint types imports migrations test test-postgres ## everything CI runs
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check $(PATHS)
+	$(BIN)/ruff format --check $(PATHS)
+	$(BIN)/djlint --check --lint --quiet config crm contacts pipelines
+
+types: $(VENV)/dev
+	$(NEUTRAL) $(BIN)/mypy $(PATHS)
+
+imports: $(VENV)/dev
+	$(BIN)/lint-imports
+
+migrations: $(VENV)/dev
+	$(NEUTRAL) $(BIN)/python manage.py makemigrations --check --dry-run
+
+test-sqlite: $(VENV)/dev
+	$(BIN)/python -m pytest -q -n 2
+
+test-postgres: $(VENV)/dev
+	@if $(BIN)/python -c "import psycopg, sys; psycopg.connect(sys.argv[1], connect_timeout=5)" $(POSTGRES) 2>/dev/null; \
+	then DATABASE_URL=$(POSTGRES) $(BIN)/python -m pytest -q -n 2; \
+	else echo "PostgreSQL does not answer at $(POSTGRES): its half of the suite was not run."; fi
+
+fix: $(VENV)/dev ## format, and mend what can be mended
+	$(BIN)/ruff check --fix $(PATHS)
+	$(BIN)/ruff format $(PATHS)
+
+bench: $(VENV)/dev ## speeds beside their floors
+	$(BIN)/python -m bench
+
+clean: ## forget the environment and everything captured
+	rm -rf $(VENV) var staticfiles
+
+# A laptop's settings: errors are shown, mail is captured, the secret is this clone's own.
+.env: | $(VENV)/bin/python
+	@$(BIN)/python -c "import secrets; print('DEBUG=1'); print('SECRET_KEY=' + secrets.token_urlsafe(50))" > $@
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/dev: requirements-dev.txt requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/run
