@@ -197,6 +197,13 @@ if REDIS_URL:
     Q_CLUSTER.pop("orm")
     Q_CLUSTER["redis"] = REDIS_URL
 
+# What the supervisor of the cluster looks at, and the task by which it asks for a sign of life: a tick,
+# so that the engine also goes on while the schedule is broken.
+WORKER_HEARTBEAT = "pipelines.queries.last_tick_at"
+WORKER_PING = "pipelines.tasks.process_due_runs"
+WORKER_STALE_SECONDS: float = env.float("WORKER_STALE_SECONDS", default=150.0)
+WORKER_GRACE_SECONDS: float = env.float("WORKER_GRACE_SECONDS", default=Q_CLUSTER["timeout"] + 15.0)
+
 PIPELINES_TEST_CLOCK: bool = env.bool("PIPELINES_TEST_CLOCK", default=False)
 PIPELINES_BATCH_SIZE: int = env.int("PIPELINES_BATCH_SIZE", default=1000)
 PIPELINES_TICK_SECONDS: float = env.float("PIPELINES_TICK_SECONDS", default=45.0)

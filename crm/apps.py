@@ -10,4 +10,6 @@ class CrmConfig(AppConfig):
     verbose_name = "Workspace"
 
     def ready(self) -> None:
-        from crm import auth  # noqa: F401  (connects the receivers that count and record logins)
+        from crm import auth, beat  # noqa: F401  (auth connects the receivers that count and record logins)
+
+        beat.connect()
