@@ -33,8 +33,9 @@ class Program:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
+        with self.process.stdout as lines:
+            for line in lines:
+                self.lines.append(line.rstrip("\n"))
 
     @property
     def output(self) -> str:
@@ -64,8 +65,6 @@ class Program:
                 continue
         self.process.wait()
         self._reader.join(5)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
 
 
 def eventually(holds: Callable[[], bool], otherwise: Callable[[], str] = lambda: "it never happened") -> None:
