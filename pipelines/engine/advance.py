@@ -14,7 +14,7 @@ from pipelines.engine.cursor import Cursor
 from pipelines.engine.answers import answers_for
 from pipelines.engine.step import WATCHDOG, run_step
 from pipelines.engine.store import store
-from pipelines.engine.writer import flush
+from pipelines.engine.writer import ForeignRecord, flush
 from pipelines.states import RunPhase, RunStatus
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,8 @@ def _fail_alone(cursor: Cursor, *, now: datetime, error: Exception) -> Progress:
     """The one row that cannot be written takes its error edge instead."""
     log.warning("run %s was refused by the database: %s", cursor.id, type(error).__name__)
     with transaction.atomic():
-        sentence = f"The database refused this step: {type(error).__name__}."
+        told = str(error) if isinstance(error, ForeignRecord) else f"{type(error).__name__}."
+        sentence = f"The database refused this step: {told}"
         return process_once([cursor.copy()], now=now, answers=None, errors={cursor.id: sentence})
 
 

@@ -38,7 +38,7 @@ class Batch:
     resources: dict[int, TeamResources] = field(default_factory=dict)
     visits: list[Visit] = field(default_factory=list)
     effects: list[tuple[Cursor, Step, EffectRequest]] = field(default_factory=list)
-    updates: list[Update] = field(default_factory=list)
+    updates: list[tuple[int, Update]] = field(default_factory=list)
     creates: list[tuple[Cursor, Create]] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
 

@@ -2,6 +2,9 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -14,10 +17,14 @@ TEST_CLOCK = "test-clock"
 SAMPLE_SECONDS = 30.0
 
 _sample = threading.local()
+_pretended: ContextVar[datetime | None] = ContextVar("pretended", default=None)
 
 
 def engine_now() -> datetime:
     """The time that due dates are compared with."""
+    pretended = _pretended.get()
+    if pretended is not None:
+        return pretended
     if settings.PIPELINES_TEST_CLOCK:
         frozen = EngineState.objects.filter(name=TEST_CLOCK).values_list("at", flat=True).first()
         if frozen is not None:
@@ -49,3 +56,13 @@ def set_test_clock(now: datetime) -> None:
     if not settings.PIPELINES_TEST_CLOCK:
         raise RuntimeError("The test clock is off: set PIPELINES_TEST_CLOCK=1 with DEBUG=1.")
     EngineState.objects.update_or_create(name=TEST_CLOCK, defaults={"at": now})
+
+
+@contextmanager
+def pretend(now: datetime) -> Iterator[None]:
+    """Let the engine of this thread believe that it is `now`; every other process keeps its own clock."""
+    token = _pretended.set(now)
+    try:
+        yield
+    finally:
+        _pretended.reset(token)

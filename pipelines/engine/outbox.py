@@ -129,7 +129,7 @@ def _effect(batch: Batch, planned: Planned, messages: dict[tuple[int | None, int
         seq=cursor.seq,
         n=0,
         kind=KINDS[request.kind].value,
-        at_most_once=request.at_most_once,
+        at_most_once=request.at_most_once or step.delivery == "at_most_once",
         available_at=batch.now,
         created_at=batch.now,
         payload=payload,

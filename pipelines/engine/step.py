@@ -141,7 +141,7 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
                 if error:
                     _fail(batch, step, cursor, visit, Fail(error, code="validation"))
                     return
-                batch.updates.append(change)
+                batch.updates.append((visit.team_id, change))
                 batch.patch_subject(change)
             case Create():
                 batch.creates.append((cursor, change))

@@ -2,11 +2,11 @@
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
-from django.db import models
+from django.db import IntegrityError, models
 
 from crm.models import Member, Notification, Task
 from pipelines.actions.base import Create
@@ -18,6 +18,10 @@ from pipelines.models import StepExecution
 from pipelines.subjects import subject_types
 
 SLOTS = 32
+
+
+class ForeignRecord(IntegrityError):
+    """A step wants to point a record at one of another team; the run that asked for it fails alone."""
 
 
 def flush(batch: Batch) -> None:
@@ -37,8 +41,11 @@ def flush(batch: Batch) -> None:
 def _write_updates(batch: Batch) -> None:
     """One statement per model and set of fields; later changes of one record win."""
     merged: dict[tuple[str, int], dict[str, Any]] = {}
-    for update in batch.updates:
+    teams: dict[tuple[str, int], int] = {}
+    for team_id, update in batch.updates:
         merged.setdefault((update.model, update.pk), {}).update(update.values)
+        teams[update.model, update.pk] = team_id
+    _check_records(batch, teams)
     columns: dict[tuple[str, tuple[str, ...]], list[tuple[int, tuple[Any, ...]]]] = {}
     customs: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for (label, pk), values in merged.items():
@@ -49,9 +56,42 @@ def _write_updates(batch: Batch) -> None:
         if custom:
             customs.setdefault(label, []).append((pk, custom))
     for (label, names), rows in columns.items():
+        _check_relations(label, names, rows, teams)
         _update(batch, label, names, rows)
     for label, custom_rows in customs.items():
         batch.store.merge_custom(apps.get_model(label), custom_rows)
+
+
+def _check_records(batch: Batch, teams: Mapping[tuple[str, int], int]) -> None:
+    """Refuse records that are neither the subject of a run nor of its team: one statement per model."""
+    wanted: dict[str, set[tuple[int, int]]] = {}
+    for (label, pk), team_id in teams.items():
+        subject = batch.subjects.get((subject_types()[label].content_type_id, pk))
+        if subject is None or subject["team_id"] != team_id:
+            wanted.setdefault(label, set()).add((team_id, pk))
+    for label, pairs in wanted.items():
+        if not pairs <= _pairs_in_team(apps.get_model(label), [pk for _, pk in pairs]):
+            raise ForeignRecord("There is no such record in this team.")
+
+
+def _check_relations(
+    label: str, names: tuple[str, ...], rows: list[tuple[int, tuple[Any, ...]]], teams: Mapping[tuple[str, int], int]
+) -> None:
+    """Refuse relations to rows outside the team: one statement per relation that is written."""
+    for index, name in enumerate(names):
+        related = apps.get_model(label)._meta.get_field(name).related_model
+        if not related:
+            continue
+        pairs = {(teams[label, pk], values[index]) for pk, values in rows if values[index] is not None}
+        if pairs and not pairs <= _pairs_in_team(related, [value for _, value in pairs]):
+            raise ForeignRecord(f"{name}: there is no such record in this team.")
+
+
+def _pairs_in_team(model: Any, ids: Sequence[int]) -> set[tuple[int, int]]:
+    """(team, id) of these rows; people belong to the teams they are members of."""
+    if model._meta.label_lower == "auth.user":
+        return set(Member.objects.filter(user_id__in=ids).values_list("team_id", "user_id"))
+    return set(model._default_manager.filter(pk__in=ids).values_list("team_id", "pk"))
 
 
 def _update(batch: Batch, label: str, names: tuple[str, ...], rows: list[tuple[int, tuple[Any, ...]]]) -> None:

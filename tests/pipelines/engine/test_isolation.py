@@ -1,0 +1,113 @@
+"""One bad run, and the others that must not notice."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core import mail
+from pytest_django import Settings
+
+from contacts.models import Company, Contact
+from crm.models import Member, Team
+from pipelines.actions.base import Done, Input, Kind, Outcome, Update
+from pipelines.actions.registry import kinds
+from pipelines.definition.program import Step
+from pipelines.models import PipelineRun, StepExecution
+from pipelines.states import RunStatus
+from tests.pipelines.engine.building import NOON, active, email
+from tests.pipelines.engine.conftest import Run
+
+
+class Picky(Kind):
+    """Raises for one contact."""
+
+    code = "custom.picky"
+    label = "Picky"
+
+    def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
+        return [self._one(visit) for visit in batch]
+
+    def _one(self, visit: Input) -> Outcome:
+        subject: Any = visit.subject
+        if subject["first_name"] == "Bad":
+            raise ZeroDivisionError("no")
+        return Done()
+
+
+class Overflow(Kind):
+    """Asks for a change that only the database finds out to be impossible."""
+
+    code = "custom.overflow"
+    label = "Overflow"
+
+    def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
+        return [self._one(visit) for visit in batch]
+
+    def _one(self, visit: Input) -> Outcome:
+        subject: Any = visit.subject
+        company = 999_999_999 if subject["first_name"] == "Bad" else None
+        return Done(changes=(Update("contacts.contact", subject["id"], {"company": company}),))
+
+
+@pytest.fixture(autouse=True)
+def actions_of_a_project(settings: Settings) -> Any:
+    settings.PIPELINES_ACTIONS = [f"{__name__}.Picky", f"{__name__}.Overflow"]
+    kinds.cache_clear()
+    yield
+    kinds.cache_clear()
+
+
+def ten_contacts(team: Team) -> None:
+    for number in range(10):
+        Contact.objects.create(team=team, first_name="Bad" if number == 4 else "Good", email=f"c{number}@example.org")
+
+
+def test_an_action_that_raises_fails_its_run_alone(team: Team, run_at: Run) -> None:
+    active(team, [{"type": "custom.picky"}, email()])
+    ten_contacts(team)
+    run_at(NOON)
+    assert len(mail.outbox) == 9
+    failed = PipelineRun.objects.get(status=RunStatus.FAILED)
+    assert "ZeroDivisionError" in (StepExecution.objects.get(run_id=failed.pk).error or "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_write_that_the_database_refuses_fails_its_run_alone(transactional_team: Team, run_at: Run) -> None:
+    active(transactional_team, [{"type": "custom.overflow"}, email()])
+    ten_contacts(transactional_team)
+    run_at(NOON)
+    assert len(mail.outbox) == 9
+    assert PipelineRun.objects.filter(status=RunStatus.FAILED).count() == 1
+
+
+@pytest.fixture
+def transactional_team(transactional_db: None) -> Team:
+    return Team.objects.create(name="Acme", slug="acme")
+
+
+@pytest.mark.parametrize("values", [{"company": "= foreign"}, {"owner": "= foreign"}], ids=["company", "owner"])
+def test_a_step_cannot_point_a_record_at_another_team(team: Team, run_at: Run, values: dict[str, Any]) -> None:
+    other = Team.objects.create(name="B", slug="b")
+    foreign = Company.objects.create(team=other, name="Theirs")
+    stranger = User.objects.create_user("stranger")
+    Member.objects.create(team=other, user=stranger)
+    default = foreign.pk if "company" in values else stranger.pk
+    active(team, [{"type": "update_record", "with": {"values": values}}],
+           variables=[{"name": "foreign", "type": "number", "default": default}])  # fmt: skip
+    contact = Contact.objects.create(team=team, email="a@example.org")
+    run_at(NOON)
+    contact.refresh_from_db()
+    assert (contact.company_id, contact.owner_id) == (None, None)
+    assert "no such record" in (StepExecution.objects.get().error or "")
+
+
+def test_a_step_cannot_write_to_a_record_of_another_team(team: Team, run_at: Run) -> None:
+    theirs = Contact.objects.create(team=Team.objects.create(name="B", slug="b"), first_name="Untouched")
+    record = {"id": theirs.pk, "model": "contacts.contact"}
+    active(team, [{"type": "update_record", "with": {"record": record, "values": {"first_name": "Hacked"}}}])
+    Contact.objects.create(team=team, email="a@example.org")
+    run_at(NOON)
+    theirs.refresh_from_db()
+    assert theirs.first_name == "Untouched"
+    assert PipelineRun.objects.get().status == RunStatus.FAILED
