@@ -22,7 +22,8 @@ BASE_URL: str = env.str("BASE_URL", default="http://127.0.0.1:8000").rstrip("/")
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
-    "unfold",
+    # Not its default config, which would put its own site in place of ours.
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "config.admin_site.CrmAdminConfig",
     "django.contrib.auth",
@@ -161,7 +162,9 @@ STORAGES = {
 MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(VAR_DIR / "media"))
 MEDIA_URL = ""
 
-EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
+# captured:// keeps mail in files, which /admin/mail/captured/ shows.
+environ.Env.EMAIL_SCHEMES["captured"] = "crm.channels.captured.EmailBackend"
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="captured://" if DEBUG else "consolemail://")
 globals().update(EMAIL_CONFIG)
 if EMAIL_CONFIG["EMAIL_BACKEND"] == "django.core.mail.backends.smtp.EmailBackend":
     # Same protocol, but it can tell "not accepted" from "answer lost".

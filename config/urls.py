@@ -4,11 +4,12 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from crm import health
+from crm import health, mailbox
 from crm.unsubscribe import unsubscribe
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    *mailbox.urls(),
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),
     path("u/<str:token>/", unsubscribe, name="unsubscribe"),
