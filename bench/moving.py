@@ -69,7 +69,9 @@ def _prepare(size: int) -> Pipeline:
             },
             activate=True,
         )  # fmt: skip
-        bulk_create_contacts(team=team, items=[{"first_name": f"C{n}", "email": f"c{n}@x.example"} for n in range(size)])
+        bulk_create_contacts(
+            team=team, items=[{"first_name": f"C{n}", "email": f"c{n}@x.example"} for n in range(size)]
+        )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     return pipeline
@@ -123,7 +125,7 @@ def _write(pipeline: Pipeline, steps: Sequence[int], rows: Sequence[tuple[int, i
 
 def _insert_tasks(pipeline: Pipeline, rows: Sequence[tuple[int, int]], names: dict[int, str]) -> None:
     template = Task(team_id=pipeline.team_id, title="", run_seq=3)
-    fields = [field for field in Task._meta.concrete_fields if not field.primary_key]
+    fields: list[Any] = [field for field in Task._meta.concrete_fields if not field.primary_key]
     values: list[Any] = []
     for run_id, contact_id in rows:
         row = {field.attname: getattr(template, field.attname) for field in fields}
@@ -156,7 +158,7 @@ def _row_by_row(pipeline: Pipeline) -> None:
     steps = list(pipeline.steps.order_by("number").values_list("pk", flat=True))
     for run in PipelineRun.objects.filter(pipeline=pipeline, next_step_at__lte=NOW).iterator():
         with transaction.atomic():
-            contact = Contact.objects.get(pk=run.subject_id)
+            contact = Contact.objects.get(pk=run.subject_id or 0)
             contact.lead_source = "seen"
             contact.save()
             Task.objects.create(team_id=pipeline.team_id, title=f"Call {contact.first_name}", run_id=run.pk)

@@ -44,4 +44,4 @@ def scratch_database() -> Iterator[str]:
 
 def _admin(statement: str) -> None:
     with psycopg.connect(POSTGRES, autocommit=True) as connection:
-        connection.execute(statement)  # type: ignore[arg-type]
+        connection.execute(statement)

@@ -56,7 +56,7 @@ def unseal(token: str) -> Ticket | None:
 def _cipher() -> MultiFernet:
     """Keys derived from the secret key, and from its predecessors so that links in old mail keep working."""
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    digests = [hashlib.sha256(b"unsubscribe:" + secret.encode()).digest() for secret in secrets]
+    digests = [hashlib.sha256(b"unsubscribe:" + str(secret).encode()).digest() for secret in secrets]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
 
 

@@ -187,7 +187,7 @@ def _apply_steps(pipeline: Pipeline, document: Mapping[str, Any]) -> None:
     wanted = places(document)
     keys = {place.key for place in wanted}
     _retire(pipeline, [row for row in existing.values() if row.key not in keys])
-    new = []
+    new: list[PipelineStep] = []
     for place in wanted:
         step = existing.get(place.key) or PipelineStep(pipeline=pipeline, key=place.key)
         before = None if step.pk is None or step.archived_at else step_values(step)
@@ -287,8 +287,7 @@ def _whole_seconds(value: Any) -> int | None:
 
 
 def _empty(model: type[models.Model], column: str) -> Any:
-    field = model._meta.get_field(column)
-    assert isinstance(field, models.Field)
+    field: Any = model._meta.get_field(column)
     return field.get_default()
 
 

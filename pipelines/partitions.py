@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final
 
 from django.db import connection, transaction
@@ -60,7 +61,7 @@ def _wanted(now: datetime) -> Iterator[Partition]:
     first = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     months = [_months_later(first, n) for n in range(MONTHS_AHEAD + 2)]
     for table, column in PARTITIONED.items():
-        for start, end in zip(months, months[1:], strict=False):
+        for start, end in pairwise(months):
             yield Partition(table=table, column=column, start=start, end=end)
 
 
@@ -82,11 +83,9 @@ def _create(cursor: CursorWrapper, partition: Partition) -> None:
     """Make the month beside the table, move what waited in the default partition, attach it."""
     month = [partition.start, partition.end]
     default = f"{partition.table}_default"
+    cursor.execute(f"CREATE TABLE {partition.name} (LIKE {partition.table} INCLUDING DEFAULTS INCLUDING STORAGE)")
     cursor.execute(
-        f"CREATE TABLE {partition.name} (LIKE {partition.table} INCLUDING DEFAULTS INCLUDING STORAGE)"
-    )
-    cursor.execute(
-        f"WITH moved AS (DELETE FROM {default} WHERE {partition.column} >= %s"
+        f"WITH moved AS (DELETE FROM {default} WHERE {partition.column} >= %s"  # noqa: S608 - names of tables only
         f" AND {partition.column} < %s RETURNING *)"
         f" INSERT INTO {partition.name} SELECT * FROM moved",
         month,

@@ -30,8 +30,7 @@ WORKER_ALIVE: Final = timedelta(minutes=2)
 LONGEST_STORY: Final = 1_000
 # What clients see that know only the words of the first interface.
 STATUS_GROUPS: Final[Mapping[int, str]] = {
-    status: "paused" if status in (RunStatus.WAITING, RunStatus.PAUSED) else status.name.lower()
-    for status in RunStatus
+    status: "paused" if status in (RunStatus.WAITING, RunStatus.PAUSED) else status.name.lower() for status in RunStatus
 }
 
 
@@ -137,14 +136,16 @@ def runs_by_step(*, pipeline: Pipeline, now: datetime) -> dict[int, StepCounts]:
             failed=Count("pk", filter=Q(status=RunStatus.FAILED)),
         )
     )
-    return {row.pop("step_id"): StepCounts(**row) for row in rows if row["step_id"] is not None}
+    return {
+        row["step_id"]: StepCounts(waiting=row["waiting"], due=row["due"], running=row["running"], failed=row["failed"])
+        for row in rows
+        if row["step_id"] is not None
+    }
 
 
 def run_counts(*, team: Team | None, now: datetime) -> RunCounts:
     """Runs that have not ended well, by what they need; one statement."""
-    open_runs = PipelineRun.objects.for_team(team).exclude(
-        status__in=(RunStatus.COMPLETED, RunStatus.CANCELLED)
-    )
+    open_runs = PipelineRun.objects.for_team(team).exclude(status__in=(RunStatus.COMPLETED, RunStatus.CANCELLED))
     late = _pending(now - LATE_AFTER, due=True) & Q(pipeline__status=Pipeline.Status.ACTIVE)
     return RunCounts(
         **open_runs.aggregate(
@@ -159,9 +160,7 @@ def run_counts(*, team: Team | None, now: datetime) -> RunCounts:
     )
 
 
-def dashboard_numbers(
-    *, team: Team | None, user: AbstractBaseUser | None, now: datetime
-) -> DashboardNumbers:
+def dashboard_numbers(*, team: Team | None, user: AbstractBaseUser | None, now: datetime) -> DashboardNumbers:
     """Five statements, whatever the team's size."""
     runs = run_counts(team=team, now=now)
     midnight = now.astimezone(ZoneInfo(team.timezone if team else "UTC")).replace(
@@ -169,7 +168,7 @@ def dashboard_numbers(
     )
     messages = Message.objects.for_team(team)
     uncertain = messages.filter(state=Message.State.UNCERTAIN, decided_at=None)
-    mine = Task.objects.for_team(team).filter(assignee=user, status=Task.Status.OPEN)
+    mine = Task.objects.for_team(team).filter(assignee_id=user.pk if user else None, status=Task.Status.OPEN)
     tasks = mine.aggregate(all=Count("pk"), overdue=Count("pk", filter=Q(due_at__lt=now)))
     active = Pipeline.objects.for_team(team).filter(status=Pipeline.Status.ACTIVE)
     return DashboardNumbers(
@@ -234,9 +233,9 @@ def contact_runs(*, subject: Model, limit: int = 50) -> list[PipelineRun]:
 def runs_of(subject: Model) -> QuerySet[PipelineRun]:
     """Root runs of one record."""
     kind = ContentType.objects.get_for_model(subject)
-    return PipelineRun.objects.filter(
-        subject_type=kind, subject_id=subject.pk, parent=None
-    ).select_related("pipeline", "version", "step", "last_step", "trigger")
+    return PipelineRun.objects.filter(subject_type=kind, subject_id=subject.pk, parent=None).select_related(
+        "pipeline", "version", "step", "last_step", "trigger"
+    )
 
 
 def _pending(now: datetime, *, due: bool) -> Q:

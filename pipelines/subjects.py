@@ -46,7 +46,9 @@ class SubjectType:
         wanted = self.relations if relations is None else tuple(name for name in self.relations if name in relations)
         columns = self._columns if relations is None else self._narrow(wanted)
         rows = self.model._default_manager.filter(pk__in=ids).values_list(*columns)
-        return {data["id"]: data for data in (self._shape(dict(zip(columns, row, strict=True)), wanted) for row in rows)}
+        return {
+            data["id"]: data for data in (self._shape(dict(zip(columns, row, strict=True)), wanted) for row in rows)
+        }
 
     def _narrow(self, relations: Sequence[str]) -> tuple[str, ...]:
         joined = tuple(f"{name}__{field}" for name in relations for field in RELATED_FIELDS[name])

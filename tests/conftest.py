@@ -1,7 +1,5 @@
 """What every test starts with: empty caches, no compiled programs of another test, no network but loopback."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.core.cache import cache
 from pytest_socket import socket_allow_hosts
@@ -10,11 +8,10 @@ from pipelines.engine.programs import forget_programs
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_over() -> Iterator[None]:
+def nothing_left_over() -> None:
     """Ids begin again with every test, so what is cached under them must not outlive one."""
     forget_programs()
     cache.clear()
-    yield
 
 
 def pytest_runtest_setup() -> None:

@@ -75,7 +75,8 @@ class EmailBackend(DjangoEmailBackend):
         encoding = mail.encoding or "utf-8"
         sender = sanitize_address(mail.from_email, encoding)
         recipients = [sanitize_address(address, encoding) for address in mail.recipients()]
-        content = mail.message().as_bytes(linesep="\r\n")
+        message: Any = mail.message()
+        content = message.as_bytes(linesep="\r\n")
         server.sendmail(sender, recipients, content)
 
     def _classify(self, server: Any, error: Exception) -> DeliveryResult:

@@ -49,7 +49,7 @@ class Input:
     @property
     def rng(self) -> Random:
         """Randomness that is the same whenever this visit is planned again."""
-        return Random(f"{self.run_id}:{self.seq}")  # noqa: S311 - reproducible by intent, not a secret
+        return Random(f"{self.run_id}:{self.seq}")
 
     @property
     def key(self) -> str:

@@ -52,7 +52,7 @@ class SetVariable(Kind):
     schema = {
         "type": "object",
         "title": "Variables",
-        "description": "Names and values, such as {\"attempts\": \"= attempts + 1\"}.",
+        "description": 'Names and values, such as {"attempts": "= attempts + 1"}.',
         "x-widget": "fields",
         "minProperties": 1,
         "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,39}$"},

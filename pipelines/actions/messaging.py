@@ -37,23 +37,49 @@ class SendEmail(Kind):
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "template": {**_TEXT, "title": "Template", "description": "Key of a message template; or write it below.",
-                         "x-widget": "message_template", "pattern": "^[a-z0-9_-]{1,60}$"},
+            "template": {
+                **_TEXT,
+                "title": "Template",
+                "description": "Key of a message template; or write it below.",
+                "x-widget": "message_template",
+                "pattern": "^[a-z0-9_-]{1,60}$",
+            },
             "to": {"title": "To", "description": "Empty is the email of the subject.", "x-widget": "template"},
             "subject": {**_TEXT, "title": "Subject", "x-widget": "template", "maxLength": 1000},
-            "text": {**_TEXT, "title": "Text", "description": "Empty uses the message of the step.",
-                     "x-widget": "textarea"},
+            "text": {
+                **_TEXT,
+                "title": "Text",
+                "description": "Empty uses the message of the step.",
+                "x-widget": "textarea",
+            },
             "html": {**_TEXT, "title": "HTML", "description": "Optional HTML part.", "x-widget": "html"},
             "from": {**_TEXT, "title": "From", "description": "Empty is the sender of the team."},
             "reply_to": {**_TEXT, "title": "Reply to", "x-widget": "template"},
-            "topic": {**_TEXT, "title": "Topic", "description": "What one can unsubscribe from; marketing by default, "
-                      "transactional for mail that cannot be unsubscribed.", "pattern": "^[a-z0-9_-]{0,60}$"},
-            "variables": {"type": "object", "title": "Variables", "description": "Extra names for the template.",
-                          "x-widget": "fields"},
-            "attachments": {"type": "array", "title": "Attachments", "description": "File references, such as "
-                            "[{\"file\": \"brochures/intro.pdf\"}].", "x-widget": "json",
-                            "items": {"type": "object", "required": ["file"], "additionalProperties": False,
-                                      "properties": {"file": _TEXT, "name": _TEXT}}},
+            "topic": {
+                **_TEXT,
+                "title": "Topic",
+                "description": "What one can unsubscribe from; marketing by default, "
+                "transactional for mail that cannot be unsubscribed.",
+                "pattern": "^[a-z0-9_-]{0,60}$",
+            },
+            "variables": {
+                "type": "object",
+                "title": "Variables",
+                "description": "Extra names for the template.",
+                "x-widget": "fields",
+            },
+            "attachments": {
+                "type": "array",
+                "title": "Attachments",
+                "description": 'File references, such as [{"file": "brochures/intro.pdf"}].',
+                "x-widget": "json",
+                "items": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {"file": _TEXT, "name": _TEXT},
+                },
+            },
             "headers": {"type": "object", "title": "Headers", "x-widget": "fields", "additionalProperties": _TEXT},
         },
     }
@@ -113,6 +139,9 @@ def _content(step: Step, params: Mapping[str, Any], visit: Input) -> tuple[str, 
     context = {**visit.context, **(params.get("variables") or {})}
     subject = str(params.get("subject") or template.subject.render(context))
     topic = str(params.get("topic") or template.topic or "")
-    return subject, template.text.render(context), template.html.render(context), "" if topic == "transactional" else topic
-
-
+    return (
+        subject,
+        template.text.render(context),
+        template.html.render(context),
+        "" if topic == "transactional" else topic,
+    )

@@ -20,10 +20,17 @@ class Notify(Kind):
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "to": {"title": "To", "description": "Email of a member; empty is the owner of the subject, else the owners of the team.",
-                   "x-widget": "user"},
-            "title": {"type": "string", "title": "Title", "description": "Empty uses the message of the step.",
-                      "x-widget": "template"},
+            "to": {
+                "title": "To",
+                "description": "Email of a member; empty is the owner of the subject, else the owners of the team.",
+                "x-widget": "user",
+            },
+            "title": {
+                "type": "string",
+                "title": "Title",
+                "description": "Empty uses the message of the step.",
+                "x-widget": "template",
+            },
             "body": {"type": "string", "title": "Text", "x-widget": "textarea"},
         },
     }

@@ -23,11 +23,19 @@ class CreateTask(Kind):
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "title": {"type": "string", "title": "Title", "description": "Empty uses the message of the step.",
-                      "x-widget": "template", "maxLength": 500},
+            "title": {
+                "type": "string",
+                "title": "Title",
+                "description": "Empty uses the message of the step.",
+                "x-widget": "template",
+                "maxLength": 500,
+            },
             "description": {"type": "string", "title": "Description", "x-widget": "textarea"},
-            "assignee": {"title": "Assignee", "description": "Email of a member; empty is the owner of the subject.",
-                         "x-widget": "user"},
+            "assignee": {
+                "title": "Assignee",
+                "description": "Email of a member; empty is the owner of the subject.",
+                "x-widget": "user",
+            },
             "due": {"title": "Due in", "description": "Such as 2d, counted from this step.", "x-widget": "duration"},
             "priority": {"title": "Priority", "enum": ["low", "medium", "high", "urgent"], "x-widget": "select"},
         },

@@ -26,10 +26,19 @@ class CallApi(Kind):
         "required": ["url"],
         "properties": {
             "method": {"title": "Method", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"], "x-widget": "select"},
-            "url": {"type": "string", "title": "Address", "description": "Must begin with https:// or http://.",
-                    "x-widget": "template", "maxLength": 2000},
-            "headers": {"type": "object", "title": "Headers", "x-widget": "fields",
-                        "additionalProperties": {"type": "string"}},
+            "url": {
+                "type": "string",
+                "title": "Address",
+                "description": "Must begin with https:// or http://.",
+                "x-widget": "template",
+                "maxLength": 2000,
+            },
+            "headers": {
+                "type": "object",
+                "title": "Headers",
+                "x-widget": "fields",
+                "additionalProperties": {"type": "string"},
+            },
             "body": {"title": "Body", "description": "JSON; placeholders are filled in.", "x-widget": "json"},
         },
     }

@@ -69,9 +69,7 @@ def _targets(targets: Any) -> dict[str, Any]:
     }
 
 
-def _ordered(
-    value: Mapping[str, Any], kind: str, converts: Mapping[str, tuple[Convert, Any]]
-) -> dict[str, Any]:
+def _ordered(value: Mapping[str, Any], kind: str, converts: Mapping[str, tuple[Convert, Any]]) -> dict[str, Any]:
     """Convert each property, leave out defaults, and put the rest in the schema's order."""
     result: dict[str, Any] = {}
     for key, item in value.items():

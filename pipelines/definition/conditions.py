@@ -198,9 +198,7 @@ class _Compiler:
     def _field(self, source: str, path: str) -> Callable[[Context], Any]:
         return self._reader(source, _join(path, "field"))
 
-    def _value(
-        self, operator: Operator, name: str, condition: Mapping[Any, Any], path: str
-    ) -> Value:
+    def _value(self, operator: Operator, name: str, condition: Mapping[Any, Any], path: str) -> Value:
         where = _join(path, "value")
         if operator.takes == "nothing":
             return compile_value(None)

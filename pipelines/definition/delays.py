@@ -147,9 +147,7 @@ class Delay:
             days = "on " + ", ".join(_DAY_NAMES[day] for day in sorted(self.days))
         zones = {"subject": "in the contact's time zone", "team": "in the team's time zone"}
         zone = zones.get(self.zone, f"({self.zone})" if self.zone else "")
-        return (
-            " ".join(part for part in ("then", days, clock, zone) if part) if days or clock else ""
-        )
+        return " ".join(part for part in ("then", days, clock, zone) if part) if days or clock else ""
 
     def _zone(self, fallback: str, data: Mapping[str, Any]) -> ZoneInfo:
         name: object = self.zone
@@ -158,9 +156,7 @@ class Delay:
             name = owner.get("timezone") if isinstance(owner, Mapping) else None
         return _known_zone(name) or _known_zone(fallback) or ZoneInfo("UTC")
 
-    def _base(
-        self, previous: dt.datetime, start: dt.datetime, data: Mapping[str, Any], zone: ZoneInfo
-    ) -> dt.datetime:
+    def _base(self, previous: dt.datetime, start: dt.datetime, data: Mapping[str, Any], zone: ZoneInfo) -> dt.datetime:
         if self.until is None:
             return start if self.origin == "start" else previous
         try:

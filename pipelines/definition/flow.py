@@ -47,13 +47,11 @@ def allowed_outcomes(step: Mapping[str, Any], kind: KindSpec) -> frozenset[str]:
     return possible_outcomes(step, kind) | _EVERY_STEP
 
 
-def successors(
-    steps: Sequence[Place], position: int, kinds: Mapping[str, KindSpec]
-) -> frozenset[str]:
+def successors(steps: Sequence[Place], position: int, kinds: Mapping[str, KindSpec]) -> frozenset[str]:
     """The keys of the steps that may come next."""
     step = steps[position].step
-    on = step.get("on") if isinstance(step.get("on"), Mapping) else {}
-    assert isinstance(on, Mapping)
+    given = step.get("on")
+    on: Mapping[str, str] = given if isinstance(given, Mapping) else {}
     after = step.get("next", "next")
     after = following(steps, position) if after == "next" else after
     found = {after if target == "next" else target for target in on.values()}

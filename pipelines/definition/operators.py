@@ -83,9 +83,7 @@ OPERATORS: Mapping[str, Operator] = {
     "before": Operator("a date", lambda actual, date, now: _before(actual, date)),
     "after": Operator("a date", lambda actual, date, now: _before(date, actual)),
     "within_last": Operator("a duration", _within_last),
-    "not_within_last": Operator(
-        "a duration", lambda actual, span, now: not _within_last(actual, span, now)
-    ),
+    "not_within_last": Operator("a duration", lambda actual, span, now: not _within_last(actual, span, now)),
     "is_true": _unary(lambda actual: actual is True),
     "is_false": _unary(lambda actual: actual is False),
 }

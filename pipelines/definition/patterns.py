@@ -127,9 +127,7 @@ class Pattern:
 
     def _is_passed_freely(self, state: int, held: dict[str, bool]) -> bool:
         automaton = self._automaton
-        return (
-            state != _ACCEPT and automaton.tests[state] is None and held[automaton.borders[state]]
-        )
+        return state != _ACCEPT and automaton.tests[state] is None and held[automaton.borders[state]]
 
 
 _ACCEPT = -1

@@ -123,8 +123,7 @@ def compile_program(document: Mapping[str, Any], *, step_ids: Mapping[str, int])
     if missing:
         raise ProgramError(f"these steps have no identity: {', '.join(missing)}")
     steps = [
-        {"id": step_ids[place.key], "key": place.key, "number": place.number}
-        | _plain_step(place.step, settings)
+        {"id": step_ids[place.key], "key": place.key, "number": place.number} | _plain_step(place.step, settings)
         for place in found
     ]
     return {
@@ -138,10 +137,7 @@ def compile_program(document: Mapping[str, Any], *, step_ids: Mapping[str, int])
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: parse_duration(value) if name in _DURATION_SETTINGS else value
-        for name, value in settings.items()
-    }
+    return {name: parse_duration(value) if name in _DURATION_SETTINGS else value for name, value in settings.items()}
 
 
 def _plain_step(step: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

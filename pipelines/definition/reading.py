@@ -84,9 +84,7 @@ def note_value(reads: Reads, at: tuple[str | int, ...], value: object) -> None:
     reads.note(at, lambda: compile_value(value).paths)
 
 
-def conditions_in(
-    value: object, at: tuple[str | int, ...] = ()
-) -> Iterator[tuple[tuple[str | int, ...], object]]:
+def conditions_in(value: object, at: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], object]]:
     """The conditions among parameters, which are expressions without the sign '='."""
     if len(at) > 20:
         return

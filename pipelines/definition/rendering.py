@@ -30,9 +30,11 @@ _MOST_TAGS = 2_000
 _MOST_VERBATIM_BLOCKS = 10
 _FUEL = 20_000
 _SECONDS = 0.5
-_TAGS = frozenset(
-    re.findall(r"\S+", "if unless case for break continue assign capture comment raw echo #")
-) | {"content", "output", "illegal"}
+_TAGS = frozenset(re.findall(r"\S+", "if unless case for break continue assign capture comment raw echo #")) | {
+    "content",
+    "output",
+    "illegal",
+}
 _FILTERS = frozenset(
     re.findall(
         r"\w+",
@@ -113,11 +115,7 @@ class _Environment(Environment):
         del extra
         super().setup_tags_and_filters(extra=False)
         self.tags = {name: tag for name, tag in self.tags.items() if name in _TAGS}
-        self.filters = {
-            name: _bounded(name, function)
-            for name, function in self.filters.items()
-            if name in _FILTERS
-        }
+        self.filters = {name: _bounded(name, function) for name, function in self.filters.items() if name in _FILTERS}
         self.filters["date"] = _date
 
 
@@ -256,15 +254,12 @@ def _portable(value: dt.date, style: str) -> str:
     """Format without the padding flag, which not every platform knows."""
     parts = re.split(r"(%-?.)", style)
     return "".join(
-        (value.strftime(f"%{part[-1]}").lstrip("0") or "0")
-        if part.startswith("%-")
-        else value.strftime(part)
+        (value.strftime(f"%{part[-1]}").lstrip("0") or "0") if part.startswith("%-") else value.strftime(part)
         for part in parts
         if part
     )
 
 
 _ENVIRONMENTS = {
-    html: _Environment(tolerance=Mode.STRICT, strict_filters=True, autoescape=html)
-    for html in (False, True)
+    html: _Environment(tolerance=Mode.STRICT, strict_filters=True, autoescape=html) for html in (False, True)
 }

@@ -27,10 +27,7 @@ class Retrier:
 
     def handles(self, error_class: str) -> bool:
         """Whether the rule is for this class; `*` is for all, `http_*` for a family."""
-        return any(
-            error_class.startswith(name[:-1]) if name.endswith("*") else error_class == name
-            for name in self.on
-        )
+        return any(error_class.startswith(name[:-1]) if name.endswith("*") else error_class == name for name in self.on)
 
 
 def parse_retry(value: Any) -> tuple[Retrier, ...]:

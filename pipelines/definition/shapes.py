@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from jsonschema.exceptions import SchemaError, ValidationError  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError
 
 from .expressions import suggestion
 from .values import is_dynamic
@@ -52,9 +52,7 @@ def document_shape(document: object) -> Iterator[Problem]:
     yield from _problems(_document_validator().iter_errors(document), [])
 
 
-def parameter_shape(
-    parameters: object, *, schema: Mapping[str, Any], at: Iterable[str | int]
-) -> Iterator[Problem]:
+def parameter_shape(parameters: object, *, schema: Mapping[str, Any], at: Iterable[str | int]) -> Iterator[Problem]:
     """Where parameters depart from an action's schema; texts worked out later are not judged."""
     try:
         Draft202012Validator.check_schema(schema)
@@ -217,9 +215,7 @@ _SENTENCES: Mapping[str, Callable[[ValidationError], str]] = {
     "exclusiveMinimum": lambda error: f"must be more than {error.validator_value}",
     "exclusiveMaximum": lambda error: f"must be less than {error.validator_value}",
     "minLength": lambda error: (
-        "must not be empty"
-        if error.validator_value == 1
-        else f"must have at least {error.validator_value} characters"
+        "must not be empty" if error.validator_value == 1 else f"must have at least {error.validator_value} characters"
     ),
     "maxLength": lambda error: f"must have at most {error.validator_value} characters",
     "minItems": lambda error: f"needs at least {error.validator_value}",

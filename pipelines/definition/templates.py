@@ -62,9 +62,7 @@ class Template:
         return [_spoken(path) for path in self._shown if follow(context, path) is None]
 
 
-def compile_template(
-    source: str, *, html: bool = False, names: Collection[str] | None = None
-) -> Template:
+def compile_template(source: str, *, html: bool = False, names: Collection[str] | None = None) -> Template:
     """Compile a template; with `names` given, any other root name is refused."""
     if not has_markup(source):
         if len(source) > _LONGEST_PLAIN_TEXT:
@@ -148,9 +146,7 @@ def _paths_read(analysis: TemplateAnalysis) -> list[tuple[tuple[str | int, ...],
     return found
 
 
-def _check_names(
-    read: list[tuple[tuple[str | int, ...], int]], source: str, names: Collection[str] | None
-) -> None:
+def _check_names(read: list[tuple[tuple[str | int, ...], int]], source: str, names: Collection[str] | None) -> None:
     for path, at in read:
         root = str(path[0])
         if names is not None and root not in names and root != "now":

@@ -9,9 +9,7 @@ from .expressions import Expression, ExpressionError, compile_expression, sugges
 from .templates import Template, TemplateError, compile_template, follow, has_markup, leading_fields
 
 _DEEPEST = 40
-_PLAIN_PATH = re.compile(
-    r"\s*\{\{-?\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[[0-9]{1,6}\])*)\s*-?\}\}\s*"
-)
+_PLAIN_PATH = re.compile(r"\s*\{\{-?\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[[0-9]{1,6}\])*)\s*-?\}\}\s*")
 _PATH_PART = re.compile(r"[A-Za-z_]\w*|[0-9]+")
 _LIQUID_WORDS = frozenset({"true", "false", "nil", "null", "empty", "blank"})
 
@@ -67,12 +65,9 @@ def _compile(value: object, names: Collection[str] | None, path: str, depth: int
     return Value(True, frozenset(), lambda context: value)
 
 
-def _mapping(
-    value: Mapping[Any, object], names: Collection[str] | None, path: str, depth: int
-) -> Value:
+def _mapping(value: Mapping[Any, object], names: Collection[str] | None, path: str, depth: int) -> Value:
     parts = {
-        str(key): _compile(item, names, f"{path}.{key}" if path else str(key), depth + 1)
-        for key, item in value.items()
+        str(key): _compile(item, names, f"{path}.{key}" if path else str(key), depth + 1) for key, item in value.items()
     }
     return Value(
         all(part.is_constant for part in parts.values()),

@@ -6,13 +6,15 @@ from random import Random
 from typing import Any, Final
 
 FIRST: Final = (
-    "Amélie Björn Chiara Dmitri Elif Fatima Günther Hanna Ikram Jörg Katarzyna Léa Mateo Nadia Oluwaseun Priya "
-    "Quentin Rosa Søren Tomás Ulrike Vanessa Wojciech Xenia Yusuf Zoë Anna Ben Clara David"
-).split()
+    "Amélie", "Björn", "Chiara", "Dmitri", "Elif", "Fatima", "Günther", "Hanna", "Ikram", "Jörg", "Katarzyna",
+    "Léa", "Mateo", "Nadia", "Oluwaseun", "Priya", "Quentin", "Rosa", "Søren", "Tomás", "Ulrike", "Vanessa",
+    "Wojciech", "Xenia", "Yusuf", "Zoë", "Anna", "Ben", "Clara", "David",
+)  # fmt: skip
 LAST: Final = (
-    "Almeida Bakker Çelik Dubois Eriksson Fischer García Horváth Ivanova Jensen Kowalski Lindqvist Müller Novák "
-    "O'Brien Petrov Quispe Rossi Sørensen Tanaka Uzun Vogel Weiß Ximénez Yamada Zieliński Okafor Nguyen Haddad Meyer"
-).split()
+    "Almeida", "Bakker", "Çelik", "Dubois", "Eriksson", "Fischer", "García", "Horváth", "Ivanova", "Jensen",
+    "Kowalski", "Lindqvist", "Müller", "Novák", "O'Brien", "Petrov", "Quispe", "Rossi", "Sørensen", "Tanaka",
+    "Uzun", "Vogel", "Weiß", "Ximénez", "Yamada", "Zieliński", "Okafor", "Nguyen", "Haddad", "Meyer",
+)  # fmt: skip
 COMPANIES: Final = (
     ("Alder & Ash Furniture", "alder-ash.example", "Furniture"),
     ("Blue Kettle Tea", "bluekettle.example", "Food"),

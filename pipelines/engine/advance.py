@@ -9,9 +9,9 @@ from datetime import datetime
 from django.db import DataError, IntegrityError, transaction
 
 from crm.faults import point, register
+from pipelines.engine.answers import answers_for
 from pipelines.engine.batch import Answer, Batch
 from pipelines.engine.cursor import Cursor
-from pipelines.engine.answers import answers_for
 from pipelines.engine.step import WATCHDOG, run_step
 from pipelines.engine.store import store
 from pipelines.engine.writer import ForeignRecord, flush
@@ -117,9 +117,7 @@ def _walk(batch: Batch) -> None:
             step = batch.programs[version_id].program.by_id.get(step_id)
             if step is None:
                 for cursor in cursors:
-                    cursor.finish(
-                        status=RunStatus.COMPLETED, reason="step_removed", outcome=None, now=batch.now
-                    )
+                    cursor.finish(status=RunStatus.COMPLETED, reason="step_removed", outcome=None, now=batch.now)
                 continue
             run_step(batch, step, cursors, resuming=resuming)
             if resuming:

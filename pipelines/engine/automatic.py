@@ -69,7 +69,9 @@ def enroll_created(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> En
             entries = entries_for(subject_type_id=kind.content_type_id, team_ids=[team_id]).get(team_id)
             if not entries:
                 return EnrollResult()
-            return enroll_batch(entries=entries, subject_type_id=kind.content_type_id, subject_ids=ids, occasion=Occasion(now))
+            return enroll_batch(
+                entries=entries, subject_type_id=kind.content_type_id, subject_ids=ids, occasion=Occasion(now)
+            )
     except Exception as error:  # whatever goes wrong here, saving the record must not
         log.exception("automatic enrollment failed for %s records of %s", len(ids), kind.label)
         _keep_failure(kind=kind, ids=ids, team_id=team_id, now=now, error=error)
@@ -106,4 +108,3 @@ def _keep_failure(*, kind: SubjectType, ids: Sequence[int], team_id: int, now: d
             )
     except Exception:  # the database itself may be what failed; the sweep still finds the records
         log.exception("the failed enrollment could not be noted")
-

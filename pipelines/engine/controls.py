@@ -41,7 +41,9 @@ def resume_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
     with transaction.atomic():
         ids = list(_locked(run_ids, [RunStatus.PAUSED.value]).values_list("pk", flat=True))
         flying = set(
-            Effect.objects.filter(run_id__in=ids, seq=F("run__seq"), status__in=[0, 1, 2]).values_list("run_id", flat=True)
+            Effect.objects.filter(run_id__in=ids, seq=F("run__seq"), status__in=[0, 1, 2]).values_list(
+                "run_id", flat=True
+            )
         )
         runs = PipelineRun.objects.filter(pk__in=ids)
         due = Greatest(Coalesce(F("held_until"), now), now)
@@ -113,7 +115,7 @@ def resend_message(*, message: Message, by: Any = None) -> bool:
         mine = Message.objects.filter(pk=message.pk, state=Message.State.UNCERTAIN, decided_at__isnull=True)
         if message.run_id is None or not mine.update(state=Message.State.QUEUED, decided_at=now):
             return False
-        before = Effect.objects.filter(run_id=message.run_id, seq=message.run_seq).count()
+        before = Effect.objects.filter(run_id=message.run_id, seq=message.run_seq or 0).count()
         Effect.objects.create(
             run_id=message.run_id,
             seq=message.run_seq or 0,

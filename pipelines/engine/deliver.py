@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import transaction
 
-from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
+from crm.channels.base import Code, Delivered, DeliveryResult, Refused, Unknown
 from crm.faults import point, register
 from pipelines.actions.base import DeliveryError
 from pipelines.actions.registry import kinds
@@ -24,7 +24,7 @@ from pipelines.engine.outbound import call, key_of
 from pipelines.engine.post import Post
 from pipelines.engine.settle import Result, settle
 from pipelines.engine.store import store
-from pipelines.models import EngineState, Effect
+from pipelines.models import Effect, EngineState
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,11 @@ class Delivery:
 def deliver(*, now: datetime, until: float) -> Delivery:
     """Deliver every effect that is available, until `until` on the monotonic clock."""
     total = Delivery(progress=Progress())
-    for kind, work in ((Effect.Kind.EMAIL, _send_mail), (Effect.Kind.HTTP, _call_http), (Effect.Kind.CUSTOM, _run_custom)):
+    for kind, work in (
+        (Effect.Kind.EMAIL, _send_mail),
+        (Effect.Kind.HTTP, _call_http),
+        (Effect.Kind.CUSTOM, _run_custom),
+    ):
         while time.monotonic() < until:
             lease_end = time.monotonic() + settings.PIPELINES_LEASE_SECONDS - LEASE_MARGIN
             effects = _lease(kind, now)
@@ -125,13 +129,15 @@ def _run_custom(effects: list[Effect], now: datetime, lease_end: float, total: D
 def _deliver_custom(effect: Effect) -> DeliveryResult:
     kind = kinds().get(str(effect.payload["action"]))
     if kind is None:
-        return Refused(code="validation", detail="This action is not installed here.", permanent=False, retry_after=60.0)
+        return Refused(
+            code="validation", detail="This action is not installed here.", permanent=False, retry_after=60.0
+        )
     try:
         answer = kind.deliver(payload=effect.payload["payload"], key=key_of(effect))
     except DeliveryError as error:
         if error.unknown:
             return Unknown(detail=error.detail)
-        return Refused(code=error.code, detail=error.detail, permanent=error.permanent, retry_after=None)
+        return Refused(code=cast(Code, error.code), detail=error.detail, permanent=error.permanent, retry_after=None)
     except Exception as error:  # code of a project: what it did before it broke is not known
         log.exception("custom action failed: effect %s", effect.pk)
         return Unknown(detail=f"{type(error).__name__}: {error}"[:400])

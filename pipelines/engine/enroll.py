@@ -23,6 +23,7 @@ from pipelines.models import Pipeline, PipelineRun, RunContext, Trigger
 from pipelines.states import RunStatus
 from pipelines.subjects import subject_type
 
+
 @dataclass(slots=True)
 class EnrollResult:
     """Run ids of those who entered, and for the others why not."""
@@ -98,9 +99,11 @@ def enroll_batch(
     rows = _within_limits(entries, rows, refusals)
     inserted = store().insert_runs(rows)
     entered = {(pipeline_id, subject_id): run_id for run_id, pipeline_id, subject_id in inserted}
-    for row in rows:
-        if (row.pipeline_id, row.subject_id) not in entered:
-            refusals.append(Refusal(owners[row.pipeline_id, row.subject_id], row.subject_id, Decision.DUPLICATE))
+    refusals.extend(
+        Refusal(owners[row.pipeline_id, row.subject_id], row.subject_id, Decision.DUPLICATE)
+        for row in rows
+        if (row.pipeline_id, row.subject_id) not in entered
+    )
     _remember(entries, entered, occasion)
     record_decisions(refusals, subject_type_id, now)
     if any(row.next_step_at is not None and row.next_step_at <= now for row in rows):
@@ -132,9 +135,7 @@ def _prepare_reentry(entries: Sequence[Entry], rows: Sequence[PipelineRun], now:
             )
 
 
-def _within_limits(
-    entries: Sequence[Entry], rows: list[PipelineRun], refusals: list[Refusal]
-) -> list[PipelineRun]:
+def _within_limits(entries: Sequence[Entry], rows: list[PipelineRun], refusals: list[Refusal]) -> list[PipelineRun]:
     """Take places of pipelines with `max_executions`; a partial batch takes what is left."""
     for entry in entries:
         limit = entry.program.settings.get("max_executions")
@@ -150,9 +151,7 @@ def _within_limits(
     return rows
 
 
-def _remember(
-    entries: Sequence[Entry], entered: Mapping[tuple[int, int | None], int], occasion: Occasion
-) -> None:
+def _remember(entries: Sequence[Entry], entered: Mapping[tuple[int, int | None], int], occasion: Occasion) -> None:
     """Keep what a run was started with, for those who have something to keep."""
     assigned = {entry.facts.id: entry.assign for entry in entries if entry.assign}
     if not occasion.payload and not occasion.variables and not assigned:

@@ -113,7 +113,7 @@ def _run(
     first = entry.program.first
     return PipelineRun(
         pipeline_id=entry.facts.id,
-        version_id=entry.facts.current_version_id,
+        version_id=entry.facts.current_version_id or 0,
         subject_type_id=subject_type_id,
         subject_id=subject_id,
         trigger_id=entry.trigger_id,

@@ -98,5 +98,3 @@ def _rekey(keep: Model, kind: ContentType) -> None:
         except IntegrityError:
             # Another run of this pipeline already holds the key; one holder is enough.
             PipelineRun.objects.filter(pk=run.pk).update(dedup=None)
-
-

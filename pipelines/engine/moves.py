@@ -52,7 +52,7 @@ def due_at(delay: Delay, *, cursor: Cursor, context: Mapping[str, Any], previous
         start=cursor.created_at,
         timezone_name=zone_of(context),
         context=context,
-        rng=Random(f"{cursor.id}:{cursor.seq}"),  # noqa: S311 - the same jitter for the same visit
+        rng=Random(f"{cursor.id}:{cursor.seq}"),
     )
 
 

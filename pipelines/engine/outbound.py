@@ -4,10 +4,10 @@ import json
 import uuid
 from typing import Any
 
+from crm.channels.http import HttpFailure, HttpPolicy, parse_allow, request
 from django.conf import settings
 
 from crm.channels.base import DeliveryResult, Refused
-from crm.channels.http import HttpFailure, HttpPolicy, parse_allow, request
 from pipelines.models import Effect
 
 # Fixed for ever: receivers discard repeats by the id that comes from it.
@@ -41,7 +41,9 @@ def call(effect: Effect) -> DeliveryResult:
     except HttpFailure as failure:
         return failure.to_result()
     except Exception as error:  # the guard speaks in HttpFailure; anything else is our own mistake, not a crash
-        return Refused(code="validation", detail=f"{type(error).__name__}: {error}"[:400], permanent=True, retry_after=None)
+        return Refused(
+            code="validation", detail=f"{type(error).__name__}: {error}"[:400], permanent=True, retry_after=None
+        )
     return answer.to_result()
 
 

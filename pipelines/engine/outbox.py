@@ -1,6 +1,7 @@
 """Effects of a batch become rows, with their messages, unless the recipient is suppressed."""
 
 from email.utils import formataddr, parseaddr
+from typing import Any
 
 from django.conf import settings
 
@@ -118,6 +119,7 @@ def _domain(sender: str) -> str:
 
 def _effect(batch: Batch, planned: Planned, messages: dict[tuple[int | None, int | None], int]) -> Effect:
     cursor, step, request = planned
+    payload: Any
     if request.message:
         payload = {"message": messages[(cursor.id, cursor.seq)]}
     elif request.kind == "custom":

@@ -95,5 +95,3 @@ def lane_sizes(*, now: datetime) -> dict[int, int]:
     """Batch sizes of lanes under suspicion; an hour without a strike lifts it."""
     LaneStrike.objects.filter(updated_at__lt=now - timedelta(hours=1)).delete()
     return dict(LaneStrike.objects.values_list("step_id", "size"))
-
-

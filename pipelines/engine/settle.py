@@ -82,7 +82,9 @@ def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progre
 
 def _held(results: Sequence[tuple[Effect, Result]]) -> set[int]:
     """Effects whose lease is still the one that produced the result."""
-    rows = Effect.objects.filter(pk__in=[effect.pk for effect, _ in results], status__in=[Status.LEASED, Status.SENDING])
+    rows = Effect.objects.filter(
+        pk__in=[effect.pk for effect, _ in results], status__in=[Status.LEASED, Status.SENDING]
+    )
     if connection.vendor == "postgresql":
         rows = rows.order_by("pk").select_for_update()
     current = dict(rows.values_list("pk", "attempt"))
@@ -127,7 +129,9 @@ def _refused(effect: Effect, result: Refused, cursor: Cursor | None, now: dateti
     if wait is None:
         return Verdict(Status.FAILED, now, error=str(result.detail)[:400], result={"code": result.code})
     error = f"{result.detail}"[:400]
-    return Verdict(Status.QUEUED, now + timedelta(seconds=wait), error=error, result={"code": result.code}, retried=True)
+    return Verdict(
+        Status.QUEUED, now + timedelta(seconds=wait), error=error, result={"code": result.code}, retried=True
+    )
 
 
 def _retry_wait(effect: Effect, result: Refused, cursor: Cursor | None) -> float | None:
@@ -138,7 +142,7 @@ def _retry_wait(effect: Effect, result: Refused, cursor: Cursor | None) -> float
     if result.permanent:
         # "*" means what time may mend; a permanent refusal is tried again only when named.
         rules = tuple(rule for rule in rules if result.code in rule.on)
-    rng = Random(f"{effect.run_id}:{effect.seq}:{cursor.attempt}")  # noqa: S311 - jitter, not a secret
+    rng = Random(f"{effect.run_id}:{effect.seq}:{cursor.attempt}")
     wait = retry_after(rules, error_class=result.code, attempt=cursor.attempt, rng=rng)
     if wait is None or result.retry_after is None:
         return wait

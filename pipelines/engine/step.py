@@ -166,7 +166,7 @@ def _refused(change: Update) -> str:
 def _retry_or_fail(
     batch: Batch, step: Step, cursor: Cursor, visit: Input, failure: Fail, *, after: float | None = None
 ) -> None:
-    rng = Random(f"{cursor.id}:{cursor.seq}:{cursor.attempt}")  # noqa: S311 - the same jitter when planned again
+    rng = Random(f"{cursor.id}:{cursor.seq}:{cursor.attempt}")
     wait = retry_after(step.retry, error_class=failure.code, attempt=cursor.attempt, rng=rng)
     if wait is None:
         _fail(batch, step, cursor, visit, failure)

@@ -100,7 +100,9 @@ def _sweep_model(kind: SubjectType, now: datetime) -> int:
     return enrolled
 
 
-def _missed(kind: SubjectType, trigger_id: int, pipeline_id: int, team_id: int, armed_at: datetime, after: int) -> Any:
+def _missed(
+    kind: SubjectType, trigger_id: int, pipeline_id: int, team_id: int, armed_at: datetime | None, after: int
+) -> Any:
     """Records newer than the mark that have neither a run nor a decision for this trigger."""
     runs = PipelineRun.objects.filter(
         subject_type_id=kind.content_type_id, subject_id=OuterRef("pk"), pipeline_id=pipeline_id

@@ -181,5 +181,3 @@ def _cells(batch: Batch) -> Sequence[StatCell]:
             cell = cells[key] = StatCell(step_id=visit.step_id, day=day, slot=slot, outcome=name)
         cell.add(seconds=(visit.finished_at - visit.started_at).total_seconds())
     return list(cells.values())
-
-

@@ -19,7 +19,7 @@ class Event(TeamScoped):
     subject_id = models.BigIntegerField(null=True)
     actor_id = models.IntegerField(null=True)
     payload = models.JSONField(default=dict)
-    key = models.CharField(max_length=120, null=True)  # noqa: DJ001
+    key = models.CharField(max_length=120, null=True)
     occurred_at = models.DateTimeField()
     dispatched = models.BooleanField(default=False)
 

@@ -9,7 +9,9 @@ from django.db.models import Q
 from crm.models import TeamScoped, TeamScopedQuerySet
 
 USER = project.AUTH_USER_MODEL
-KEY = RegexValidator(r"^[a-z][a-z0-9_]{0,39}$", "Use lower-case letters, digits and underscores, starting with a letter.")
+KEY = RegexValidator(
+    r"^[a-z][a-z0-9_]{0,39}$", "Use lower-case letters, digits and underscores, starting with a letter."
+)
 
 
 class Pipeline(TeamScoped):
@@ -148,9 +150,7 @@ class PipelineVersion(models.Model):
     checksum = models.CharField(max_length=64)
     note = models.CharField(max_length=400, blank=True)
     runs_policy = models.SmallIntegerField(choices=RunsPolicy.choices, default=RunsPolicy.FOLLOW)
-    published_by = models.ForeignKey(
-        USER, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
+    published_by = models.ForeignKey(USER, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     published_at = models.DateTimeField(auto_now_add=True)
 
     objects = TeamScopedQuerySet["PipelineVersion"].as_manager()

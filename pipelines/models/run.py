@@ -74,8 +74,8 @@ class PipelineRun(models.Model):
     )
     parent_seq = models.IntegerField(default=0)
     slot = models.IntegerField(default=0)
-    outcome = models.CharField(max_length=40, null=True)  # noqa: DJ001 - NULL costs no byte in the hot row
-    reason = models.CharField(max_length=60, null=True)  # noqa: DJ001
+    outcome = models.CharField(max_length=40, null=True)
+    reason = models.CharField(max_length=60, null=True)
     held_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
@@ -169,13 +169,13 @@ class StepExecution(models.Model):
     seq = models.IntegerField()
     attempt = models.SmallIntegerField(default=0)
     event = models.SmallIntegerField(choices=Event.choices)
-    outcome = models.CharField(max_length=40, null=True)  # noqa: DJ001
+    outcome = models.CharField(max_length=40, null=True)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
     batch = models.UUIDField(null=True)
     why = models.JSONField(null=True)
     output = models.JSONField(null=True)
-    error = models.CharField(max_length=400, null=True)  # noqa: DJ001
+    error = models.CharField(max_length=400, null=True)
 
     class Meta:
         verbose_name = "visit"
@@ -235,7 +235,7 @@ class Effect(models.Model):
     worker = models.IntegerField(null=True)
     payload = models.JSONField(default=dict)
     result = models.JSONField(null=True)
-    error = models.CharField(max_length=400, null=True)  # noqa: DJ001
+    error = models.CharField(max_length=400, null=True)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
 
@@ -293,5 +293,3 @@ class EngineState(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-

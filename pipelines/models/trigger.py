@@ -1,6 +1,6 @@
 """What puts subjects into a pipeline."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
@@ -96,7 +96,7 @@ class AutomaticManager(models.Manager["AutomaticPipeline"]):
 class AutomaticPipeline(Trigger):
     """A pipeline that every new record of a model enters by itself."""
 
-    objects = AutomaticManager()
+    objects: ClassVar[Any] = AutomaticManager()
 
     class Meta:
         proxy = True

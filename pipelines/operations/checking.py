@@ -71,9 +71,7 @@ def _storage_problems(tidy: Mapping[str, Any], given: Mapping[str, Any]) -> Iter
         fill_pipeline(pipeline, tidy)
     except ContentType.DoesNotExist:
         yield Problem("subject", "there is no such model")
-    yield from _column_problems(
-        pipeline, [], {"subject_alias": "subject", **_swapped(PIPELINE_COLUMNS)}
-    )
+    yield from _column_problems(pipeline, [], {"subject_alias": "subject", **_swapped(PIPELINE_COLUMNS)})
     for place in places(given):
         row = PipelineStep()
         fill_step(row, place)
@@ -94,9 +92,7 @@ def _trigger_problems(values: Mapping[str, Any], index: int) -> Iterator[Problem
     yield from _column_problems(trigger, ["triggers", index], _swapped(TRIGGER_COLUMNS))
 
 
-def _column_problems(
-    row: models.Model, at: list[str | int], names: Mapping[str, str]
-) -> Iterator[Problem]:
+def _column_problems(row: models.Model, at: list[str | int], names: Mapping[str, str]) -> Iterator[Problem]:
     relations = [field.name for field in row._meta.concrete_fields if field.is_relation]
     try:
         row.clean_fields(exclude=[*relations, "id"])
@@ -133,15 +129,11 @@ def _forbidden_characters(value: Any, at: list[str | int]) -> Iterator[Problem]:
 def _reference_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem]:
     """Templates, people and pipelines that steps name and the team does not have."""
     named = list(_references(document))
-    templates = _known_templates(
-        team, {key for kind, key, _ in named if kind == "message_template"}
-    )
+    templates = _known_templates(team, {key for kind, key, _ in named if kind == "message_template"})
     people = _known_people(team, {key for kind, key, _ in named if kind == "user"})
     for kind, key, path in named:
         if kind == "message_template" and key not in templates:
-            yield Problem(
-                path, f"there is no message template '{key}' in {team.name}: create it first"
-            )
+            yield Problem(path, f"there is no message template '{key}' in {team.name}: create it first")
         elif kind == "user" and key.lower() not in people:
             yield Problem(path, f"'{key}' is not the email of a member of {team.name}")
     yield from _empty_messages(document)
@@ -168,9 +160,7 @@ def _known_people(team: Team, names: set[str]) -> set[str]:
     matches = Q()
     for name in names:
         matches |= Q(user__email__iexact=name) | Q(user__username__iexact=name)
-    members = (
-        Member.objects.for_team(team).filter(matches).values_list("user__email", "user__username")
-    )
+    members = Member.objects.for_team(team).filter(matches).values_list("user__email", "user__username")
     return {text.lower() for member in members for text in member if text}
 
 

@@ -64,15 +64,9 @@ def follow(*, pipeline: Pipeline, version: PipelineVersion, now: datetime) -> Mo
     return Moved(
         retimed=sum(_retime(pipeline, version, now, *key, ids) for key, ids in retimes.items()),
         passed_on=sum(
-            _hand_over(pipeline, version, now, *key, ids)
-            for key, ids in handovers.items()
-            if key[1] is not None
+            _hand_over(pipeline, version, now, *key, ids) for key, ids in handovers.items() if key[1] is not None
         ),
-        completed=sum(
-            _complete(pipeline, now, key[0], ids)
-            for key, ids in handovers.items()
-            if key[1] is None
-        ),
+        completed=sum(_complete(pipeline, now, key[0], ids) for key, ids in handovers.items() if key[1] is None),
     )
 
 
@@ -130,11 +124,7 @@ def _retime(
     delta: float | None,
     versions: set[int],
 ) -> int:
-    return (
-        _waiting(pipeline, step_id, versions)
-        .filter(attempt=0)
-        .update(version=version, **_when(delta, now))
-    )
+    return _waiting(pipeline, step_id, versions).filter(attempt=0).update(version=version, **_when(delta, now))
 
 
 def _hand_over(
@@ -178,9 +168,7 @@ def _when(delta: float | None, now: datetime) -> dict[str, Any]:
 
 
 def _waiting(pipeline: Pipeline, step_id: int, versions: set[int]) -> QuerySet[PipelineRun]:
-    return PipelineRun.objects.filter(
-        pipeline=pipeline, step_id=step_id, version_id__in=versions, **_PENDING
-    )
+    return PipelineRun.objects.filter(pipeline=pipeline, step_id=step_id, version_id__in=versions, **_PENDING)
 
 
 def _kept_key() -> Case:
@@ -194,9 +182,7 @@ def _kept_key() -> Case:
     )
 
 
-def _log(
-    pipeline: Pipeline, step_id: int, versions: set[int], now: datetime, heir: int | None
-) -> None:
+def _log(pipeline: Pipeline, step_id: int, versions: set[int], now: datetime, heir: int | None) -> None:
     """One row per run that leaves a removed step, copied inside the database."""
     table, runs = StepExecution._meta.db_table, PipelineRun._meta.db_table
     at = connection.ops.adapt_datetimefield_value(now)
@@ -205,7 +191,7 @@ def _log(
     why = json.dumps([{"rule": REASON, "to": heir}])
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} (at, run_id, root_id, step_id, seq, attempt, event, outcome,"
+            f"INSERT INTO {table} (at, run_id, root_id, step_id, seq, attempt, event, outcome,"  # noqa: S608 - names of tables only
             f" started_at, finished_at, why) SELECT %s, id, root_id, step_id, seq, attempt, %s,"
             f" %s, %s, %s, %s{cast} FROM {runs} WHERE pipeline_id = %s AND step_id = %s"
             f" AND version_id IN ({marks}) AND status = %s AND phase IN (%s, %s)"

@@ -44,9 +44,7 @@ def pause(*, pipeline: Pipeline, by: object = None, now: datetime | None = None)
         audit(pipeline, "pause", by)
 
 
-def resume(
-    *, pipeline: Pipeline, shift: bool = False, by: object = None, now: datetime | None = None
-) -> None:
+def resume(*, pipeline: Pipeline, shift: bool = False, by: object = None, now: datetime | None = None) -> None:
     """Go on: what came due meanwhile runs now, or everything moves by the time of the pause."""
     if pipeline.status == Status.ACTIVE:
         return

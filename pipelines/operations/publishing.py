@@ -16,9 +16,7 @@ from pipelines.operations.records import arm_triggers, audit, change, lock, user
 from pipelines.operations.refusals import InvalidDocument, Refused
 
 
-def publish(
-    *, pipeline: Pipeline, by: object = None, note: str = "", now: datetime | None = None
-) -> PipelineVersion:
+def publish(*, pipeline: Pipeline, by: object = None, note: str = "", now: datetime | None = None) -> PipelineVersion:
     """Make the rows the current version, in one transaction; unchanged rows keep the version.
 
     Raises `InvalidDocument` with every problem when the rows cannot be published.

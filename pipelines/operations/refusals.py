@@ -17,9 +17,7 @@ class PipelineChanged(Refused):
     """Someone else changed the pipeline since it was read."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "The pipeline was changed by someone else: load it again and repeat your change."
-        )
+        super().__init__("The pipeline was changed by someone else: load it again and repeat your change.")
 
 
 class PipelineExists(Refused):

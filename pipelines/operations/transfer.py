@@ -101,9 +101,7 @@ def _created(team: Team, document: Mapping[str, Any], by: object) -> Pipeline:
             )
     except IntegrityError:
         key = document["key"]
-        raise PipelineExists(
-            f"The team already has a pipeline '{key}': give another key."
-        ) from None
+        raise PipelineExists(f"The team already has a pipeline '{key}': give another key.") from None
 
 
 def _apply(pipeline: Pipeline, document: Mapping[str, Any]) -> None:
@@ -114,9 +112,7 @@ def _apply(pipeline: Pipeline, document: Mapping[str, Any]) -> None:
         if "pipeline_key_once_per_team" not in str(error) and "team_id" not in str(error):
             raise
         key = document["key"]
-        raise PipelineExists(
-            f"The team already has a pipeline '{key}': give another key."
-        ) from None
+        raise PipelineExists(f"The team already has a pipeline '{key}': give another key.") from None
 
 
 def _free_key(pipeline: Pipeline) -> str:

@@ -77,7 +77,7 @@ class PortableStore:
         return inserted
 
     def _insert_returning(self, rows: Sequence[PipelineRun]) -> list[tuple[int, int, int | None]]:
-        fields = [PipelineRun._meta.get_field(name) for name in NEW_RUN]
+        fields: list[Any] = [PipelineRun._meta.get_field(name) for name in NEW_RUN]
         quote = connection.ops.quote_name
         columns = ", ".join(quote(str(field.column)) for field in fields)
         one = f"({', '.join(['%s'] * len(fields))})"
@@ -161,7 +161,9 @@ class PortableStore:
             custom.custom = {**custom.custom, **wanted[row.pk]}
         model._default_manager.bulk_update(objects, ["custom"], batch_size=500)
 
-    def lease_effects(self, *, kind: int, now: datetime, real_now: datetime, until: datetime, limit: int, worker: int) -> list[Effect]:
+    def lease_effects(
+        self, *, kind: int, now: datetime, real_now: datetime, until: datetime, limit: int, worker: int
+    ) -> list[Effect]:
         """Take queued effects; the attempt number is the fencing token of the lease."""
         queued = Effect.objects.filter(kind=kind, status=Effect.Status.QUEUED, available_at__lte=now)
         if connection.vendor == "postgresql":

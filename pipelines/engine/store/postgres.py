@@ -96,8 +96,12 @@ _TYPES = {
 }  # fmt: skip
 
 
+def _field(name: str) -> Any:
+    return PipelineRun._meta.get_field(name)
+
+
 def _enroll_statement() -> str:
-    names = ", ".join(str(PipelineRun._meta.get_field(name).column) for name in NEW_RUN)
+    names = ", ".join(str(_field(name).column) for name in NEW_RUN)
     arrays = ", ".join(f"%s::{_TYPES[name]}[]" for name in NEW_RUN)
     return (
         f"INSERT INTO {RUN} ({names}) SELECT * FROM unnest({arrays}) "  # noqa: S608
@@ -120,7 +124,7 @@ class PostgresStore(PortableStore):
     def insert_runs(self, rows: Sequence[PipelineRun]) -> list[tuple[int, int, int | None]]:
         if not rows:
             return []
-        names = [str(PipelineRun._meta.get_field(name).attname) for name in NEW_RUN]
+        names = [str(_field(name).attname) for name in NEW_RUN]
         return _fetch(_enroll_statement(), [[getattr(row, name) for row in rows] for name in names])
 
     def insert_visits(self, visits: Sequence[Visit], *, at: datetime, batch: uuid.UUID) -> None:
@@ -149,7 +153,7 @@ class PostgresStore(PortableStore):
         if all(values == first for _, values in rows):
             super().update_rows(model, fields, rows)
             return
-        found = [model._meta.get_field(name) for name in fields]
+        found: list[Any] = [model._meta.get_field(name) for name in fields]
         columns = [str(field.column) for field in found]
         types = [str(field.db_type(connection)) for field in found]
         assigned = ", ".join(f'"{column}" = u."{column}"' for column in columns)

@@ -52,8 +52,14 @@ def merge_cells(
         if stat is None:
             fresh.append(
                 StepStat(
-                    step_id=cell.step_id, day=cell.day, slot=cell.slot, outcome=cell.outcome,
-                    n=cell.n, work_ms=cell.work_ms, wait_s=cell.wait_s, hist=cell.hist,
+                    step_id=cell.step_id,
+                    day=cell.day,
+                    slot=cell.slot,
+                    outcome=cell.outcome,
+                    n=cell.n,
+                    work_ms=cell.work_ms,
+                    wait_s=cell.wait_s,
+                    hist=cell.hist,
                 )
             )
             continue

@@ -199,9 +199,7 @@ def test_an_error_is_never_met_and_is_told(condition: object) -> None:
     ],
     ids=str,
 )
-def test_a_wrong_condition_is_refused_with_its_path(
-    condition: object, path: str, sentence: str
-) -> None:
+def test_a_wrong_condition_is_refused_with_its_path(condition: object, path: str, sentence: str) -> None:
     with pytest.raises(ConditionError) as caught:
         compile_condition(condition, names={"user"})
 
@@ -277,9 +275,7 @@ VALUES = SCALARS | st.lists(SCALARS, max_size=3)
 @given(st.sampled_from(sorted(AS_TEXT)), VALUES, SCALARS, SCALARS)
 def test_rows_and_expressions_agree(operator: str, a: object, b: object, c: object) -> None:
     context = {"a": a, "b": b, "c": c}
-    value = (
-        ["{{ b }}", "{{ c }}"] if operator in ("in_list", "not_in_list", "between") else "{{ b }}"
-    )
+    value = ["{{ b }}", "{{ c }}"] if operator in ("in_list", "not_in_list", "between") else "{{ b }}"
 
     verdict = compile_condition(row("a", operator, value)).evaluate(context)
     text = compile_condition(AS_TEXT[operator]).evaluate(context)

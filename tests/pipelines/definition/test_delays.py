@@ -17,12 +17,8 @@ WEEKDAYS = ["mon", "tue", "wed", "thu", "fri"]
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "UTC"]
 
 
-def due(
-    delay: object, *, zone: str = "UTC", previous: dt.datetime = PREVIOUS, **context: Any
-) -> Any:
-    found = parse_delay(delay).due_at(
-        previous=previous, start=START, timezone_name=zone, context=context
-    )
+def due(delay: object, *, zone: str = "UTC", previous: dt.datetime = PREVIOUS, **context: Any) -> Any:
+    found = parse_delay(delay).due_at(previous=previous, start=START, timezone_name=zone, context=context)
     return found.isoformat() if isinstance(found, dt.datetime) else found
 
 

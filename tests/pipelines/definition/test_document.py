@@ -208,9 +208,7 @@ PROBLEMS: list[tuple[str, object, str, str]] = [
     ),
     (
         "variable unknown",
-        document(
-            {**MAIL, "message": "{{ vars.scroe }}"}, variables=[{"name": "score", "type": "any"}]
-        ),
+        document({**MAIL, "message": "{{ vars.scroe }}"}, variables=[{"name": "score", "type": "any"}]),
         "steps[0].message",
         "there is no variable 'scroe'; did you mean 'score'?",
     ),
@@ -319,12 +317,8 @@ PROBLEMS: list[tuple[str, object, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("given", "path", "sentence"), [row[1:] for row in PROBLEMS], ids=[row[0] for row in PROBLEMS]
-)
-def test_a_problem_is_told_with_its_place(
-    given: object, path: str, sentence: str, kinds: Any
-) -> None:
+@pytest.mark.parametrize(("given", "path", "sentence"), [row[1:] for row in PROBLEMS], ids=[row[0] for row in PROBLEMS])
+def test_a_problem_is_told_with_its_place(given: object, path: str, sentence: str, kinds: Any) -> None:
     found = [each for each in check(given, kinds=kinds) if each.path == path]
 
     assert any(sentence in each.message for each in found), told(check(given, kinds=kinds))
@@ -333,9 +327,7 @@ def test_a_problem_is_told_with_its_place(
 
 
 def test_every_problem_is_told_at_once(kinds: Any) -> None:
-    wrong = document(
-        {"type": "send_email", "with": {"too": 1}}, {"type": "nope"}, {"type": "wait", "delay": "x"}
-    )
+    wrong = document({"type": "send_email", "with": {"too": 1}}, {"type": "nope"}, {"type": "wait", "delay": "x"})
 
     assert {path for path, _ in told(check(wrong, kinds=kinds))} == {
         "steps[0].with",
@@ -379,9 +371,7 @@ def test_a_text_worked_out_later_may_stand_for_any_type(kinds: Any) -> None:
     ],
     ids=["after an end", "after a full fork", "variable without value", "output from the future"],
 )
-def test_what_is_doubtful_is_a_warning(
-    given: dict[str, Any], path: str, sentence: str, kinds: Any
-) -> None:
+def test_what_is_doubtful_is_a_warning(given: dict[str, Any], path: str, sentence: str, kinds: Any) -> None:
     (found,) = check(given, kinds=kinds)
 
     assert (found.path, found.severity) == (path, "warning")
@@ -397,9 +387,7 @@ def test_a_very_deep_document_is_refused_without_a_crash(kinds: Any) -> None:
 
 
 def test_names_are_those_of_the_subject_the_variables_and_the_run() -> None:
-    given = document(
-        subject={"model": "contacts.deal", "as": "sale"}, variables=[{"name": "x", "type": "any"}]
-    )
+    given = document(subject={"model": "contacts.deal", "as": "sale"}, variables=[{"name": "x", "type": "any"}])
 
     assert context_names(given) == {
         "subject",
@@ -434,9 +422,7 @@ def test_the_canonical_form_leaves_out_what_goes_without_saying() -> None:
         {"type": "wait", "key": "second", "delay": "P1D", "next": "end", "timeout": "90s"},
         subject={"model": "contacts.contact", "as": "contact"},
         settings={"enabled": True, "expires_after": "P90D"},
-        triggers=[
-            {"type": "manual", "enabled": True, "automatic": False, "reentry": {"after": "1d"}}
-        ],
+        triggers=[{"type": "manual", "enabled": True, "automatic": False, "reentry": {"after": "1d"}}],
         meta={},
         description="",
     )
@@ -461,9 +447,7 @@ def test_the_canonical_form_leaves_out_what_goes_without_saying() -> None:
 
 
 def test_steps_are_told_in_the_order_of_their_numbers() -> None:
-    given = document(
-        {"type": "wait", "number": 20, "key": "b"}, {"type": "wait", "number": 10, "key": "a"}
-    )
+    given = document({"type": "wait", "number": 20, "key": "b"}, {"type": "wait", "number": 10, "key": "a"})
 
     assert [(step["number"], step["key"]) for step in canonical(given)["steps"]] == [
         (10, "a"),

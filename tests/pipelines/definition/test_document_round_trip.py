@@ -55,9 +55,7 @@ STEPS = st.fixed_dictionaries(
         "delay": DELAYS,
         "if": CONDITIONS,
         "message": st.sampled_from(["", "Hi {{ contact.name }}"]),
-        "with": st.dictionaries(
-            st.sampled_from("zyx"), st.none() | st.integers() | st.text(), max_size=3
-        ),
+        "with": st.dictionaries(st.sampled_from("zyx"), st.none() | st.integers() | st.text(), max_size=3),
         "next": TARGETS,
         "on": st.dictionaries(st.sampled_from(["error", "skipped", "next"]), TARGETS),
         "retry": RETRY,
@@ -88,8 +86,13 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             optional={
                 "description": st.text(max_size=5),
                 "subject": st.sampled_from(
-                    [None, "contacts.contact", {"model": "contacts.deal", "as": "deal"}]
-                    + [{"model": "contacts.contact", "as": "lead"}, {"model": "contacts.contact"}]
+                    [
+                        None,
+                        "contacts.contact",
+                        {"model": "contacts.deal", "as": "deal"},
+                        {"model": "contacts.contact", "as": "lead"},
+                        {"model": "contacts.contact"},
+                    ]
                 ),
                 "variables": st.lists(
                     st.fixed_dictionaries(

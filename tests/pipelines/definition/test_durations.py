@@ -56,7 +56,7 @@ def test_a_duration_is_read_as_seconds(text: float | str, seconds: float) -> Non
     ids=lambda value: repr(value)[:20],
 )
 def test_what_is_no_duration_is_refused_with_a_sentence(text: float | str) -> None:
-    with pytest.raises(DurationError, match="duration|length"):
+    with pytest.raises(DurationError, match=r"duration|length"):
         parse_duration(text)
 
 

@@ -57,9 +57,7 @@ def test_a_pattern_beyond_the_language_is_refused(pattern: str) -> None:
         compile_pattern(pattern)
 
 
-@pytest.mark.parametrize(
-    "pattern", ["(a*)*b", "(a|a)*b", "a*a*a*a*a*a*a*b", "(a+)+$b", "(.*)*(.*)*x", "(a|aa|aaa)+$b"]
-)
+@pytest.mark.parametrize("pattern", ["(a*)*b", "(a|a)*b", "a*a*a*a*a*a*a*b", "(a+)+$b", "(.*)*(.*)*x", "(a|aa|aaa)+$b"])
 def test_patterns_that_stall_other_engines_are_quick(pattern: str) -> None:
     begin = time.perf_counter()
     assert search(pattern, "a" * 1_000) is False

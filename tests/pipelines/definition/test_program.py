@@ -76,9 +76,7 @@ def test_an_outcome_leads_where_the_document_says(outcome: str, target: str) -> 
         ("c", "error", "fail"),
     ],
 )
-def test_without_a_word_a_run_goes_to_the_following_step(
-    step: str, outcome: str, target: str
-) -> None:
+def test_without_a_word_a_run_goes_to_the_following_step(step: str, outcome: str, target: str) -> None:
     program = compiled(
         document(
             {"key": "a", "type": "wait", "on": {"error": "next"}},

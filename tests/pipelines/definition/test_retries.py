@@ -34,9 +34,7 @@ class Never(random.Random):
         ([{"on": ["timeout"], "max": 0}, {"delay": 1}], "timeout", 0, None),
     ],
 )
-def test_the_first_matching_rule_decides(
-    retry: object, error: str, attempt: int, wait: float | None
-) -> None:
+def test_the_first_matching_rule_decides(retry: object, error: str, attempt: int, wait: float | None) -> None:
     found = retry_after(parse_retry(retry), error_class=error, attempt=attempt, rng=Never())
 
     assert found == wait
@@ -45,9 +43,7 @@ def test_the_first_matching_rule_decides(
 def test_jitter_takes_off_at_most_its_share() -> None:
     rules = parse_retry({"delay": 100, "jitter": 0.25})
 
-    waits = [
-        retry_after(rules, error_class="x", attempt=0, rng=random.Random(i)) for i in range(99)
-    ]
+    waits = [retry_after(rules, error_class="x", attempt=0, rng=random.Random(i)) for i in range(99)]
 
     assert all(wait is not None and 75 <= wait <= 100 for wait in waits)
     assert len(set(waits)) > 50

@@ -143,8 +143,18 @@ def test_no_filter_lets_a_value_become_markup(change: str) -> None:
 @given(
     st.lists(
         st.sampled_from(
-            ["{{", "}}", "{%", "%}", " if ", " for i in x ", "endif", "endfor", "x", ".y", "|"]
-            + [
+            [
+                "{{",
+                "}}",
+                "{%",
+                "%}",
+                " if ",
+                " for i in x ",
+                "endif",
+                "endfor",
+                "x",
+                ".y",
+                "|",
                 "upcase",
                 "join: ','",
                 "'",

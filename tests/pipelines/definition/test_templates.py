@@ -89,9 +89,7 @@ def test_an_unknown_name_is_refused_with_its_place() -> None:
 
 
 def test_names_a_template_sets_itself_are_known() -> None:
-    compile_template(
-        "{% assign x = 1 %}{{ x }}{% for i in contact.a %}{{ i }}{% endfor %}", names={"contact"}
-    )
+    compile_template("{% assign x = 1 %}{{ x }}{% for i in contact.a %}{{ i }}{% endfor %}", names={"contact"})
 
 
 def test_what_would_stay_empty_is_told() -> None:

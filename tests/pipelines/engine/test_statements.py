@@ -1,6 +1,7 @@
 """The number of statements does not grow with the number of runs."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.skipif(
     connection.vendor == "sqlite", reason="SQLite takes at most 999 parameters in a statement"
 )
 
-LINE = [
+LINE: list[dict[str, Any]] = [
     {"key": "count", "type": "set_variable", "with": {"n": "= n + 1"}},
     {"key": "mark", "type": "update_record", "with": {"values": {"lead_source": "seen"}}},
     {"key": "task", "type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}},
@@ -34,9 +35,7 @@ def statements(work: Callable[[], object]) -> int:
 
 
 def contacts(team: Team, count: int) -> None:
-    bulk_create_contacts(
-        team=team, items=[{"first_name": f"C{n}", "email": f"c{n}@example.org"} for n in range(count)]
-    )
+    bulk_create_contacts(team=team, items=[{"first_name": f"C{n}", "email": f"c{n}@example.org"} for n in range(count)])
 
 
 @pytest.mark.django_db

@@ -27,18 +27,13 @@ def a_document(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
         "key": "welcome",
         "name": "Welcome",
         "subject": "contacts.contact",
-        "triggers": [
-            {"key": "auto", "type": "created", "model": "contacts.contact", "automatic": True}
-        ],
-        "steps": list(steps)
-        or [email("hello"), email("tips", delay=86_400), email("offer", delay=3_600)],
+        "triggers": [{"key": "auto", "type": "created", "model": "contacts.contact", "automatic": True}],
+        "steps": list(steps) or [email("hello"), email("tips", delay=86_400), email("offer", delay=3_600)],
         **more,
     }
 
 
-def a_waiting_run(
-    pipeline: Pipeline, key: str, *, due: datetime = NOON, **more: Any
-) -> PipelineRun:
+def a_waiting_run(pipeline: Pipeline, key: str, *, due: datetime = NOON, **more: Any) -> PipelineRun:
     """A run that waits before the step of that key."""
     contact = Contact(team=pipeline.team, first_name="Ann", email="ann@example.org")
     Contact.objects.bulk_create([contact])

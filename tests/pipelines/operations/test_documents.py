@@ -90,9 +90,7 @@ def test_each_example_that_validates_comes_back_byte_for_byte(path: Path) -> Non
     for step in document["steps"]:
         key = step.get("with", {}).get("template")
         if key:
-            MessageTemplate.objects.get_or_create(
-                team=team, key=key, defaults={"subject": "Hi", "text": "Hi"}
-            )
+            MessageTemplate.objects.get_or_create(team=team, key=key, defaults={"subject": "Hi", "text": "Hi"})
     problems = validate_document(document, team)
     if any(problem.severity == "error" for problem in problems):
         with pytest.raises(InvalidDocument):
@@ -102,9 +100,7 @@ def test_each_example_that_validates_comes_back_byte_for_byte(path: Path) -> Non
     assert export_document(pipeline=pipeline) == dumps(normal(document))
 
 
-texts = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\x00{}%="), min_size=1, max_size=30
-)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00{}%="), min_size=1, max_size=30)
 steps = st.fixed_dictionaries(
     {"type": st.just("send_email"), "message": texts.filter(str.strip)},
     optional={
@@ -113,9 +109,7 @@ steps = st.fixed_dictionaries(
             st.integers(0, 10**8),
             st.floats(0.5, 1e6),
             st.sampled_from(["3d", "1h30m", "PT4H"]),
-            st.fixed_dictionaries(
-                {"for": st.integers(0, 10**6)}, optional={"from": st.just("start")}
-            ),
+            st.fixed_dictionaries({"for": st.integers(0, 10**6)}, optional={"from": st.just("start")}),
         ),
         "notes": texts,
         "timeout": st.integers(1, 10**6),
@@ -124,22 +118,14 @@ steps = st.fixed_dictionaries(
         "next": st.sampled_from(["end", "next", "fail"]),
         "if": st.booleans(),
         "position": st.tuples(st.integers(0, 999), st.integers(0, 999)).map(list),
-        "on": st.dictionaries(
-            st.sampled_from(["error", "skipped", "next"]), st.sampled_from(["next", "end", "fail"])
-        ),
+        "on": st.dictionaries(st.sampled_from(["error", "skipped", "next"]), st.sampled_from(["next", "end", "fail"])),
     },
 )
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    found=st.lists(steps, min_size=1, max_size=4), meta=st.dictionaries(texts, texts, max_size=3)
-)
-def test_any_valid_document_comes_back_byte_for_byte(
-    found: list[dict[str, Any]], meta: dict[str, Any]
-) -> None:
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(found=st.lists(steps, min_size=1, max_size=4), meta=st.dictionaries(texts, texts, max_size=3))
+def test_any_valid_document_comes_back_byte_for_byte(found: list[dict[str, Any]], meta: dict[str, Any]) -> None:
     Pipeline.objects.all().delete()
     team = _team_once()
     document = a_document(*found, meta=meta)
@@ -179,9 +165,7 @@ def test_steps_made_in_a_form_get_lasting_keys_when_they_are_published() -> None
     team = a_team()
     pipeline = import_document(team=team, document=a_document(email("step_2")))
     PipelineStep.objects.filter(pipeline=pipeline).update(number=1)
-    PipelineStep.objects.create(
-        pipeline=pipeline, number=2, action_type="send_email", name="Été 2", message="Hi"
-    )
+    PipelineStep.objects.create(pipeline=pipeline, number=2, action_type="send_email", name="Été 2", message="Hi")
     publish(pipeline=pipeline)
     keys = list(pipeline.steps.order_by("number").values_list("key", flat=True))
     assert keys == ["step_2", "ete_2"]
@@ -207,9 +191,7 @@ def test_steps_made_in_a_form_get_lasting_keys_when_they_are_published() -> None
         ),
     ],
 )
-def test_what_a_team_cannot_store_or_reach_is_told_with_its_path(
-    change: dict[str, Any], path: str
-) -> None:
+def test_what_a_team_cannot_store_or_reach_is_told_with_its_path(change: dict[str, Any], path: str) -> None:
     with pytest.raises(InvalidDocument) as refused:
         import_document(team=a_team(), document=a_document(**change))
     assert path in [problem.path for problem in refused.value.errors]

@@ -152,6 +152,4 @@ def test_switching_a_trigger_off_is_audited_and_counts_its_revision(live: Pipeli
     set_trigger_enabled(trigger=trigger, enabled=False, by=User.objects.create_user("ann"))
     now = Trigger.objects.get()
     assert (now.enabled, now.revision, now.armed_at) == (False, 1, None)
-    assert AuditEntry.objects.filter(
-        action="pipeline.trigger_disable", actor__username="ann"
-    ).exists()
+    assert AuditEntry.objects.filter(action="pipeline.trigger_disable", actor__username="ann").exists()

@@ -134,9 +134,7 @@ def test_a_removed_step_passes_its_runs_to_the_next_one_that_stays(live: Pipelin
 
 
 def test_a_removed_last_step_completes_its_runs(live: Pipeline) -> None:
-    run = a_waiting_run(
-        live, "offer", due=NOON + timedelta(days=1), dedup="0" * 12 + "5" + "0" * 19
-    )
+    run = a_waiting_run(live, "offer", due=NOON + timedelta(days=1), dedup="0" * 12 + "5" + "0" * 19)
     change(live, email("hello"), email("tips", delay=DAY))
     run.refresh_from_db()
     assert (run.status, run.reason) == (RunStatus.COMPLETED, "step_removed")

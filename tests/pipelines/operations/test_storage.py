@@ -15,16 +15,12 @@ pytestmark = pytest.mark.django_db
 
 
 def _visit(at: datetime) -> StepExecution:
-    return StepExecution.objects.create(
-        at=at, run_id=1, step_id=1, seq=1, event=0, started_at=at, finished_at=at
-    )
+    return StepExecution.objects.create(at=at, run_id=1, step_id=1, seq=1, event=0, started_at=at, finished_at=at)
 
 
 def _tables_of(visit: StepExecution) -> str:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT tableoid::regclass::text FROM pipelines_stepexecution WHERE id = %s", [visit.pk]
-        )
+        cursor.execute("SELECT tableoid::regclass::text FROM pipelines_stepexecution WHERE id = %s", [visit.pk])
         return str(cursor.fetchone()[0])
 
 
