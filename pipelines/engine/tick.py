@@ -15,6 +15,7 @@ from pipelines.engine.deliver import deliver
 from pipelines.engine.rescue import lane_sizes, rescue
 from pipelines.engine.store import store
 from pipelines.engine.sweep import sweep
+from pipelines.engine.upkeep import keep_up
 from pipelines.engine.workers import Presence
 from pipelines.models import Pipeline, PipelineRun, PipelineStep
 
@@ -64,6 +65,7 @@ def process_due_runs(*, budget_seconds: float | None = None) -> TickReport:
     presence = Presence(now=real_now())
     report = TickReport()
     try:
+        keep_up(now=real_now())
         report.add(rescue(now=engine_now()))
         report.enrolled = sweep(now=engine_now())
         _until_idle(report, presence, until)
