@@ -22,6 +22,7 @@ BASE_URL: str = env.str("BASE_URL", default="http://127.0.0.1:8000").rstrip("/")
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
+    "config.apps.ProjectConfig",
     # Not its default config, which would put its own site in place of ours.
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
@@ -84,9 +85,7 @@ def _database() -> dict[str, Any]:
     if config["ENGINE"].endswith("sqlite3"):
         options.setdefault("transaction_mode", "IMMEDIATE")
         options.setdefault("timeout", 20)
-        options.setdefault(
-            "init_command", "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA cache_size=-32000;"
-        )
+        options.setdefault("init_command", "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA cache_size=-32000;")
     else:
         config.setdefault("CONN_MAX_AGE", 600)
         config.setdefault("CONN_HEALTH_CHECKS", True)
@@ -185,8 +184,8 @@ Q_CLUSTER: dict[str, Any] = {
     "label": "Queue",
     "orm": "default",
     "workers": 1 if DATABASES["default"]["ENGINE"].endswith("sqlite3") else env.int("Q_WORKERS", default=2),
-    "timeout": env.int("Q_TIMEOUT", default=60),
-    "retry": env.int("Q_RETRY", default=300),
+    "timeout": env.int("Q_TIMEOUT", default=90),
+    "retry": env.int("Q_RETRY", default=450),
     "max_attempts": 1,
     "ack_failures": True,
     "catch_up": False,

@@ -1,0 +1,70 @@
+"""Checks of outgoing mail: a sender that exists, a bound on waiting, and that mail leaves at all."""
+
+from email.utils import parseaddr
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_domain_name
+
+from crm.channels.email import valid_address
+
+SMTP: Final = "crm.channels.smtp.EmailBackend"
+KEPT_HERE: Final = (
+    "django.core.mail.backends.console.EmailBackend",
+    "django.core.mail.backends.dummy.EmailBackend",
+    "django.core.mail.backends.filebased.EmailBackend",
+    "django.core.mail.backends.locmem.EmailBackend",
+    "crm.channels.captured.EmailBackend",
+)
+THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
+
+
+def check_sender(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """crm.E070, crm.E071: what stands in From and in Message-ID."""
+    found: list[CheckMessage] = []
+    _, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
+    if not valid_address(address) and not address.endswith("@localhost"):
+        hint = "For example: Example Inc <hello@example.org>."
+        found.append(Error("DEFAULT_FROM_EMAIL is not an email address.", hint=hint, id="crm.E070"))
+    if settings.MAIL_DOMAIN and not _is_domain(settings.MAIL_DOMAIN):
+        hint = "A domain such as example.org, or nothing to take that of the sender."
+        found.append(Error("MAIL_DOMAIN is not a domain.", hint=hint, id="crm.E071"))
+    return found
+
+
+def check_timeout(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """crm.E072: a mail server that never answers must not hold a worker for ever."""
+    if settings.EMAIL_TIMEOUT and settings.EMAIL_TIMEOUT > 0:
+        return []
+    return [Error("EMAIL_TIMEOUT sets no bound.", hint="Give it seconds above zero; 30 is the default.", id="crm.E072")]
+
+
+def check_mail_leaves(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """crm.W073 to crm.W075: the engine counts as sent what its backend took."""
+    found: list[CheckMessage] = []
+    if settings.EMAIL_BACKEND in KEPT_HERE:
+        hint = "Set EMAIL_URL, for example smtp+tls://user:password@mail.example.org:587."
+        found.append(Warning("Mail is not sent to anyone.", hint=hint, id="crm.W073"))
+    _, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
+    if address.endswith("@localhost"):
+        hint = "Set DEFAULT_FROM_EMAIL to an address of a domain of yours: others refuse mail from localhost."
+        found.append(Warning("Mail is sent from localhost.", hint=hint, id="crm.W074"))
+    if settings.EMAIL_BACKEND == SMTP and _password_in_the_clear():
+        hint = "Use smtp+tls:// or smtp+ssl:// in EMAIL_URL."
+        found.append(Warning("The password of the mail server is sent unencrypted.", hint=hint, id="crm.W075"))
+    return found
+
+
+def _password_in_the_clear() -> bool:
+    encrypted = settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL
+    return bool(settings.EMAIL_HOST_PASSWORD and not encrypted and settings.EMAIL_HOST not in THIS_MACHINE)
+
+
+def _is_domain(text: str) -> bool:
+    try:
+        validate_domain_name(text)
+    except ValidationError:
+        return False
+    return True
