@@ -10,6 +10,7 @@ class PipelinesConfig(AppConfig):
     verbose_name = "Pipelines"
 
     def ready(self) -> None:
-        from pipelines.triggers import observers
+        from pipelines.triggers import observers, records
 
         observers.connect()
+        records.connect()

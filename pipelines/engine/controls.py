@@ -108,12 +108,14 @@ def cancel_pipeline_runs(*, pipeline: Pipeline, by: Any = None, reason: str = "p
         total += cancel_runs(run_ids=ids, by=by, reason=reason)
 
 
-def resend_message(*, message: Message, by: Any = None) -> bool:
-    """Send an uncertain message again because a person decided so; False when somebody else already decided."""
+def send_again(*, message: Message) -> bool:
+    """Queue a message again, as a person decided who does not know whether it arrived."""
     now = engine_now()
+    if message.run_id is None:
+        return False
     with transaction.atomic():
-        mine = Message.objects.filter(pk=message.pk, state=Message.State.UNCERTAIN, decided_at__isnull=True)
-        if message.run_id is None or not mine.update(state=Message.State.QUEUED, decided_at=now):
+        mine = Message.objects.filter(pk=message.pk, state=Message.State.UNCERTAIN)
+        if not mine.update(state=Message.State.QUEUED, decided_at=None):
             return False
         before = Effect.objects.filter(run_id=message.run_id, seq=message.run_seq or 0).count()
         Effect.objects.create(
@@ -128,9 +130,3 @@ def resend_message(*, message: Message, by: Any = None) -> bool:
         )
         transaction.on_commit(kick)
     return True
-
-
-def accept_message(*, message: Message, by: Any = None) -> bool:
-    """Count an uncertain message as settled without sending it again."""
-    mine = Message.objects.filter(pk=message.pk, state=Message.State.UNCERTAIN, decided_at__isnull=True)
-    return bool(mine.update(decided_at=engine_now()))

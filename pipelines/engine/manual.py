@@ -1,16 +1,18 @@
 """Assignment by hand: the pipelines chosen on a record's form, and runs that move with a merged record."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Model
 
 from crm.models import AuditEntry
 from pipelines.engine.controls import LIVE, cancel_runs
 from pipelines.engine.enroll import NotEnrollable, enroll
+from pipelines.engine.keys import ONCE, WHILE_ACTIVE, dedup_key
 from pipelines.models import Pipeline, PipelineRun
 
 
@@ -71,30 +73,39 @@ def _remove(subject: Model, pipeline_ids: Sequence[int], by: Any) -> None:
 def rehome_runs(*, keep: Model, others: Sequence[Model]) -> None:
     """Runs of merged records go on for the one that stays; a second live run of one pipeline is ended."""
     kind = ContentType.objects.get_for_model(type(keep))
-    runs = PipelineRun.objects.filter(subject_type=kind, subject_id__in=[other.pk for other in others])
-    busy = set(live_pipelines(keep))
-    doubled: list[int] = []
-    for pk, pipeline_id in runs.filter(status__in=LIVE).order_by("pk").values_list("pk", "pipeline_id"):
-        if pipeline_id in busy:
-            doubled.append(pk)
-        busy.add(pipeline_id)
-    cancel_runs(run_ids=doubled, reason="merged")
-    runs.update(subject_id=keep.pk)
-    _rekey(keep, kind)
+    old = [other.pk for other in others]
+    with transaction.atomic():
+        runs = PipelineRun.objects.filter(subject_type=kind, subject_id__in=old)
+        moved = list(runs.order_by("pk").values_list("pk", flat=True))
+        busy = set(live_pipelines(keep))
+        doubled: list[int] = []
+        for pk, pipeline_id in runs.filter(status__in=LIVE).order_by("pk").values_list("pk", "pipeline_id"):
+            if pipeline_id in busy:
+                doubled.append(pk)
+            busy.add(pipeline_id)
+        cancel_runs(run_ids=doubled, reason="merged")
+        runs.update(subject_id=keep.pk)
+        _rekey(kind=kind, keep_id=keep.pk, old_ids=old, moved=moved)
 
 
-def _rekey(keep: Model, kind: ContentType) -> None:
-    """The re-entry keys of the moved runs become those of the record that stays."""
-    from pipelines.engine.cursor import KEPT_VERSION
-    from pipelines.engine.keys import ONCE, WHILE_ACTIVE, dedup_key
+def _rekey(*, kind: ContentType, keep_id: int, old_ids: Sequence[int], moved: Sequence[int]) -> None:
+    """Re-entry keys made from the old subjects become those of the one that stays; other keys are left alone."""
+    runs = PipelineRun.objects.filter(pk__in=moved)
+    freed = [_key(kind, pk, WHILE_ACTIVE) for pk in old_ids]
+    # At most one live run of each pipeline is left, so these keys meet no other.
+    runs.filter(dedup__in=freed).update(dedup=_key(kind, keep_id, WHILE_ACTIVE))
+    kept = _key(kind, keep_id, ONCE)
+    taken = set(PipelineRun.objects.filter(dedup=kept).values_list("pipeline_id", flat=True))
+    heirs: list[int] = []
+    old_kept = runs.filter(dedup__in=[_key(kind, pk, ONCE) for pk in old_ids])
+    for pk, pipeline_id in old_kept.order_by("pk").values_list("pk", "pipeline_id"):
+        if pipeline_id not in taken:
+            heirs.append(pk)
+            taken.add(pipeline_id)
+    # One holder of a key is enough to keep its subject out.
+    old_kept.exclude(pk__in=heirs).update(dedup=None)
+    runs.filter(pk__in=heirs).update(dedup=kept)
 
-    rows = PipelineRun.objects.filter(subject_type=kind, subject_id=keep.pk, dedup__isnull=False)
-    for run in rows.order_by("status", "pk").only("pk", "dedup", "status"):
-        policy = ONCE if run.dedup and run.dedup.version == KEPT_VERSION else WHILE_ACTIVE
-        key = dedup_key(policy=policy, subject_type_id=kind.pk, subject_id=keep.pk)
-        try:
-            with transaction.atomic():
-                PipelineRun.objects.filter(pk=run.pk).update(dedup=key)
-        except IntegrityError:
-            # Another run of this pipeline already holds the key; one holder is enough.
-            PipelineRun.objects.filter(pk=run.pk).update(dedup=None)
+
+def _key(kind: ContentType, subject_id: int, policy: str) -> uuid.UUID | None:
+    return dedup_key(policy=policy, subject_type_id=kind.pk, subject_id=subject_id)
