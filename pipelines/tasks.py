@@ -8,6 +8,16 @@ from pipelines.engine.tick import process_due_runs as tick
 
 SCHEDULE_NAME = "process-due-runs"
 FUNCTION = "pipelines.tasks.process_due_runs"
+WANTED = {
+    "func": FUNCTION,
+    "schedule_type": Schedule.MINUTES,
+    "minutes": 1,
+    "repeats": -1,
+    "args": None,
+    "kwargs": None,
+    "hook": None,
+    "cluster": None,
+}
 
 
 def process_due_runs() -> dict[str, Any]:
@@ -17,16 +27,12 @@ def process_due_runs() -> dict[str, Any]:
 
 def ensure_schedule() -> bool:
     """Create or mend the schedule of the tick; True when something was changed."""
-    wanted = {
-        "func": FUNCTION, "schedule_type": Schedule.MINUTES, "minutes": 1, "repeats": -1,
-        "args": None, "kwargs": None, "hook": None, "cluster": None,
-    }  # fmt: skip
     rows = list(Schedule.objects.filter(name=SCHEDULE_NAME).order_by("pk"))
     if not rows:
-        Schedule.objects.create(name=SCHEDULE_NAME, **wanted)
+        Schedule.objects.create(name=SCHEDULE_NAME, **WANTED)
         return True
     keep, extra = rows[0], rows[1:]
-    wrong = {name: value for name, value in wanted.items() if (getattr(keep, name) or None) != (value or None)}
+    wrong = {name: value for name, value in WANTED.items() if (getattr(keep, name) or None) != (value or None)}
     if wrong:
         Schedule.objects.filter(pk=keep.pk).update(**wrong)
     Schedule.objects.filter(pk__in=[row.pk for row in extra]).delete()

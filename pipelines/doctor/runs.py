@@ -1,0 +1,122 @@
+"""Runs that nothing will move, that should have moved, or that were set aside."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from crm.models import Task
+from pipelines.doctor.findings import Clocks, Finding, some
+from pipelines.engine.rescue import rescue
+from pipelines.models import Effect, LaneStrike, Pipeline, PipelineRun, StepExecution
+from pipelines.states import RunStatus
+
+IN_FLIGHT: Final = (Effect.Status.QUEUED, Effect.Status.LEASED, Effect.Status.SENDING)
+# The tick settles an expired lease within a minute; what is older was not looked at.
+LEASE_PATIENCE: Final = timedelta(minutes=3)
+SET_ASIDE: Final = "Set aside:"
+
+
+def stuck_runs(clocks: Clocks) -> Sequence[Finding]:
+    """Unfinished runs with no due time whose effect, task and children are all gone."""
+    abandoned = _abandoned()
+
+    def repair() -> str:
+        moved = PipelineRun.objects.filter(pk__in=abandoned.values("pk")).update(next_step_at=clocks.now)
+        return f"{moved} made due: the next tick decides what becomes of their step"
+
+    return some(
+        abandoned,
+        code="runs.stuck",
+        problem="{count} run{s} {are} not finished, and nothing will ever move them.",
+        advice="doctor --fix makes them due; or retry or cancel each in the admin.",
+        repair=repair,
+    )
+
+
+def _abandoned() -> QuerySet[PipelineRun]:
+    effects = Effect.objects.filter(run=OuterRef("pk"), seq=OuterRef("seq"), status__in=IN_FLIGHT)
+    tasks = Task.objects.filter(run_id=OuterRef("pk"), run_seq=OuterRef("seq"), status=Task.Status.OPEN)
+    children = PipelineRun.objects.filter(parent=OuterRef("pk"), finished_at=None)
+    return PipelineRun.objects.filter(
+        ~Exists(effects),
+        ~Exists(tasks),
+        ~Exists(children),
+        status__in=(RunStatus.RUNNING, RunStatus.WAITING),
+        next_step_at=None,
+    )
+
+
+def overdue_runs(clocks: Clocks) -> Sequence[Finding]:
+    """Runs whose time has long come; runs of paused pipelines wait on purpose."""
+    late = PipelineRun.objects.filter(
+        ~Q(pipeline__status=Pipeline.Status.PAUSED),
+        status__in=(RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING),
+        next_step_at__lt=clocks.now - timedelta(minutes=clocks.minutes),
+    )
+    return some(
+        late,
+        code="runs.overdue",
+        problem=f"{{count}} run{{s}} should have moved more than {clocks.minutes} minutes ago.",
+        advice="See that `manage.py worker` runs; `manage.py process_pipelines` works through them at once.",
+    )
+
+
+def expired_leases(clocks: Clocks) -> Sequence[Finding]:
+    """Outside work that its worker left behind."""
+    lost = Effect.objects.filter(
+        Q(lease_until=None) | Q(lease_until__lt=clocks.real_now - LEASE_PATIENCE),
+        status__in=(Effect.Status.LEASED, Effect.Status.SENDING),
+    )
+
+    def repair() -> str:
+        # A lease without an end would never expire.
+        Effect.objects.filter(pk__in=lost.values("pk"), lease_until=None).update(lease_until=clocks.real_now)
+        rescue(now=clocks.now)
+        return "settled: work that had begun is uncertain or repeated, the rest is queued again"
+
+    return some(
+        lost,
+        code="effects.expired",
+        problem="{count} message{s} or call{s} {are} held by a worker that is gone.",
+        advice="A tick settles them: see that `manage.py worker` runs, or use doctor --fix.",
+        repair=repair,
+    )
+
+
+def miscounted_children(clocks: Clocks) -> Sequence[Finding]:
+    """Parents that wait for children which have all ended."""
+    children = PipelineRun.objects.filter(parent=OuterRef("pk"), finished_at=None)
+    waiting = PipelineRun.objects.filter(
+        ~Exists(children), status=RunStatus.WAITING, open_children__gt=0, next_step_at__isnull=False
+    )
+    return some(
+        waiting,
+        code="runs.miscounted",
+        problem="{count} run{s} {are} counting children that have all ended.",
+        advice="Retry or cancel them in the admin.",
+    )
+
+
+def quarantined_runs(clocks: Clocks) -> Sequence[Finding]:
+    """Runs that stopped their worker again and again."""
+    verdict = StepExecution.objects.filter(
+        run_id=OuterRef("pk"), seq=OuterRef("seq"), error__startswith=SET_ASIDE, event=StepExecution.Event.FAILED
+    )
+    return some(
+        PipelineRun.objects.filter(Exists(verdict), status=RunStatus.FAILED),
+        code="runs.quarantined",
+        problem="{count} run{s} {are} set aside because they kept stopping their worker.",
+        advice="Read their log, mend the step or its data, then retry them in the admin.",
+    )
+
+
+def suspicious_steps(clocks: Clocks) -> Sequence[Finding]:
+    """Steps in which workers died within the last hour."""
+    return some(
+        LaneStrike.objects.filter(updated_at__gt=clocks.real_now - timedelta(hours=1)),
+        code="steps.deadly",
+        problem="In the last hour workers died in {count} step{s}.",
+        advice="Look for memory and time limits of the worker, and at what these steps do.",
+    )

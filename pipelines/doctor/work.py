@@ -1,0 +1,64 @@
+"""Whether the engine moves, and what waits for somebody."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from crm.models import Message
+from pipelines.doctor.findings import Clocks, Finding, some
+from pipelines.models import EngineState, EnrollmentDecision
+from pipelines.queries import last_tick_at
+
+SILENCE: Final = timedelta(minutes=3)
+OUTAGE: Final = timedelta(minutes=10)
+# The sweep of the next tick tries them again.
+SWEPT_WITHIN: Final = timedelta(minutes=10)
+
+
+def no_tick(clocks: Clocks) -> Sequence[Finding]:
+    """The engine looks for due runs at least every other minute."""
+    ticked = last_tick_at()
+    if ticked is not None and ticked >= clocks.real_now - SILENCE:
+        return []
+    when = "never" if ticked is None else f"last at {ticked:%Y-%m-%d %H:%M} UTC"
+    return [
+        Finding(
+            code="tick.silent",
+            problem=f"The engine does not look for due runs ({when}).",
+            advice="Start `manage.py worker`, and see in its output whether a cluster works.",
+        )
+    ]
+
+
+def mail_outage(clocks: Clocks) -> Sequence[Finding]:
+    """The mail server could not be reached at the last attempts; messages wait meanwhile."""
+    outage = EngineState.objects.filter(name="mail-outage", at__gt=clocks.now - OUTAGE).first()
+    if outage is None:
+        return []
+    return [
+        Finding(
+            code="mail.outage",
+            problem=f"The mail server cannot be reached ({outage.data.get('code', 'unknown')}).",
+            advice="See EMAIL_URL and the server; messages wait and no attempt is counted against them.",
+        )
+    ]
+
+
+def uncertain_messages(clocks: Clocks) -> Sequence[Finding]:
+    """Messages of which nobody knows whether they arrived."""
+    return some(
+        Message.objects.filter(state=Message.State.UNCERTAIN, decided_at=None),
+        code="messages.uncertain",
+        problem="{count} message{s} may or may not have arrived, and wait for a decision.",
+        advice="Accept or resend them in the admin, under messages.",
+    )
+
+
+def failed_enrollments(clocks: Clocks) -> Sequence[Finding]:
+    """Records that an error kept out of their pipeline, and that no sweep has taken up since."""
+    return some(
+        EnrollmentDecision.objects.filter(settled=False, at__lt=clocks.now - SWEPT_WITHIN),
+        code="enrollments.failed",
+        problem="{count} enrollment{s} failed and {are} not settled by the sweep.",
+        advice='The worker\'s log names the error ("enrollment failed again"); the sweep goes on trying.',
+    )
