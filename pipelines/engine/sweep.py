@@ -3,10 +3,8 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db import connection, transaction
 
 from pipelines.engine.automatic import entries_for
 from pipelines.engine.clock import real_now
@@ -22,15 +20,42 @@ LOOK_BACK = timedelta(minutes=10)
 LIMIT = 5_000
 RETRY_LIMIT = 1_000
 
+MISSED = """
+SELECT c.id, t.pipeline_id, p.team_id
+  FROM {table} c
+  JOIN pipelines_pipeline p ON p.team_id = c.team_id
+  JOIN pipelines_trigger t ON t.pipeline_id = p.id
+ WHERE c.id > %s AND t.model_id = %s AND t.kind = %s AND t.automatic AND t.enabled AND t.armed_at IS NOT NULL
+   AND p.status = %s AND p.current_version_id IS NOT NULL AND c.created_at >= t.armed_at
+   AND NOT EXISTS (SELECT 1 FROM pipelines_pipelinerun r
+                    WHERE r.subject_type_id = %s AND r.subject_id = c.id AND r.pipeline_id = t.pipeline_id)
+   AND NOT EXISTS (SELECT 1 FROM pipelines_enrollmentdecision d
+                    WHERE d.subject_type_id = %s AND d.subject_id = c.id AND d.trigger_id = t.id)
+ ORDER BY c.id LIMIT %s
+"""
+
 
 def sweep(*, now: datetime) -> int:
     """Enroll what the observer did not see; the number of runs that came of it."""
     found = retry_failed(now=now)
-    for kind in subject_types().values():
-        found += _sweep_model(kind, now)
+    armed = _armed_models()
+    kinds = [kind for kind in subject_types().values() if kind.content_type_id in armed]
+    marks = _marks(kinds)
+    for kind in kinds:
+        found += _sweep_model(kind, marks[_mark(kind)], now)
     if found:
         log.info("found by sweep: %s", found)
     return found
+
+
+def _marks(kinds: Sequence[SubjectType]) -> dict[str, int]:
+    """The id up to which every record of a model has been looked at for good."""
+    names = [_mark(kind) for kind in kinds]
+    found = dict(EngineState.objects.filter(name__in=names).values_list("name", "data"))
+    missing = [EngineState(name=name, data={"after": 0}) for name in names if name not in found]
+    if missing:
+        EngineState.objects.bulk_create(missing, ignore_conflicts=True)
+    return {name: int(found.get(name, {}).get("after", 0)) for name in names}
 
 
 def retry_failed(*, now: datetime) -> int:
@@ -73,47 +98,57 @@ def _without_runs(pipeline_id: int, type_id: int, ids: Sequence[int | None]) -> 
     return [pk for pk in dict.fromkeys(ids) if pk is not None and pk not in have]
 
 
-def _sweep_model(kind: SubjectType, now: datetime) -> int:
-    if not hasattr(kind.model, "created_at"):
-        return 0
-    mark, _ = EngineState.objects.get_or_create(name=f"sweep:{kind.label}", defaults={"data": {"after": 0}})
-    after = int(mark.data.get("after", 0))
-    enrolled = 0
-    armed = Trigger.objects.filter(
-        model_id=kind.content_type_id,
+def _armed_models() -> set[int]:
+    """Content types that some active pipeline takes in by itself."""
+    triggers = Trigger.objects.filter(
         kind=Trigger.Kind.CREATED,
         automatic=True,
         enabled=True,
         armed_at__isnull=False,
         pipeline__status=Pipeline.Status.ACTIVE,
     )
-    for trigger_id, pipeline_id, team_id, armed_at in armed.values_list(
-        "pk", "pipeline_id", "pipeline__team_id", "armed_at"
-    ):
-        missed = list(_missed(kind, trigger_id, pipeline_id, team_id, armed_at, after))
-        if missed:
-            enrolled += _enroll(kind, pipeline_id, team_id, missed, now)
-    settled = kind.model._default_manager.filter(pk__gt=after, created_at__lt=real_now() - LOOK_BACK)
-    newest = settled.order_by("-pk").values_list("pk", flat=True).first()
-    if newest is not None:
-        EngineState.objects.filter(name=mark.name).update(data={"after": newest})
+    return set(triggers.order_by().values_list("model_id", flat=True).distinct())
+
+
+def _sweep_model(kind: SubjectType, after: int, now: datetime) -> int:
+    """Look at the records after the mark, and move the mark behind those that are settled."""
+    newest = kind.model._default_manager.order_by("-pk").values_list("pk", flat=True).first()
+    if newest is None or newest <= after:
+        return 0
+    missed = _missed(kind, after)
+    groups: dict[tuple[int, int], list[int]] = {}
+    for pk, pipeline_id, team_id in missed:
+        groups.setdefault((pipeline_id, team_id), []).append(pk)
+    enrolled = sum(_enroll(kind, *group, ids, now) for group, ids in groups.items())
+    old = kind.model._default_manager.filter(pk__gt=after, created_at__lt=real_now() - LOOK_BACK)
+    settled = old.order_by("-pk").values_list("pk", flat=True).first()
+    if len(missed) == LIMIT and settled is not None:
+        settled = min(settled, missed[-1][0] - 1)
+    if settled is not None and settled > after:
+        EngineState.objects.filter(name=_mark(kind)).update(data={"after": settled})
     return enrolled
 
 
-def _missed(
-    kind: SubjectType, trigger_id: int, pipeline_id: int, team_id: int, armed_at: datetime | None, after: int
-) -> Any:
-    """Records newer than the mark that have neither a run nor a decision for this trigger."""
-    runs = PipelineRun.objects.filter(
-        subject_type_id=kind.content_type_id, subject_id=OuterRef("pk"), pipeline_id=pipeline_id
-    )
-    decisions = EnrollmentDecision.objects.filter(
-        subject_type_id=kind.content_type_id, subject_id=OuterRef("pk"), trigger_id=trigger_id
-    )
-    rows = kind.model._default_manager.filter(
-        Q(pk__gt=after), Q(created_at__gte=armed_at), ~Exists(runs), ~Exists(decisions), team_id=team_id
-    )
-    return rows.order_by("pk").values_list("pk", flat=True)[:LIMIT]
+def _missed(kind: SubjectType, after: int) -> list[tuple[int, int, int]]:
+    """(record, pipeline, team) for records that have neither a run nor a decision for a trigger that awaits them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            MISSED.format(table=connection.ops.quote_name(kind.model._meta.db_table)),
+            [
+                after,
+                kind.content_type_id,
+                Trigger.Kind.CREATED.value,
+                Pipeline.Status.ACTIVE.value,
+                kind.content_type_id,
+                kind.content_type_id,
+                LIMIT,
+            ],
+        )
+        return [(int(pk), int(pipeline_id), int(team_id)) for pk, pipeline_id, team_id in cursor.fetchall()]
+
+
+def _mark(kind: SubjectType) -> str:
+    return f"sweep:{kind.label}"
 
 
 def _enroll(kind: SubjectType, pipeline_id: int, team_id: int, ids: Sequence[int], now: datetime) -> int:

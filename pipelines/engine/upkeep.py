@@ -16,11 +16,12 @@ EVERY = timedelta(days=1)
 
 def keep_up(*, now: datetime) -> bool:
     """Do what is to be done once a day; one statement when it has been done. True when it was done now."""
-    mark, new = EngineState.objects.get_or_create(name=NAME, defaults={"at": now})
-    if not new and mark.at is not None and now < mark.at + EVERY:
+    last = EngineState.objects.filter(name=NAME).values_list("at", flat=True).first()
+    if last is not None and now < last + EVERY:
         return False
-    mine = EngineState.objects.filter(name=NAME, at=mark.at).update(at=now)
-    if not mine:
+    if last is None:
+        EngineState.objects.bulk_create([EngineState(name=NAME)], ignore_conflicts=True)
+    if not EngineState.objects.filter(name=NAME, at=last).update(at=now):
         return False
     try:
         with transaction.atomic():

@@ -41,7 +41,8 @@ def contacts(team: Team, count: int) -> None:
 @pytest.mark.django_db
 def test_moving_a_hundred_runs_takes_as_many_statements_as_moving_ten() -> None:
     costs = []
-    for count in (10, 100):
+    # The first round fills caches and does what is done once a day.
+    for count in (1, 10, 100):
         team = Team.objects.create(name=f"T{count}", slug=f"t{count}")
         with pretend(NOON):
             active(team, LINE, variables=[{"name": "n", "type": "number", "default": 0}])
@@ -50,8 +51,8 @@ def test_moving_a_hundred_runs_takes_as_many_statements_as_moving_ten() -> None:
             costs.append(statements(process_due_runs))
         with pretend(later(days=1)):
             costs.append(statements(process_due_runs))
-    assert costs[0] == costs[2] and costs[1] == costs[3]
-    assert Contact.objects.filter(lead_source="done").count() == 110
+    assert costs[2:4] == costs[4:6]
+    assert Contact.objects.filter(lead_source="done").count() == 111
 
 
 @pytest.mark.django_db

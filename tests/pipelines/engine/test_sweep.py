@@ -1,0 +1,60 @@
+"""Records that no signal announced, and enrollments that failed."""
+
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.db import OperationalError
+
+from contacts.models import Contact
+from crm.models import Team
+from pipelines.engine import automatic
+from pipelines.models import EnrollmentDecision, PipelineRun
+from tests.pipelines.engine.building import NOON, active, email
+from tests.pipelines.engine.conftest import Run
+
+
+def test_rows_written_past_every_signal_are_found(team: Team, run_at: Run) -> None:
+    active(team, [email()])
+    Contact.objects.bulk_create([Contact(team=team, email=f"c{n}@example.org") for n in range(20)])
+    assert not PipelineRun.objects.exists()
+    assert run_at(NOON).enrolled == 20
+    assert len(mail.outbox) == 20
+    assert run_at(NOON).enrolled == 0
+
+
+def test_who_was_there_before_the_pipeline_is_left_alone(team: Team, run_at: Run) -> None:
+    Contact.objects.bulk_create([Contact(team=team, email="old@example.org")])
+    active(team, [email()])
+    run_at(NOON)
+    assert not PipelineRun.objects.exists()
+
+
+def test_who_was_refused_is_not_asked_again(team: Team, run_at: Run) -> None:
+    where = {"field": "contact.email", "operator": "contains", "value": "@example.org"}
+    trigger = {"type": "created", "model": "contacts.contact", "automatic": True, "where": where}
+    active(team, [email()], triggers=[trigger])
+    Contact.objects.bulk_create([Contact(team=team, email="x@other.net")])
+    run_at(NOON)
+    run_at(NOON)
+    assert EnrollmentDecision.objects.count() == 1
+
+
+def test_a_failing_enrollment_never_fails_the_contact_and_is_tried_again(
+    team: Team, run_at: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    active(team, [email()])
+
+    def broken(**_: Any) -> Any:
+        raise OperationalError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(automatic, "enroll_batch", broken)
+        contact = Contact.objects.create(team=team, email="a@example.org")
+    assert Contact.objects.filter(pk=contact.pk).exists() and not PipelineRun.objects.exists()
+    decision = EnrollmentDecision.objects.get()
+    assert decision.decision == EnrollmentDecision.Decision.ERROR
+    assert "disk is full" in (decision.why or [{}])[0]["error"]
+    run_at(NOON)
+    decision.refresh_from_db()
+    assert decision.settled and len(mail.outbox) == 1
