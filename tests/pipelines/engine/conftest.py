@@ -1,24 +1,20 @@
 """A team and a clock that stands still until a test moves it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
 from crm.models import Team
 from pipelines.engine.clock import set_test_clock
-from pipelines.engine.programs import forget_programs
 from pipelines.engine.tick import TickReport, run_until_idle
 from tests.pipelines.engine.building import NOON
+from tests.sinks.http import HttpSink
+from tests.sinks.smtp import SmtpSink
 
 Run = Callable[[datetime], TickReport]
-
-
-@pytest.fixture(autouse=True)
-def fresh_programs() -> None:
-    """Version ids begin again with every test, so compiled programs must not outlive one."""
-    forget_programs()
 
 
 @pytest.fixture
@@ -33,3 +29,21 @@ def run_at(db: None, settings: Settings) -> Run:
     settings.PIPELINES_TEST_CLOCK = True
     set_test_clock(NOON)
     return lambda now: run_until_idle(now=now)
+
+
+@pytest.fixture
+def smtp(tmp_path: Path, settings: Settings) -> Iterator[SmtpSink]:
+    """A real mail server on this machine, and settings that point to it."""
+    with SmtpSink(tmp_path / "mail.jsonl") as sink:
+        settings.EMAIL_BACKEND = "crm.channels.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", sink.port, 1
+        yield sink
+
+
+@pytest.fixture
+def web(tmp_path: Path, settings: Settings) -> Iterator[HttpSink]:
+    """A real web server on this machine, which calls of steps may reach."""
+    with HttpSink(tmp_path / "web.jsonl") as sink:
+        settings.OUTBOUND_HTTP_ALLOW = f"127.0.0.0/8:{sink.port}"
+        settings.OUTBOUND_HTTP_SECONDS = 1.0
+        yield sink

@@ -1,0 +1,177 @@
+"""Mail through a real server: each message once, and honest words about those whose answer was lost."""
+
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from contacts.models import Contact
+from crm.messages import decide_message
+from crm.models import Message, Suppression, Team
+from pipelines.models import Effect, PipelineRun, StepExecution
+from pipelines.states import RunStatus
+from tests.pipelines.engine.building import NOON, active, email, later, log
+from tests.pipelines.engine.conftest import Run
+from tests.sinks.smtp import SmtpSink, free_port
+
+
+def people(team: Team, count: int = 1) -> None:
+    for number in range(count):
+        Contact.objects.create(team=team, first_name=f"C{number}", email=f"c{number}@example.org")
+
+
+def states() -> list[str]:
+    return list(Message.objects.order_by("pk").values_list("state", flat=True))
+
+
+def test_a_message_arrives_with_its_parts_and_headers(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    step = email("Hello {{ contact.first_name }}", subject="Grüße, {{ contact.first_name }}")
+    step["with"] |= {"html": "<p>Hello <b>{{ contact.first_name }}</b></p>", "reply_to": "desk@acme.example"}
+    step["with"]["headers"] = {"X-Campaign": "spring"}
+    active(team, [step])
+    Contact.objects.create(team=team, first_name="Ann <b>", email="ann@example.org")
+    run_at(NOON)
+    (mail,) = smtp.messages()
+    run = PipelineRun.objects.get()
+    assert mail["To"] == "ann@example.org"
+    assert mail["Subject"] == "Grüße, Ann <b>"
+    assert mail["Reply-To"] == "desk@acme.example"
+    assert mail["X-Campaign"] == "spring"
+    assert mail["Message-ID"] == f"<run-{run.pk}.1.0@acme.example>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    text, html = (mail.get_body([kind]) for kind in ("plain", "html"))
+    assert text is not None and text.get_content().startswith("Hello Ann <b>")
+    assert html is not None and "<b>Ann &lt;b&gt;</b>" in html.get_content()
+
+
+def test_one_connection_serves_a_batch(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    active(team, [email()])
+    people(team, 120)
+    run_at(NOON)
+    assert sorted(smtp.recipients()) == sorted(f"c{n}@example.org" for n in range(120))
+    assert smtp.connections == 1
+
+
+@pytest.mark.parametrize("behavior", ["drop_after_dot", "hang_after_dot"])
+def test_a_lost_answer_leaves_the_message_to_a_person(
+    team: Team, run_at: Run, smtp: SmtpSink, settings: Settings, behavior: str
+) -> None:
+    settings.EMAIL_TIMEOUT = 0.3
+    active(team, [email(), {"type": "wait", "delay": "1h"}])
+    people(team)
+    smtp.behavior = behavior
+    run_at(NOON)
+    smtp.behavior = "accept"
+    run_at(later(hours=5))
+    assert len(smtp.recipients()) == 1
+    assert states() == ["uncertain"]
+    run = PipelineRun.objects.get()
+    assert run.status == RunStatus.COMPLETED
+    assert log(run)[0][2] == "uncertain"
+
+
+def test_a_person_may_send_an_uncertain_message_again(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    active(team, [email()])
+    people(team)
+    smtp.behavior = "drop_after_dot"
+    run_at(NOON)
+    smtp.behavior = "accept"
+    message = Message.objects.get()
+    assert decide_message(message=message, decision="resend", user=None, now=NOON)
+    assert not decide_message(message=message, decision="resend", user=None, now=NOON)
+    run_at(later(minutes=1))
+    assert len(smtp.recipients()) == 2
+    assert states() == ["sent"]
+    assert len({mail["Message-ID"] for mail in smtp.messages()}) == 1
+
+
+def test_a_person_may_let_an_uncertain_message_be(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    active(team, [email()])
+    people(team)
+    smtp.behavior = "drop_after_dot"
+    run_at(NOON)
+    smtp.behavior = "accept"
+    assert decide_message(message=Message.objects.get(), decision="accept", user=None, now=NOON)
+    run_at(later(days=1))
+    assert len(smtp.recipients()) == 1
+
+
+def test_later_means_later(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    active(team, [email()])
+    people(team, 2)
+    smtp.behavior = "greylist"
+    run_at(NOON)
+    assert not smtp.recipients() and states() == ["queued", "queued"]
+    smtp.behavior = "accept"
+    run_at(later(hours=1))
+    assert sorted(smtp.recipients()) == ["c0@example.org", "c1@example.org"]
+    assert set(StepExecution.objects.values_list("event", flat=True)) == {3, 0}
+
+
+def test_an_unknown_user_fails_alone(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    active(team, [email()])
+    people(team, 3)
+    smtp.unknown = {"c1@example.org"}
+    run_at(NOON)
+    run_at(later(days=2))
+    assert sorted(smtp.recipients()) == ["c0@example.org", "c2@example.org"]
+    assert states() == ["sent", "failed", "sent"]
+    failed = PipelineRun.objects.get(status=RunStatus.FAILED)
+    assert "550" in (StepExecution.objects.get(run_id=failed.pk).error or "")
+
+
+def test_a_server_that_is_down_burns_no_attempt(team: Team, run_at: Run, smtp: SmtpSink, settings: Settings) -> None:
+    active(team, [email()])
+    people(team, 2)
+    port, settings.EMAIL_PORT = settings.EMAIL_PORT, free_port()
+    for minutes in range(30):
+        run_at(later(minutes=minutes))
+    assert not StepExecution.objects.exists()
+    settings.EMAIL_PORT = port
+    run_at(later(minutes=31))
+    assert len(smtp.recipients()) == 2
+
+
+def test_a_lost_goodbye_is_no_doubt(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    active(team, [email()])
+    people(team)
+    smtp.behavior = "drop_at_quit"
+    run_at(NOON)
+    assert states() == ["sent"]
+
+
+def test_who_unsubscribed_gets_nothing_more_of_the_topic(team: Team, run_at: Run, smtp: SmtpSink, client: Any) -> None:
+    active(team, [email(), email(subject="Second", delay="1d")])
+    people(team, 2)
+    run_at(NOON)
+    mail = next(mail for mail in smtp.messages() if mail["To"] == "c0@example.org")
+    link = mail["List-Unsubscribe"].strip(" <>").removeprefix("http://testserver")
+    assert client.get(link).status_code == 200 and not Suppression.objects.exists()
+    answer = client.post(link, {"List-Unsubscribe": "One-Click"})
+    assert answer.status_code == 200 and "Location" not in answer
+    run_at(later(days=1))
+    assert sorted(smtp.recipients()) == ["c0@example.org", "c1@example.org", "c1@example.org"]
+
+
+def test_transactional_mail_carries_no_way_out(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    step = email()
+    step["with"]["topic"] = "transactional"
+    active(team, [step])
+    people(team)
+    run_at(NOON)
+    (mail,) = smtp.messages()
+    assert mail["List-Unsubscribe"] is None
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-A": "b\r\nBcc: x@example.org"}, {"X-A\nBcc": "x@example.org"}, {"Bcc": "x@example.org"}]
+)
+def test_headers_cannot_bring_in_others(team: Team, run_at: Run, smtp: SmtpSink, headers: dict[str, str]) -> None:
+    step = email()
+    step["with"]["headers"] = headers
+    active(team, [step])
+    people(team)
+    run_at(NOON)
+    assert not smtp.recipients()
+    assert PipelineRun.objects.get().status == RunStatus.FAILED
+    assert Effect.objects.get().status == Effect.Status.FAILED

@@ -1,0 +1,148 @@
+"""A web server that records every request and answers as it is told.
+
+As a program: `python -m tests.sinks.http --file received.jsonl [--port 0]` prints its port and answers 200.
+"""
+
+import argparse
+import gzip
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+from tests.sinks.receipts import Receipts
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer. `trick` is one of: "", drip_headers, drip_body, large, gzip, silent, close."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b'{"ok": true}'
+    trick: str = ""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: "_Server"
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        sink = self.server.sink
+        sink.receipts.add(
+            at=time.time(), method=self.command, path=self.path, headers=dict(self.headers.items()),
+            body=body.decode("utf-8", "replace"),
+        )  # fmt: skip
+        try:
+            self._answer(sink.next_answer(), sink)
+        except OSError:
+            sink.cut += 1
+        self.close_connection = True
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # names of the standard library
+
+    def _answer(self, answer: Answer, sink: "HttpSink") -> None:
+        match answer.trick:
+            case "close":
+                return
+            case "silent":
+                sink.stopped.wait(timeout=30)
+            case "drip_headers":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+                self._drip(b"X-Slow: yes\r\n", sink)
+            case "drip_body":
+                self._head(answer, {"Content-Length": "10000"})
+                self._drip(b".", sink)
+            case "large":
+                self._head(answer, {"Content-Length": str(64 * 1024 * 1024)})
+                for _ in range(1024):
+                    self.wfile.write(b"x" * 65536)
+            case "gzip":
+                packed = gzip.compress(b"0" * 10_000_000)
+                self._head(answer, {"Content-Encoding": "gzip", "Content-Length": str(len(packed))})
+                self.wfile.write(packed)
+            case _:
+                self._head(answer, {"Content-Length": str(len(answer.body))})
+                self.wfile.write(answer.body)
+
+    def _head(self, answer: Answer, more: Mapping[str, str]) -> None:
+        self.send_response(answer.status)
+        for name, value in {"Content-Type": "application/json", **more, **answer.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _drip(self, piece: bytes, sink: "HttpSink") -> None:
+        for _ in range(600):
+            self.wfile.write(piece)
+            self.wfile.flush()
+            if sink.stopped.wait(timeout=0.05):
+                return
+
+    def log_message(self, *_: Any) -> None:
+        """The receipts are the log."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    sink: "HttpSink"
+
+
+class HttpSink:
+    """`with HttpSink(path) as sink:`; `sink.script(Answer(500), Answer(200))` sets the next answers."""
+
+    def __init__(self, path: Path, *, port: int = 0) -> None:
+        self.receipts = Receipts(path)
+        self.stopped = threading.Event()
+        self.cut = 0
+        self._answers: deque[Answer] = deque()
+        self._server = _Server(("127.0.0.1", port), _Handler)
+        self._server.sink = self
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def script(self, *answers: Answer) -> None:
+        self._answers.extend(answers)
+
+    def next_answer(self) -> Answer:
+        return self._answers.popleft() if self._answers else Answer()
+
+    def requests(self) -> list[dict[str, Any]]:
+        return self.receipts.all()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self.receipts.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--file", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    options = parser.parse_args()
+    with HttpSink(options.file, port=options.port) as sink:
+        print(sink.port, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
