@@ -120,7 +120,8 @@ class Development:
                 self._selector.unregister(key.fileobj)
             # The last words of a program may lack the end of their line.
             for line in part.lines(data or b"\n" * bool(part.rest)):
-                self._tell(f"{part.name:<6} | {line}")
+                if line.strip():
+                    self._tell(f"{part.name:<6} | {line}")
 
     def _end(self) -> None:
         """Ask every part, wait with a bound, then use force."""
