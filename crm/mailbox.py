@@ -23,6 +23,7 @@ from crm.permissions import ADMINS
 PER_PAGE: Final = 25
 # The document stands in a frame without rights; its policy holds also where it is opened by itself.
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
+UNSHOWN: Final = frozenset({"subject", "mime-version", "content-type", "content-transfer-encoding"})
 STYLED: Final = {"style", "align", "valign", "bgcolor", "width", "height"}
 
 View = Callable[..., HttpResponse]
@@ -101,7 +102,7 @@ def _check(request: Any) -> None:
 
 def _shown(name: str, message: EmailMessage) -> CapturedMail:
     text = message.get_body(("plain",))
-    headers = [(key, str(value)) for key, value in message.items() if key not in ("Subject", "MIME-Version")]
+    headers = [(key, str(value)) for key, value in message.items() if key.lower() not in UNSHOWN]
     return CapturedMail(
         name=name,
         at=datetime.fromtimestamp(int(name[:20]) / 1e9, tz=UTC),
