@@ -244,6 +244,12 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "MessageState": "crm.models.message.Message.State",
+        "TaskStatus": "crm.models.task.Task.Status",
+        "PipelineStatus": ["draft", "active", "paused", "archived"],
+        "RunStatus": ["pending", "running", "waiting", "paused", "completed", "failed", "cancelled"],
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -11,5 +11,6 @@ class CrmConfig(AppConfig):
 
     def ready(self) -> None:
         from crm import auth, beat  # noqa: F401  (auth connects the receivers that count and record logins)
+        from crm.api import schema  # noqa: F401  (registers how the API describes its keys)
 
         beat.connect()

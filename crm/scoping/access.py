@@ -99,9 +99,7 @@ class ScopedAccess:
         kwargs["queryset"] = self._choices(db_field, request, kwargs.get("queryset"))
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
 
-    def _choices(
-        self, db_field: Any, request: HttpRequest, queryset: QuerySet[Any] | None
-    ) -> QuerySet[Any]:
+    def _choices(self, db_field: Any, request: HttpRequest, queryset: QuerySet[Any] | None) -> QuerySet[Any]:
         target = db_field.remote_field.model
         rows = rows_of_team(model=target, team=getattr(request, "team", None), queryset=queryset)
         ordering = self.get_ordering_of(target, request)
@@ -124,11 +122,7 @@ class ScopedAccess:
         }
         taken |= {*getattr(self, "filter_horizontal", ()), *getattr(self, "filter_vertical", ())}
         for field in (*self.model._meta.fields, *self.model._meta.many_to_many):
-            if (
-                field.name not in taken
-                and field.is_relation
-                and self._is_searchable(field.related_model)
-            ):
+            if field.name not in taken and field.is_relation and self._is_searchable(field.related_model):
                 named.append(field.name)
         return named
 
@@ -140,9 +134,7 @@ class ScopedAccess:
 
     def team_form(self, request: HttpRequest, form: Any) -> type[TeamForm]:
         """The given form class, made aware of the current team."""
-        return type(
-            form.__name__, (TeamForm, form), {"current_team": getattr(request, "team", None)}
-        )
+        return type(form.__name__, (TeamForm, form), {"current_team": getattr(request, "team", None)})
 
 
 def _without_team(fields: Any) -> list[Any]:

@@ -40,9 +40,7 @@ class TeamScopedAdmin(ScopedAccess, ModelAdmin[M]):
     list_filter_submit = False
     extra_lookups: tuple[str, ...] = ()
 
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> Any:
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return self.team_form(request, super().get_form(request, obj, change=change, **kwargs))
 
     def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
@@ -77,17 +75,13 @@ class TeamScopedAdmin(ScopedAccess, ModelAdmin[M]):
         if lookup in self.extra_lookups:
             return True
         items = self.get_list_filter(request)
-        return is_allowed_lookup(
-            model=self.model, lookup=lookup, items=items, dates=self.date_hierarchy
-        )
+        return is_allowed_lookup(model=self.model, lookup=lookup, items=items, dates=self.date_hierarchy)
 
     def _filter_actions_by_permissions(self, request: HttpRequest, actions: Any) -> Any:
         """An action that names no permission needs the one to change."""
         allowed = super()._filter_actions_by_permissions(request, actions)  # type: ignore[misc]
         may_change = self.has_change_permission(request)
-        return [
-            each for each in allowed if may_change or getattr(each[0], "allowed_permissions", None)
-        ]
+        return [each for each in allowed if may_change or getattr(each[0], "allowed_permissions", None)]
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Refuse, without naming them, deletions that would reach rows of another team."""
@@ -111,9 +105,7 @@ class TeamScopedAdmin(ScopedAccess, ModelAdmin[M]):
     def _log(self, request: HttpRequest, obj: Any, flag: int, message: Any) -> LogEntry:
         """Write history and audit: which row and which fields, but no names and no values."""
         parts = _without_values(message)
-        fields = {
-            name for part in parts for change in part.values() for name in change.get("fields", [])
-        }
+        fields = {name for part in parts for change in part.values() for name in change.get("fields", [])}
         audit_request(
             request=request,
             action=f"{self.resource}.{VERBS[flag]}",
@@ -137,10 +129,7 @@ def _without_values(message: Any) -> list[dict[str, Any]]:
     if not isinstance(message, list):
         return []
     return [
-        {
-            verb: {**change, "object": "…"} if "object" in change else change
-            for verb, change in part.items()
-        }
+        {verb: {**change, "object": "…"} if "object" in change else change for verb, change in part.items()}
         for part in message
     ]
 

@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import models, transaction
 from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -37,6 +38,9 @@ class TeamScopedRelatedField(serializers.PrimaryKeyRelatedField[Any]):
         return rows_of_team(model=rows.model, team=team_of_context(self.context), queryset=rows)
 
 
+@extend_schema_field(
+    {"type": ["object", "null"], "properties": {"type": {"type": "string"}, "id": {"type": "integer"}}}
+)
 class SubjectField(serializers.Field[Any, Any, Any, Any]):
     """A generic relation as `{"type": "contacts.contact", "id": 5}`; name it with `source="*"`."""
 
@@ -71,12 +75,7 @@ class SubjectField(serializers.Field[Any, Any, Any, Any]):
         app_label, _, name = data["type"].lower().partition(".")
         found = kind.filter(app_label=app_label, model=name).first()
         model = found.model_class() if found else None
-        if (
-            model is None
-            or not rows_of_team(model=model, team=team_of_context(self.context))
-            .filter(pk=key)
-            .exists()
-        ):
+        if model is None or not rows_of_team(model=model, team=team_of_context(self.context)).filter(pk=key).exists():
             self.fail("unknown")
         return {f"{self.prefix}_type": found, f"{self.prefix}_id": key}
 
@@ -91,9 +90,7 @@ class TeamScopedSerializer(serializers.ModelSerializer[Any]):
         if not isinstance(fields, (list, tuple)) or hasattr(self.Meta, "exclude"):  # type: ignore[attr-defined]
             raise ImproperlyConfigured(f"{type(self).__name__} must name its fields one by one.")
         if "team" in fields:
-            raise ImproperlyConfigured(
-                f"{type(self).__name__} must not offer the team: it comes from the key."
-            )
+            raise ImproperlyConfigured(f"{type(self).__name__} must not offer the team: it comes from the key.")
         return super().get_field_names(declared_fields, info)
 
     def get_unique_together_validators(self) -> list[Any]:
@@ -143,14 +140,10 @@ class TeamScopedView(APIView):
     def check_completeness(cls) -> None:
         """Refuse to be routed without a place in the permission matrix."""
         if getattr(cls, "resource", None) not in MATRIX:
-            raise ImproperlyConfigured(
-                f"{cls.__name__}.resource must be a resource of crm.permissions.MATRIX."
-            )
+            raise ImproperlyConfigured(f"{cls.__name__}.resource must be a resource of crm.permissions.MATRIX.")
         unknown = set(cls.verbs.values()) - set(MATRIX[cls.resource])
         if unknown:
-            raise ImproperlyConfigured(
-                f"{cls.__name__}.verbs name verbs the matrix lacks: {sorted(unknown)}."
-            )
+            raise ImproperlyConfigured(f"{cls.__name__}.verbs name verbs the matrix lacks: {sorted(unknown)}.")
 
     @property
     def key(self) -> ApiKey:
@@ -162,17 +155,11 @@ class TeamScopedView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if (
-            request.method == "POST"
-            and "Idempotency-Key" in request.headers
-            and request.auth is not None
-        ):
+        if request.method == "POST" and "Idempotency-Key" in request.headers and request.auth is not None:
             handler = getattr(self, "post", None)
             if handler is not None:
                 # The instance serves this one request, and DRF looks the handler up after this.
-                self.post = once(
-                    handler=handler, request=request, one_transaction=self.post_in_one_transaction
-                )
+                self.post = once(handler=handler, request=request, one_transaction=self.post_in_one_transaction)
 
     def audit(self, verb: str, target: object = "", fields: Any = (), **details: Any) -> None:
         """Record an act of this key on this resource."""
@@ -207,13 +194,9 @@ class _TeamScopedRows(TeamScopedView):
             "ordering_fields",
         ):
             if getattr(cls, name, None) is None:
-                raise ImproperlyConfigured(
-                    f"{cls.__name__} must set {name}, empty if nothing is allowed."
-                )
+                raise ImproperlyConfigured(f"{cls.__name__} must set {name}, empty if nothing is allowed.")
         if not issubclass(cls.serializer_class, TeamScopedSerializer):
-            raise ImproperlyConfigured(
-                f"{cls.__name__}.serializer_class must be a TeamScopedSerializer."
-            )
+            raise ImproperlyConfigured(f"{cls.__name__}.serializer_class must be a TeamScopedSerializer.")
         if team_path(cls.queryset.model) is None:
             raise ImproperlyConfigured(f"{cls.queryset.model.__name__} needs a team_lookup.")
 

@@ -19,9 +19,7 @@ RANGE_SUFFIXES = ("_from", "_to", "_from_0", "_from_1", "_to_0", "_to_1")
 class TeamChoices:
     """Mixed into a relation filter: offers only rows of the current team."""
 
-    def field_choices(
-        self, field: Any, request: HttpRequest, model_admin: Any
-    ) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
         rows = rows_of_team(model=field.related_model, team=getattr(request, "team", None))
         ordering = model_admin.get_ordering_of(field.related_model, request)
         if ordering:
@@ -57,9 +55,7 @@ def _is_relation(model: type[models.Model], path: str) -> bool:
         return False
 
 
-def is_allowed_lookup(
-    *, model: type[models.Model], lookup: str, items: Iterable[Any], dates: str | None
-) -> bool:
+def is_allowed_lookup(*, model: type[models.Model], lookup: str, items: Iterable[Any], dates: str | None) -> bool:
     """True only for lookups that a filter or the date hierarchy of the page itself produces."""
     for item in items:
         path = item[0] if isinstance(item, (list, tuple)) else item
@@ -71,11 +67,7 @@ def is_allowed_lookup(
 
 
 def _is_simple_filter(item: Any) -> bool:
-    return (
-        isinstance(item, type)
-        and issubclass(item, SimpleListFilter)
-        and not issubclass(item, FieldListFilter)
-    )
+    return isinstance(item, type) and issubclass(item, SimpleListFilter) and not issubclass(item, FieldListFilter)
 
 
 def _fits_name(name: str, lookup: str) -> bool:

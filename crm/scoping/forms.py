@@ -18,11 +18,7 @@ class TeamForm(forms.ModelForm[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if (
-            has_own_team(type(self.instance))
-            and self.current_team
-            and self.instance.team_id is None
-        ):
+        if has_own_team(type(self.instance)) and self.current_team and self.instance.team_id is None:
             self.instance.team = self.current_team
 
     def _get_validation_exclusions(self) -> set[str]:
@@ -40,16 +36,12 @@ class TeamForm(forms.ModelForm[Any]):
         return cleaned
 
     def _team_of_instance(self) -> Team | None:
-        return self.current_team or (
-            self.instance.team if getattr(self.instance, "team_id", None) else None
-        )
+        return self.current_team or (self.instance.team if getattr(self.instance, "team_id", None) else None)
 
     def _refuse_strangers(self, values: dict[str, Any], team: Team) -> None:
         for name, value in list(values.items()):
             if name != "team" and not all(belongs(row=row, team=team) for row in _rows(value)):
-                self.add_error(
-                    name, "Select a valid choice. That choice is not one of the available choices."
-                )
+                self.add_error(name, "Select a valid choice. That choice is not one of the available choices.")
 
     def _refuse_unknown_subjects(self, values: dict[str, Any], team: Team | None) -> None:
         for generic in generic_relations(type(self.instance)):

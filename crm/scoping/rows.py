@@ -43,10 +43,7 @@ def rows_of_team(
 
 def subject_types() -> list[int]:
     """Keys of the content types a generic relation may point to."""
-    return [
-        ContentType.objects.get_for_model(apps.get_model(label)).pk
-        for label in settings.PIPELINES_SUBJECTS
-    ]
+    return [ContentType.objects.get_for_model(apps.get_model(label)).pk for label in settings.PIPELINES_SUBJECTS]
 
 
 def belongs(*, row: models.Model, team: Team) -> bool:

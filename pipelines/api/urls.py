@@ -1,11 +1,27 @@
 """Where the resources of this app stand in the API."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
 from crm.api.router import TeamRouter
+from pipelines.api.automatic import AutomaticViewSet
+from pipelines.api.engine import BareCronView, BareEvaluateView, CronView, EvaluateView, LogView, StatusView, TickView
+from pipelines.api.pipelines import PipelineViewSet
+from pipelines.api.runs import DecisionViewSet, RunViewSet
 
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("status/", StatusView.as_view(), name="status"),
+    path("logs/", LogView.as_view(), name="logs"),
+    path("engine/tick/", TickView.as_view(), name="engine-tick"),
+    path("expressions/evaluate/", EvaluateView.as_view(), name="expressions-evaluate"),
+    path("cron/next/", CronView.as_view(), name="cron-next"),
+    path("expressions/evaluate", BareEvaluateView.as_view()),
+    path("cron/next", BareCronView.as_view()),
+]
 
 
 def register(router: TeamRouter) -> None:
     """Add every resource of this app."""
+    router.register("pipelines", PipelineViewSet)
+    router.register("automatic-pipelines", AutomaticViewSet)
+    router.register("pipeline-runs", RunViewSet)
+    router.register("enrollment-decisions", DecisionViewSet)

@@ -1,0 +1,115 @@
+"""What the API accepts about pipelines, and small answers that are no rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+
+from pipelines.definition.document import Problem
+
+FORMAT = "crm.pipeline/1"
+MAX_SUBJECTS = 1_000
+
+
+def read(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The checked body of a request."""
+    body = shape(data=request.data or {})
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
+
+
+def document_in(data: Any, *, current: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A document from a request, laid over the current one for a partial change."""
+    if not isinstance(data, Mapping):
+        raise ValidationError("Send a definition document: a JSON object.")
+    return {"format": FORMAT, **(current or {}), **data}
+
+
+def problems_out(problems: Sequence[Problem]) -> dict[str, Any]:
+    """Problems as the API tells them."""
+    told = [{"path": p.path, "message": p.message, "severity": p.severity} for p in problems]
+    return {"valid": not any(problem.severity == "error" for problem in problems), "problems": told}
+
+
+class PublishIn(serializers.Serializer[Any]):
+    """A word about what changed."""
+
+    note = serializers.CharField(required=False, default="", allow_blank=True, max_length=400)
+
+
+class ArchiveIn(serializers.Serializer[Any]):
+    """What becomes of live runs; needed only when there are any."""
+
+    runs = serializers.ChoiceField(choices=["cancel", "finish"], required=False, allow_null=True, default=None)
+
+
+class DuplicateIn(serializers.Serializer[Any]):
+    """The key of the copy; made up when it is left out."""
+
+    key = serializers.RegexField(r"^([a-z][a-z0-9_]{0,39})?$", required=False, default="", allow_blank=True)
+
+
+class EnrollIn(serializers.Serializer[Any]):
+    """Ids of the records, and values for the variables of their runs."""
+
+    subjects = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), max_length=MAX_SUBJECTS, min_length=1
+    )
+    variables = serializers.DictField(required=False, default=dict)
+
+
+class TriggerIn(serializers.Serializer[Any]):
+    """One record, or none for a pipeline that is about none."""
+
+    subject = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=1, max_value=2**63 - 1)
+    payload = serializers.DictField(required=False, default=dict)
+    variables = serializers.DictField(required=False, default=dict)
+
+
+class RefusedOut(serializers.Serializer[Any]):
+    """A record that did not enter, and why."""
+
+    subject = serializers.IntegerField(allow_null=True)
+    reason = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class EnrollOut(serializers.Serializer[Any]):
+    """Ids of the new runs, and who was refused."""
+
+    runs = serializers.ListField(child=serializers.IntegerField())
+    refused = RefusedOut(many=True)
+
+
+class ProblemOut(serializers.Serializer[Any]):
+    """One problem with its place."""
+
+    path = serializers.CharField(allow_blank=True)
+    message = serializers.CharField()
+    severity = serializers.ChoiceField(choices=["error", "warning"])
+
+
+class ProblemsOut(serializers.Serializer[Any]):
+    """Whether a document could be published, and what stands against it."""
+
+    valid = serializers.BooleanField()
+    problems = ProblemOut(many=True)
+
+
+class ImportQuery(serializers.Serializer[Any]):
+    """Parameters of an import."""
+
+    activate = serializers.BooleanField(required=False, default=False)
+    replace = serializers.BooleanField(required=False, default=True)
+
+
+class MetricsOut(serializers.Serializer[Any]):
+    """Figures of one pipeline."""
+
+    runs = serializers.DictField(child=serializers.IntegerField())
+    total = serializers.IntegerField()
+    success_rate = serializers.FloatField(allow_null=True)
+    elapsed_seconds = serializers.FloatField(allow_null=True)
+    steps = serializers.ListField(child=serializers.DictField())

@@ -1,0 +1,168 @@
+"""What the API shows of pipelines, versions, runs and decisions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from crm.scoping import TeamScopedSerializer
+from pipelines.documents import document_of
+from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, PipelineVersion
+from pipelines.queries import STATUS_GROUPS, StoryVisit
+from pipelines.states import RunStatus
+
+
+def label_of(type_id: int | None) -> str | None:
+    """`contacts.contact` of a content type id."""
+    if type_id is None:
+        return None
+    kind = ContentType.objects.get_for_id(type_id)
+    return f"{kind.app_label}.{kind.model}"
+
+
+@extend_schema_field({"type": "string", "enum": [status.name.lower() for status in Pipeline.Status]})
+class PipelineStatusField(serializers.Field[Any, Any, Any, Any]):
+    """draft, active, paused or archived."""
+
+    def to_representation(self, value: int) -> str:
+        return Pipeline.Status(value).name.lower()
+
+
+class PipelineSerializer(TeamScopedSerializer):
+    """A pipeline in a list."""
+
+    status = PipelineStatusField(read_only=True)
+    subject = serializers.SerializerMethodField()
+    version = serializers.IntegerField(source="current_version.number", read_only=True, allow_null=True, default=None)
+
+    class Meta:
+        model = Pipeline
+        fields: tuple[str, ...] = (
+            "id", "key", "name", "description", "status", "subject", "version", "revision", "enrolled_total",
+            "created_at", "updated_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field({"type": ["string", "null"]})
+    def get_subject(self, pipeline: Pipeline) -> str | None:
+        return label_of(pipeline.subject_type_id)
+
+
+class PipelineDetailSerializer(PipelineSerializer):
+    """A pipeline with its definition document as the rows stand now."""
+
+    document = serializers.SerializerMethodField()
+
+    class Meta(PipelineSerializer.Meta):
+        fields: tuple[str, ...] = (*PipelineSerializer.Meta.fields, "document")
+        read_only_fields = fields
+
+    @extend_schema_field({"type": "object", "additionalProperties": True})
+    def get_document(self, pipeline: Pipeline) -> dict[str, Any]:
+        return document_of(pipeline)
+
+
+class VersionSerializer(TeamScopedSerializer):
+    """What was published, when and by whom."""
+
+    class Meta:
+        model = PipelineVersion
+        fields: tuple[str, ...] = ("number", "note", "checksum", "published_at", "document")
+        read_only_fields = fields
+
+
+SUBJECT = {
+    "type": ["object", "null"],
+    "properties": {"type": {"type": "string"}, "id": {"type": "integer"}},
+}
+
+
+class RunSerializer(TeamScopedSerializer):
+    """A run: where it stands, what comes next and when."""
+
+    pipeline = serializers.CharField(source="pipeline.key", read_only=True)
+    pipeline_id = serializers.IntegerField(read_only=True)
+    version = serializers.IntegerField(source="version.number", read_only=True)
+    subject = serializers.SerializerMethodField()
+    status = serializers.SerializerMethodField()
+    status_group = serializers.SerializerMethodField()
+    current_step = serializers.SerializerMethodField()
+    next_step = serializers.SerializerMethodField()
+    next_step_at = serializers.SerializerMethodField()
+
+    class Meta:
+        model = PipelineRun
+        fields: tuple[str, ...] = (
+            "id", "pipeline", "pipeline_id", "version", "subject", "status", "status_group", "current_step",
+            "next_step", "next_step_at", "attempt", "seq", "outcome", "reason", "created_at", "finished_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(SUBJECT)
+    def get_subject(self, run: PipelineRun) -> dict[str, Any] | None:
+        return None if run.subject_id is None else {"type": label_of(run.subject_type_id), "id": run.subject_id}
+
+    @extend_schema_field({"type": "string", "enum": [status.name.lower() for status in RunStatus]})
+    def get_status(self, run: PipelineRun) -> str:
+        return RunStatus(run.status).name.lower()
+
+    @extend_schema_field({"type": "string"})
+    def get_status_group(self, run: PipelineRun) -> str:
+        return STATUS_GROUPS[run.status]
+
+    @extend_schema_field({"type": ["string", "null"]})
+    def get_current_step(self, run: PipelineRun) -> str | None:
+        step = run.last_step if run.status == RunStatus.PENDING else run.step
+        return step.key if step else None
+
+    @extend_schema_field({"type": ["string", "null"]})
+    def get_next_step(self, run: PipelineRun) -> str | None:
+        return run.step.key if run.status == RunStatus.PENDING and run.step else None
+
+    @extend_schema_field({"type": ["string", "null"], "format": "date-time"})
+    def get_next_step_at(self, run: PipelineRun) -> str | None:
+        due = run.held_until if run.status == RunStatus.PAUSED else run.next_step_at
+        if due is None or run.status == RunStatus.RUNNING:
+            return None
+        return due.isoformat().replace("+00:00", "Z")
+
+
+class VisitSerializer(serializers.Serializer[StoryVisit]):
+    """One line of the log: what happened at which step, and why."""
+
+    id = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField()
+    seq = serializers.IntegerField()
+    attempt = serializers.IntegerField()
+    step = serializers.CharField(source="step_key")
+    name = serializers.CharField(source="step_name")
+    action = serializers.CharField(source="action_type")
+    event = serializers.CharField()
+    outcome = serializers.CharField(allow_null=True)
+    why = serializers.JSONField(allow_null=True)
+    output = serializers.JSONField(allow_null=True)
+    error = serializers.CharField(allow_null=True)
+
+
+class DecisionSerializer(TeamScopedSerializer):
+    """Why a record did not enter a pipeline."""
+
+    pipeline = serializers.CharField(source="pipeline.key", read_only=True)
+    subject = serializers.SerializerMethodField()
+    decision = serializers.SerializerMethodField()
+
+    class Meta:
+        model = EnrollmentDecision
+        fields: tuple[str, ...] = ("id", "at", "pipeline", "subject", "decision", "why", "settled")
+        read_only_fields = fields
+
+    @extend_schema_field(SUBJECT)
+    def get_subject(self, row: EnrollmentDecision) -> Mapping[str, Any] | None:
+        return None if row.subject_id is None else {"type": label_of(row.subject_type_id), "id": row.subject_id}
+
+    @extend_schema_field({"type": "string"})
+    def get_decision(self, row: EnrollmentDecision) -> str:
+        return row.get_decision_display()

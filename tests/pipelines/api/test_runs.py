@@ -1,0 +1,159 @@
+"""Runs, the log, the status, the test clock and the calculators through HTTP."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core import mail
+
+from contacts.models import Contact
+from crm.models import Team
+from pipelines.models import PipelineRun
+from tests.api import Api
+from tests.pipelines.engine.building import document, email
+
+pytestmark = pytest.mark.django_db
+EXAMPLES = Path(__file__).parents[1] / "operations" / "examples"
+NOON = "2027-03-01T12:00:00Z"
+
+
+@pytest.fixture
+def live(api: Api, test_clock: None) -> Api:
+    api.post("engine/tick/", {"now": NOON})
+    api.post("pipelines/import/?activate=true", document([email(), email(subject="Again", delay="1d")]))
+    return api
+
+
+def a_contact(api: Api, **values: Any) -> int:
+    answer = api.post("contacts/", {"first_name": "Ann", "email": "ann@example.org", **values})
+    assert answer.status_code == 201, answer.content
+    return int(answer.json()["id"])
+
+
+def test_a_run_tells_where_it_stands_and_what_happened(live: Api) -> None:
+    contact = a_contact(live)
+    (run,) = live.get("pipeline-runs/", contact=contact).json()["results"]
+    assert (run["status"], run["next_step_at"], run["pipeline"]) == ("pending", NOON, "welcome")
+    report = live.post("engine/tick/", {"now": NOON}).json()
+    assert (report["sent"], report["failed"]) == (1, 0)
+    run = live.get(f"pipeline-runs/{run['id']}/").json()
+    assert run["next_step_at"] == "2027-03-02T12:00:00Z"
+    assert [(line["action"], line["outcome"]) for line in run["logs"]] == [("send_email", "next")]
+    live.post("engine/tick/", {"now": "2027-03-02T12:00:00Z"})
+    run = live.get(f"pipeline-runs/{run['id']}/").json()
+    assert (run["status"], len(run["logs"]), len(mail.outbox)) == ("completed", 2, 2)
+
+
+def test_an_operator_stops_and_starts_a_run(live: Api) -> None:
+    a_contact(live)
+    run = PipelineRun.objects.get().pk
+    assert live.post(f"pipeline-runs/{run}/pause/").json()["status"] == "paused"
+    assert live.post(f"pipeline-runs/{run}/pause/").status_code == 409
+    assert live.get("pipeline-runs/", status_group="paused").json()["results"][0]["id"] == run
+    assert live.post(f"pipeline-runs/{run}/resume/").json()["status"] == "pending"
+    assert live.post(f"pipeline-runs/{run}/cancel/").json()["status"] == "cancelled"
+    refused = live.post(f"pipeline-runs/{run}/retry/")
+    assert refused.status_code == 409 and "cancelled" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "retry"])
+def test_only_leaders_operate_runs(live: Api, verb: str) -> None:
+    a_contact(live)
+    run = PipelineRun.objects.get().pk
+    assert Api(live.team, role="member").post(f"pipeline-runs/{run}/{verb}/").status_code == 403
+    stranger = Api(Team.objects.create(name="B", slug="b"))
+    assert stranger.post(f"pipeline-runs/{run}/{verb}/").status_code == 404
+
+
+def test_the_log_and_the_status_are_the_teams_own(live: Api) -> None:
+    a_contact(live)
+    live.post("engine/tick/", {"now": NOON})
+    assert [line["step"] for line in live.get("logs/").json()["results"]] == [
+        PipelineRun.objects.select_related("last_step").get().last_step.key  # type: ignore[union-attr]
+    ]
+    status = live.get("status/").json()
+    assert (status["runs"]["pending"], status["sent_today"]) == (1, 1)
+    stranger = Api(Team.objects.create(name="B", slug="b"))
+    assert stranger.get("logs/").json()["results"] == []
+    assert stranger.get("status/").json()["runs"]["pending"] == 0
+
+
+def test_the_log_goes_on_page_by_page(live: Api) -> None:
+    for number in range(5):
+        a_contact(live, email=f"c{number}@example.org")
+    live.post("engine/tick/", {"now": NOON})
+    live.post("engine/tick/", {"now": "2027-03-02T12:00:00Z"})
+    seen, path = [], "logs/?page_size=3"
+    while path:
+        page = live.get(path).json()
+        seen += [line["id"] for line in page["results"]]
+        path = (page["next"] or "").partition("/api/v1/")[2]
+    assert len(seen) == 10 and seen == sorted(seen, reverse=True)
+
+
+def test_the_test_clock_is_not_there_in_production(api: Api) -> None:
+    assert api.post("engine/tick/", {"now": NOON}).status_code == 404
+
+
+def test_the_welcome_campaign_runs_on_time(api: Api, test_clock: None) -> None:
+    """The published example; its push message waits for a channel, and says so with its path."""
+    example = json.loads((EXAMPLES / "welcome_campaign_001.json").read_text("utf-8"))
+    api.post("engine/tick/", {"now": NOON})
+    refused = api.post("pipelines/import/?activate=true", example)
+    assert [error["path"] for error in refused.json()["errors"]] == ["steps[1].type"]
+    del example["steps"][1]
+    assert api.post("pipelines/import/?activate=true", example).status_code == 201
+    contact = a_contact(api, custom={"email_verified": True})
+    api.post("pipelines/welcome_campaign_001/enroll/", {"subjects": [contact]})
+    api.post("engine/tick/", {"now": NOON})
+    assert [(m.to, m.subject) for m in mail.outbox] == [(["ann@example.org"], "Welcome to Appgain!")]
+    api.post("engine/tick/", {"now": "2027-03-01T12:09:59Z"})
+    assert PipelineRun.objects.get().status == 0
+    api.post("engine/tick/", {"now": "2027-03-01T12:10:00Z"})
+    assert Contact.objects.get().custom["onboarding_completed"] is True
+    assert PipelineRun.objects.get().status == 4
+
+
+def test_user_onboarding_sends_each_mail_at_its_time(api: Api, test_clock: None) -> None:
+    example = json.loads((EXAMPLES / "user_onboarding.json").read_text("utf-8"))
+    api.post("engine/tick/", {"now": NOON})
+    refused = api.post("pipelines/import/?activate=true", example)
+    assert [error["path"] for error in refused.json()["errors"]] == ["steps[1].type"]
+    del example["steps"][1]
+    assert api.post("pipelines/import/?activate=true", example).status_code == 201
+    a_contact(api)
+    sent = []
+    for now in (NOON, "2027-03-01T12:59:59Z", "2027-03-01T13:00:00Z", "2027-03-02T12:59:59Z", "2027-03-02T13:00:00Z"):
+        api.post("engine/tick/", {"now": now})
+        sent.append(len(mail.outbox))
+    assert sent == [1, 1, 2, 2, 3]
+    assert "Hello Ann," in mail.outbox[0].body
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        ({"expr": "a.b * 2 + 1", "context": {"a": {"b": 4}}}, {"value": 9}),
+        ({"expr": "upper(name)", "context": {"name": "ann"}}, {"value": "ANN"}),
+    ],
+)
+def test_expressions_are_worked_out(api: Api, body: dict[str, Any], answer: dict[str, Any]) -> None:
+    assert api.post("expressions/evaluate/", body).json() == answer
+
+
+def test_a_condition_is_worked_out_with_its_reasons(api: Api) -> None:
+    condition = {"field": "contact.email", "operator": "contains", "value": "@x"}
+    answer = api.post("expressions/evaluate/", {"condition": condition, "context": {"contact": {"email": "a@x.org"}}})
+    assert answer.json()["met"] is True and answer.json()["why"][0]["actual"] == "a@x.org"
+    assert api.post("expressions/evaluate/", {"expr": "1 +"}).status_code == 400
+    assert api.post("expressions/evaluate/", {}).status_code == 400
+
+
+def test_schedules_are_right_on_the_days_of_the_clock_change(api: Api) -> None:
+    body = {"expr": "30 1 * * *", "tz": "America/New_York", "from": "2026-11-01T00:00:00Z", "count": 3}
+    assert api.post("cron/next/", body).json() == {
+        "next": ["2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z", "2026-11-03T06:30:00Z"]
+    }
+    for wrong in ("* * * * * *", "@daily", "61 * * * *", "nonsense"):
+        assert api.post("cron/next/", {"expr": wrong}).status_code == 400
