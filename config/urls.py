@@ -6,10 +6,13 @@ from django.views.generic import RedirectView
 
 from crm import health, mailbox
 from crm.unsubscribe import unsubscribe
+from crm.views import Invitation, switch_team
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *mailbox.urls(),
+    path("admin/team/", switch_team, name="switch-team"),
+    path("invitation/<uidb64>/<token>/", Invitation.as_view(), name="invitation"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),
     path("u/<str:token>/", unsubscribe, name="unsubscribe"),

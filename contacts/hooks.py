@@ -27,9 +27,7 @@ class BulkCreateHook(Protocol):
 class BulkUpdateHook(Protocol):
     """Called inside the transaction that changed these fields of these rows."""
 
-    def __call__(
-        self, model: type[Model], ids: Sequence[int], team: Team, fields: Sequence[str], /
-    ) -> object: ...
+    def __call__(self, model: type[Model], ids: Sequence[int], team: Team, fields: Sequence[str], /) -> object: ...
 
 
 class PipelineChoice(NamedTuple):
@@ -109,9 +107,7 @@ def announce_created(*, model: type[Model], ids: Sequence[int], team: Team) -> i
     return sum(int(hook(model, ids, team) or 0) for hook in after_bulk_create)
 
 
-def announce_updated(
-    *, model: type[Model], ids: Sequence[int], team: Team, fields: Sequence[str]
-) -> None:
+def announce_updated(*, model: type[Model], ids: Sequence[int], team: Team, fields: Sequence[str]) -> None:
     """Tell every hook about rows changed without a signal."""
     if not ids or not fields:
         return

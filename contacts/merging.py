@@ -123,13 +123,10 @@ def _move(keep: Contact, others: Sequence[Contact]) -> None:
     Notification.objects.filter(about_type=kind, about_id__in=ids).update(about_id=keep.pk)
 
 
-def _write_down(
-    keep: Contact, others: Sequence[Contact], choices: Sequence[Choice], by: User | None
-) -> None:
+def _write_down(keep: Contact, others: Sequence[Contact], choices: Sequence[Choice], by: User | None) -> None:
     lines = [f"Merged {_described(other)} into this contact." for other in others]
     lines += [
-        f"{choice.field.replace('_', ' ').capitalize()} not kept: "
-        + ", ".join(str(value) for value in choice.lost)
+        f"{choice.field.replace('_', ' ').capitalize()} not kept: " + ", ".join(str(value) for value in choice.lost)
         for choice in choices
         if choice.lost
     ]

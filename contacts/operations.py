@@ -118,7 +118,7 @@ def bulk_update_contacts(*, team: Team, ids: Sequence[int], values: Mapping[str,
     """Set the same values on many contacts of the team; answers how many were changed."""
     refused = sorted(set(values) - BULK_FIELDS)
     if refused:
-        raise ValidationError({name: "This field cannot be changed in bulk." for name in refused})
+        raise ValidationError(dict.fromkeys(refused, "This field cannot be changed in bulk."))
     _check_relations(values.get("company"), values.get("owner"), team=team)
     for name, value in values.items():
         if name not in {"company", "owner"}:

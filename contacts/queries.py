@@ -23,9 +23,7 @@ MAX_COPIES: Final = 20
 TIMELINE_LIMIT: Final = 50
 
 
-def search(
-    *, contacts: TeamScopedQuerySet[Contact], text: str, team: Team | None
-) -> TeamScopedQuerySet[Contact]:
+def search(*, contacts: TeamScopedQuerySet[Contact], text: str, team: Team | None) -> TeamScopedQuerySet[Contact]:
     """Contacts in which every word occurs: in a name, email, phone, company or tag."""
     for word in text.split()[:MAX_WORDS]:
         contacts = contacts.filter(_holds(word[:MAX_WORD].replace("\x00", ""), team))
@@ -124,9 +122,7 @@ def _group(address: str, rows: Sequence[Any]) -> DuplicateGroup:
     return DuplicateGroup(email=address, count=rows[0].copies, contacts=tuple(rows))
 
 
-def timeline(
-    *, subject: Model, before: datetime | None = None, limit: int = TIMELINE_LIMIT
-) -> list[Entry]:
+def timeline(*, subject: Model, before: datetime | None = None, limit: int = TIMELINE_LIMIT) -> list[Entry]:
     """What happened to a record, newest first: notes, tasks, messages and what other apps add.
 
     One statement per source, however long the history. For older entries ask again with the

@@ -39,9 +39,7 @@ def _find(team: Team, names: Sequence[str]) -> dict[str, Tag]:
     # SQLite folds the case of ASCII letters alone, so the exact spelling is asked for as well.
     lowered = [name.lower() for name in names]
     tags = Tag.objects.for_team(team).alias(lowered=Lower("name"))
-    return {
-        tag.name.lower(): tag for tag in tags.filter(Q(lowered__in=lowered) | Q(name__in=names))
-    }
+    return {tag.name.lower(): tag for tag in tags.filter(Q(lowered__in=lowered) | Q(name__in=names))}
 
 
 def attach(*, pairs: Iterable[tuple[int, int]]) -> None:

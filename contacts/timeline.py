@@ -26,9 +26,7 @@ class Entry:
 class Provider(Protocol):
     """Answers at most `limit` entries older than `before`, newest first, in few statements."""
 
-    def __call__(
-        self, *, subject: Model, before: datetime | None, limit: int
-    ) -> Sequence[Entry]: ...
+    def __call__(self, *, subject: Model, before: datetime | None, limit: int) -> Sequence[Entry]: ...
 
 
 providers: Registry[Provider] = Registry()

@@ -40,4 +40,4 @@ def _answer(request: HttpRequest, status: int, detail: str = "") -> HttpResponse
     if wants_problem(request):
         return problem_response(status=status, detail=detail)
     title = HTTPStatus(status).phrase
-    return render(None, "crm/error.html", {"title": title, "detail": detail}, status=status)  # type: ignore[arg-type]
+    return render(None, "crm/error.html", {"title": title, "detail": detail}, status=status)

@@ -30,9 +30,7 @@ def set_current_team(*, request: Any) -> None:
     chosen = request.session.get(SESSION_KEY)
     if request.user.is_superuser and chosen == WHOLE_INSTALLATION:
         return
-    memberships = list(
-        Member.objects.filter(user=request.user).select_related("team").order_by("pk")
-    )
+    memberships = list(Member.objects.filter(user=request.user).select_related("team").order_by("pk"))
     member = next((each for each in memberships if each.team_id == chosen), None)
     if member is None and request.user.is_superuser and chosen:
         request.team = Team.objects.filter(pk=chosen).first()

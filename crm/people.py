@@ -58,4 +58,3 @@ def require_other_owner(member: Member) -> None:
     was_owner = Member.objects.filter(pk=member.pk, role=Role.OWNER).exists()
     if was_owner and not owners.filter(user__is_active=True).exists():
         raise LastOwner("A team needs an owner: make somebody else owner first.")
-

@@ -26,24 +26,20 @@ class Made:
     errors: list[dict[str, str]] = field(default_factory=list)
 
 
-def create_in_bulk(
-    *, team: Team, items: Sequence[Any], skip: bool, context: Mapping[str, Any]
-) -> Made:
+def create_in_bulk(*, team: Team, items: Sequence[Any], skip: bool, context: Mapping[str, Any]) -> Made:
     """Create the valid items; unless `skip`, one invalid item refuses all."""
     valid, errors = _validate(items, context)
     _look_up(valid, errors, "company", Company, team)
     _look_up(valid, errors, "owner", User, team)
     good = [values for index, values in valid.items() if index not in errors]
     if errors and (not skip or not good):
-        raise ValidationError({"items": dict(sorted(errors.items()))})
+        raise ValidationError({"items": _in_order(errors)})
     contacts = operations.bulk_create_contacts(team=team, items=good)
-    problems = flatten({"items": dict(sorted(errors.items()))}) if errors else []
+    problems = flatten({"items": _in_order(errors)}) if errors else []
     return Made(ids=[contact.pk for contact in contacts], errors=problems)
 
 
-def _validate(
-    items: Sequence[Any], context: Mapping[str, Any]
-) -> tuple[dict[int, dict[str, Any]], Errors]:
+def _validate(items: Sequence[Any], context: Mapping[str, Any]) -> tuple[dict[int, dict[str, Any]], Errors]:
     serializer = BulkContactSerializer(context=dict(context))
     valid: dict[int, dict[str, Any]] = {}
     errors: Errors = {}
@@ -76,3 +72,7 @@ def _look_up(
         else:
             message = f'Invalid pk "{values[name]}" - object does not exist.'
             errors.setdefault(index, {})[name] = [message]
+
+
+def _in_order(errors: dict[int, Any]) -> Any:
+    return dict(sorted(errors.items()))

@@ -18,14 +18,12 @@ class CustomField(serializers.JSONField):
     """An object of custom values; null removes a key."""
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        value = super().to_internal_value(data)
+        value: Any = super().to_internal_value(data)
         found = custom.problems(value)
         if found:
             if found[0][0] == "custom":
                 raise serializers.ValidationError(found[0][1])
-            raise serializers.ValidationError(
-                {path.removeprefix("custom."): [message] for path, message in found}
-            )
+            raise serializers.ValidationError({path.removeprefix("custom."): [message] for path, message in found})
         return dict(value)
 
 
@@ -44,9 +42,7 @@ class TagNamesField(serializers.ListField):
 class PipelinesField(serializers.ListField):
     """Pipelines by key or id; answers the ids of those the contact is in."""
 
-    default_error_messages = {
-        "unknown": "There is no pipeline {value} that takes contacts by hand."
-    }
+    default_error_messages = {"unknown": "There is no pipeline {value} that takes contacts by hand."}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=MAX_PIPELINES, **kwargs)
@@ -63,10 +59,8 @@ class PipelinesField(serializers.ListField):
 
     def _ids(self, wanted: Sequence[Any], team: Team) -> list[int]:
         choices = hooks.manual_pipelines.choices(team=team, model=Contact)
-        by_key: Mapping[str, int] = {
-            text: choice.id for choice in choices for text in (str(choice.id), choice.key)
-        }
-        errors = {
+        by_key: Mapping[str, int] = {text: choice.id for choice in choices for text in (str(choice.id), choice.key)}
+        errors: Any = {
             index: [self.error_messages["unknown"].format(value=str(value)[:60])]
             for index, value in enumerate(wanted)
             if isinstance(value, bool) or str(value) not in by_key

@@ -17,9 +17,7 @@ from crm.api.filters import Narrow, StrictFilterBackend
 class ContactFilterBackend(StrictFilterBackend):
     """Searches as the admin does: every word in a name, address, number, company or tag."""
 
-    def filter_queryset(
-        self, request: Request, queryset: QuerySet[Any], view: Any
-    ) -> QuerySet[Any]:
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         if getattr(view, "action", "list") != "list":
             return queryset
         asked = request.query_params.copy()

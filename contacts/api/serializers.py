@@ -115,9 +115,7 @@ class BulkSerializer(serializers.Serializer[Any]):
 class MergeSerializer(serializers.Serializer[Any]):
     """Which contacts become part of this one."""
 
-    others = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), min_length=1, max_length=20
-    )
+    others = serializers.ListField(child=serializers.IntegerField(min_value=1), min_length=1, max_length=20)
 
 
 class EntrySerializer(serializers.Serializer[Any]):

@@ -96,9 +96,7 @@ class ContactViewSet(TeamScopedViewSet):
         asked = _TimelineQuery(data=request.query_params)
         asked.is_valid(raise_exception=True)
         limit = asked.validated_data["limit"]
-        entries = queries.timeline(
-            subject=self.get_object(), before=asked.validated_data.get("before"), limit=limit
-        )
+        entries = queries.timeline(subject=self.get_object(), before=asked.validated_data.get("before"), limit=limit)
         more = None
         if len(entries) == limit:
             here = request.build_absolute_uri()
@@ -141,9 +139,7 @@ class ContactViewSet(TeamScopedViewSet):
         more = None
         if page.next is not None:
             more = replace_query_param(request.build_absolute_uri(), "cursor", page.next)
-        shown = shapes.DuplicateGroupSerializer(
-            page.groups, many=True, context=self.get_serializer_context()
-        )
+        shown = shapes.DuplicateGroupSerializer(page.groups, many=True, context=self.get_serializer_context())
         return Response({"next": more, "previous": None, "results": shown.data})
 
 
@@ -220,9 +216,7 @@ class _PageQuery(serializers.Serializer[Any]):
 
 def _refuse_missing(ids: list[int], found: set[int]) -> None:
     errors: dict[Any, Any] = {
-        index: ["There is no other contact with this id."]
-        for index, pk in enumerate(ids)
-        if pk not in found
+        index: ["There is no other contact with this id."] for index, pk in enumerate(ids) if pk not in found
     }
     if errors:
         raise serializers.ValidationError({"others": errors})

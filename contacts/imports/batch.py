@@ -94,16 +94,10 @@ def _existing(batch: Batch) -> dict[str, Contact]:
 
 
 def _pairs(batch: Batch, existing: Mapping[str, Contact]) -> list[tuple[Contact, Values]]:
-    return [
-        (existing[values.email.lower()], values)
-        for values in batch.values
-        if values.email.lower() in existing
-    ]
+    return [(existing[values.email.lower()], values) for values in batch.values if values.email.lower() in existing]
 
 
-def _companies(
-    batch: Batch, rows: Sequence[Values]
-) -> tuple[dict[str, Company], Sequence[Company]]:
+def _companies(batch: Batch, rows: Sequence[Values]) -> tuple[dict[str, Company], Sequence[Company]]:
     """Companies by lower-case name, and which of them are new (not stored in a dry run)."""
     names = {values.company.lower(): values.company for values in rows if values.company}
     if not names:
@@ -154,9 +148,7 @@ def _store(contacts: Sequence[Contact]) -> None:
     for contact in contacts:
         contact.updated_at = now
     if contacts:
-        Contact.objects.bulk_create(
-            contacts, update_conflicts=True, unique_fields=["id"], update_fields=_WRITTEN
-        )
+        Contact.objects.bulk_create(contacts, update_conflicts=True, unique_fields=["id"], update_fields=_WRITTEN)
 
 
 def _missing_tags(old: Sequence[tuple[Contact, Values]]) -> list[tuple[int, str]]:
@@ -179,9 +171,7 @@ def _tag(team: Team, links: Sequence[tuple[int, str]]) -> None:
     attach(pairs=[(contact, tags[name.lower()].pk) for contact, name in links])
 
 
-def _announce(
-    batch: Batch, created: Sequence[Contact], founded: Sequence[Company], changed: Sequence[int]
-) -> int:
+def _announce(batch: Batch, created: Sequence[Contact], founded: Sequence[Company], changed: Sequence[int]) -> int:
     if not batch.announce:
         return 0
     team = batch.team

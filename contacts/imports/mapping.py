@@ -33,8 +33,7 @@ _SYNONYMS: Final[Mapping[str, str]] = {
     title: field
     for field, titles in {
         "first_name": "first name|firstname|given name|forename|vorname|prenom|nombre|nome",
-        "last_name": "last name|lastname|surname|family name|nachname|nom|apellido|apellidos|"
-        "cognome|sobrenome",
+        "last_name": "last name|lastname|surname|family name|nachname|nom|apellido|apellidos|cognome|sobrenome",
         "full_name": "full name|name|contact|contact name|nom complet|nombre completo",
         "email": "email|e mail|email address|e mail address|mail|work email|correo|"
         "correo electronico|adresse e mail|courriel",
@@ -116,8 +115,7 @@ def _wishes(header: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
             raise MappingProblem(f"The file has no column “{title}”: {', '.join(header[:20])}.")
         if target != IGNORED and target not in FIELDS and not _is_custom(target):
             raise MappingProblem(
-                f"“{target}” is no field: use {', '.join(FIELDS)}, custom.<key>, or - to leave"
-                " the column out."
+                f"“{target}” is no field: use {', '.join(FIELDS)}, custom.<key>, or - to leave the column out."
             )
         wishes[_folded(title)] = target
     if len(set(wishes.values()) - {IGNORED}) < len([w for w in wishes.values() if w != IGNORED]):

@@ -89,9 +89,7 @@ def inspect(*, source: Source, encoding: str | None = None) -> Table:
         raise UnreadableFile("The file is empty: the first line must name the columns.")
     header = tuple(" ".join(cell.split()) for cell in first.cells)
     if len(header) > MAX_COLUMNS:
-        raise UnreadableFile(
-            f"The first line has {len(header)} columns; {MAX_COLUMNS} are allowed."
-        )
+        raise UnreadableFile(f"The first line has {len(header)} columns; {MAX_COLUMNS} are allowed.")
     count = sum(1 for _ in records)
     return Table(source=source, encoding=found, delimiter=delimiter, header=header, row_count=count)
 
@@ -160,11 +158,8 @@ def _records(source: Source, encoding: str, delimiter: str) -> Iterator[Row]:
                     yield Row(line=line, cells=tuple(cells))
                 line = reader.line_num + 1
         except csv.Error as error:
-            raise UnreadableFile(
-                f"Line {line} cannot be read ({error}). Is a quotation mark missing there?"
-            ) from error
+            raise UnreadableFile(f"Line {line} cannot be read ({error}). Is a quotation mark missing there?") from error
         except UnicodeError as error:
             raise UnreadableFile(
-                f"Line {line} or a later one is not valid {encoding}. Save the file as UTF-8,"
-                " or name its encoding."
+                f"Line {line} or a later one is not valid {encoding}. Save the file as UTF-8, or name its encoding."
             ) from error

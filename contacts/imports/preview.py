@@ -33,10 +33,7 @@ def preview(*, team: Team, table: Table, columns: ColumnMap, count: int = ROWS) 
 
 
 def _preview_row(row: Row, read: Values | list[Problem], columns: ColumnMap) -> PreviewRow:
-    cells = tuple(
-        row.cells[column.index].strip() if column.index < len(row.cells) else ""
-        for column in columns.used
-    )
+    cells = tuple(row.cells[column.index].strip() if column.index < len(row.cells) else "" for column in columns.used)
     problems = tuple(str(problem) for problem in read) if isinstance(read, list) else ()
     return PreviewRow(line=row.line, cells=cells, problems=problems)
 

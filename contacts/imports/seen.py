@@ -12,9 +12,7 @@ class SeenEmails:
     def __init__(self) -> None:
         # The empty name is a private database that SQLite spills to a temporary file.
         self._connection = sqlite3.connect("", isolation_level=None)
-        self._connection.execute(
-            "CREATE TABLE seen (email TEXT PRIMARY KEY, line INT) WITHOUT ROWID"
-        )
+        self._connection.execute("CREATE TABLE seen (email TEXT PRIMARY KEY, line INT) WITHOUT ROWID")
 
     def __enter__(self) -> Self:
         return self

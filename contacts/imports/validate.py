@@ -19,11 +19,7 @@ from contacts.tagging import MAX_NAME, clean_names
 from crm.models import Member, Team
 
 MAX_TAGS: Final = 50
-_STAGES: Final = {
-    spelling.lower(): value
-    for value, label in Contact.Stage.choices
-    for spelling in (value, str(label))
-}
+_STAGES: Final = {spelling.lower(): value for value, label in Contact.Stage.choices for spelling in (value, str(label))}
 
 
 def _length(model: type[Model], name: str) -> int:
@@ -83,12 +79,7 @@ class Known:
 def known(*, team: Team) -> Known:
     """Members of the team in one statement."""
     members = Member.objects.for_team(team).values_list("user_id", "user__username", "user__email")
-    owners = {
-        name.lower(): user
-        for user, username, email in members
-        for name in (username, email)
-        if name
-    }
+    owners = {name.lower(): user for user, username, email in members for name in (username, email) if name}
     return Known(owners=owners)
 
 
@@ -100,9 +91,7 @@ def read_row(*, row: Row, columns: ColumnMap, known: Known) -> Values | list[Pro
         reading.take(column, restored(cell.strip()).strip())
     extra = [cell for cell in row.cells[len(columns.columns) :] if cell.strip()]
     if extra:
-        reading.refuse(
-            "", "The row has more cells than the first line. Is a quotation mark missing?"
-        )
+        reading.refuse("", "The row has more cells than the first line. Is a quotation mark missing?")
     return reading.result()
 
 
@@ -121,7 +110,7 @@ class _Reading:
 
     def take(self, column: Column, text: str) -> None:
         if not text:
-            return
+            return None
         target = column.target
         if any(character < " " and character not in "\t\r\n" for character in text):
             return self.refuse(column.title, "Control characters are not allowed.")
@@ -150,9 +139,7 @@ class _Reading:
         if self._problems:
             return self._problems
         company = self._fields.pop("company", "")
-        return Values(
-            fields=self._fields, company=company, tags=tuple(self._tags), custom=self._custom
-        )
+        return Values(fields=self._fields, company=company, tags=tuple(self._tags), custom=self._custom)
 
     def email(self, text: str) -> None:
         try:

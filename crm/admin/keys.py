@@ -89,7 +89,12 @@ class ApiKeyAdmin(TeamScopedAdmin[ApiKey]):
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         """Show the token in this answer and nowhere else, not even in a cookie or a cache."""
-        context = {**self.admin_site.each_context(request), "title": "API key", "key": obj, "token": obj.__dict__.pop("_token")}
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "API key",
+            "key": obj,
+            "token": obj.__dict__.pop("_token"),
+        }
         response = TemplateResponse(request, "admin/crm/apikey/created.html", context)
         add_never_cache_headers(response)
         return response

@@ -17,7 +17,10 @@ from crm.scoping import TeamScopedReadOnlyAdmin
 
 LABELS = {"Sent": "success", "Failed": "danger", "Uncertain": "warning", "Queued": "info", "Sending": "info"}
 # Mail is written by strangers and authors alike: nothing in it runs, loads or navigates.
-PREVIEW_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'self'; sandbox"
+PREVIEW_POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; object-src 'none';"
+    " form-action 'none'; frame-ancestors 'self'; sandbox"
+)
 
 
 class NeedsDecision(admin.SimpleListFilter):

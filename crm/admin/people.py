@@ -13,6 +13,7 @@ from crm.auditing import audit_request
 from crm.models import Member, Role, Team
 from crm.people import LastOwner, add_member, invitation_path, may_grant, require_other_owner
 from crm.scoping import TeamScopedAdmin
+from crm.starters import add_starter_templates
 
 
 @admin.register(Team)
@@ -26,6 +27,11 @@ class TeamAdmin(TeamScopedAdmin[Team]):
         ("Mail", {"fields": ["sender_name", "sender_email", "reply_to", "postal_address"]}),
     ]
     prepopulated_fields = {"slug": ["name"]}
+
+    def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change:
+            add_starter_templates(team=obj)
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return {} if obj else super().get_prepopulated_fields(request, obj)

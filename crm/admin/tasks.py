@@ -92,7 +92,9 @@ class TaskAdmin(TeamScopedAdmin[Task]):
         day = timezone.localtime(task.due_at).strftime("%Y-%m-%d %H:%M")
         return f"{day} · overdue" if is_overdue(task=task, now=timezone.now()) else day
 
-    @display(description="Priority", ordering="priority", label={"Urgent": "danger", "High": "warning", "Medium": "info"})
+    @display(
+        description="Priority", ordering="priority", label={"Urgent": "danger", "High": "warning", "Medium": "info"}
+    )
     def priority_label(self, task: Task) -> str:
         return task.get_priority_display()
 

@@ -13,7 +13,7 @@ admin.site.unregister(User)
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin, ModelAdmin[User]):  # type: ignore[misc]
+class AccountAdmin(UserAdmin[User], ModelAdmin[User]):
     """Members see people of their team under Members; accounts as such are the operator's."""
 
     form = UserChangeForm

@@ -23,10 +23,8 @@ class ApiKeyAuthentication(BaseAuthentication):
     """Reads `Authorization: Bearer crmk_…`; `request.auth` becomes the key, with the role it has today."""
 
     def authenticate(self, request: Request) -> tuple[Any, ApiKey] | None:
-        if any(value.startswith(f"{KEY_MARK}_") for value in request.query_params.values()):
-            raise AuthenticationFailed(
-                "Send the key in the Authorization header: addresses end up in logs."
-            )
+        if any(str(value).startswith(f"{KEY_MARK}_") for value in request.query_params.values()):
+            raise AuthenticationFailed("Send the key in the Authorization header: addresses end up in logs.")
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
@@ -66,11 +64,7 @@ def _role_today(key: ApiKey) -> str | None:
     member = Member.objects.filter(team_id=key.team_id, user=creator).first()
     if member is None:
         return key.role if creator.is_superuser else None
-    return (
-        key.role
-        if creator.is_superuser
-        else max(key.role, member.role, key=lambda role: RANK[role])
-    )
+    return key.role if creator.is_superuser else max(key.role, member.role, key=lambda role: RANK[role])
 
 
 def _note_use(key: ApiKey, now: datetime) -> None:

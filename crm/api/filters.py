@@ -15,9 +15,7 @@ from rest_framework.request import Request
 Narrow = Callable[[QuerySet[Any], str], QuerySet[Any]]
 FilterFields = Mapping[str, str | Narrow] | tuple[str, ...] | list[str]
 
-LOOKUPS = frozenset(
-    {"exact", "iexact", "icontains", "istartswith", "gt", "gte", "lt", "lte", "in", "isnull"}
-)
+LOOKUPS = frozenset({"exact", "iexact", "icontains", "istartswith", "gt", "gte", "lt", "lte", "in", "isnull"})
 PAGING = frozenset({"cursor", "page_size"})
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -25,9 +23,7 @@ BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 class StrictFilterBackend(BaseFilterBackend):
     """Reads `filter_fields`, `search_fields` and `ordering_fields` of the view."""
 
-    def filter_queryset(
-        self, request: Request, queryset: QuerySet[Any], view: Any
-    ) -> QuerySet[Any]:
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         if getattr(view, "action", "list") != "list":
             return queryset
         filters = filters_of(view)
@@ -56,9 +52,7 @@ def refuse_unknown(*, request: Request, known: set[str]) -> None:
     """400 for any query parameter outside of `known`."""
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
-        raise ValidationError(
-            {name: [f"Unknown parameter. Known: {', '.join(sorted(known))}."] for name in unknown}
-        )
+        raise ValidationError({name: [f"Unknown parameter. Known: {', '.join(sorted(known))}."] for name in unknown})
 
 
 def filters_of(view: Any) -> dict[str, str | Narrow]:
@@ -80,9 +74,7 @@ def ordering_terms(*, request: Request, view: Any) -> list[tuple[str, bool]]:
     for term in asked:
         if term.removeprefix("-") not in view.ordering_fields:
             known = ", ".join(view.ordering_fields) or "none"
-            raise ValidationError(
-                {"ordering": [f"Cannot order by {term.removeprefix('-')!r}. Known: {known}."]}
-            )
+            raise ValidationError({"ordering": [f"Cannot order by {term.removeprefix('-')!r}. Known: {known}."]})
     terms = [(term.removeprefix("-"), term.startswith("-")) for term in asked]
     last = terms[-1][1] if terms else True
     return [*(term for term in terms if term[0] not in ("id", "pk")), ("pk", last)]
@@ -111,9 +103,7 @@ def _narrow(queryset: QuerySet[Any], name: str, how: str | Narrow, text: str) ->
     try:
         return queryset.filter(**{f"{path}__{lookup}": value})
     except (ValueError, TypeError) as wrong:
-        raise ValidationError(
-            {name: [f"{text!r} is not a value this can be compared with."]}
-        ) from wrong
+        raise ValidationError({name: [f"{text!r} is not a value this can be compared with."]}) from wrong
 
 
 def split_lookup(how: str) -> tuple[str, str]:
@@ -129,11 +119,7 @@ def _value(model: type[models.Model], name: str, path: str, lookup: str, text: s
         return _boolean(name, text)
     if lookup == "in":
         return [_convert(model, name, path, part) for part in text.split(",")[:200] if part]
-    return (
-        text
-        if lookup in ("icontains", "istartswith", "iexact")
-        else _convert(model, name, path, text)
-    )
+    return text if lookup in ("icontains", "istartswith", "iexact") else _convert(model, name, path, text)
 
 
 def _convert(model: type[models.Model], name: str, path: str, text: str) -> Any:
@@ -143,19 +129,11 @@ def _convert(model: type[models.Model], name: str, path: str, text: str) -> Any:
         # An annotation of the queryset: the database compares text.
         return text
     while field.is_relation:
-        field = (
-            field.target_field if hasattr(field, "target_field") else field.related_model._meta.pk
-        )
+        field = field.target_field if hasattr(field, "target_field") else field.related_model._meta.pk
     if isinstance(field, models.BooleanField):
         return _boolean(name, text)
-    if (
-        field.choices
-        and not isinstance(field, models.IntegerField)
-        and text not in dict(field.flatchoices)
-    ):
-        raise ValidationError(
-            {name: [f"{text!r} is not one of {', '.join(map(str, dict(field.flatchoices)))}."]}
-        )
+    if field.choices and not isinstance(field, models.IntegerField) and text not in dict(field.flatchoices):
+        raise ValidationError({name: [f"{text!r} is not one of {', '.join(map(str, dict(field.flatchoices)))}."]})
     try:
         return field.to_python(text)
     except ModelValidationError as wrong:

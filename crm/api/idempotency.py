@@ -67,15 +67,13 @@ def _claim_then_answer(handler: Handler, request: Request, args: Any, kwargs: An
 
 
 def _claim(request: Request) -> tuple[IdempotentRequest, Response | None]:
-    key: ApiKey = request.auth
+    key: Any = request.auth
     name = _name_of(request)
     fingerprint = _fingerprint(request)
     forget_answers(before=timezone.now() - REMEMBERED, api_key=key)
     try:
         with transaction.atomic():
-            return IdempotentRequest.objects.create(
-                api_key=key, key=name, fingerprint=fingerprint
-            ), None
+            return IdempotentRequest.objects.create(api_key=key, key=name, fingerprint=fingerprint), None
     except IntegrityError:
         row = IdempotentRequest.objects.get(api_key=key, key=name)
     if row.fingerprint != fingerprint:
@@ -104,9 +102,7 @@ def _name_of(request: Request) -> str:
 
 def _fingerprint(request: Request) -> str:
     body = json.dumps(request.data, sort_keys=True, default=str)
-    return hashlib.sha256(
-        f"{request.method} {request.get_full_path()}\n{body}".encode()
-    ).hexdigest()
+    return hashlib.sha256(f"{request.method} {request.get_full_path()}\n{body}".encode()).hexdigest()
 
 
 def forget_answers(*, before: datetime, api_key: ApiKey | None = None) -> int:

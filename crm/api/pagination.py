@@ -23,9 +23,7 @@ Terms = list[tuple[str, bool]]
 class IdCursorPagination(BasePagination):
     """`{next, previous, results}`, ordered by the asked fields and then by the primary key."""
 
-    def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: Any = None
-    ) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request, self.terms = request, ordering_terms(request=request, view=view)
         size = _page_size(request)
         cursor = _decode(request.query_params.get("cursor"), len(self.terms))
@@ -85,27 +83,19 @@ def _decode(text: str | None, length: int) -> dict[str, Any] | None:
         at, back = cursor["at"], cursor["back"]
     except (ValueError, binascii.Error, KeyError, TypeError) as broken:
         raise _wrong_cursor() from broken
-    plain = isinstance(at, list) and all(
-        isinstance(each, (str, int, float, type(None))) for each in at
-    )
+    plain = isinstance(at, list) and all(isinstance(each, (str, int, float, type(None))) for each in at)
     if not plain or len(at) != length or not isinstance(back, bool):
         raise _wrong_cursor()
     return {"at": at, "back": back}
 
 
 def _wrong_cursor() -> ValidationError:
-    return ValidationError(
-        {"cursor": ["This cursor does not belong to this list: start without one."]}
-    )
+    return ValidationError({"cursor": ["This cursor does not belong to this list: start without one."]})
 
 
-def _slice(
-    queryset: QuerySet[Any], terms: Terms, cursor: dict[str, Any] | None, backwards: bool
-) -> QuerySet[Any]:
+def _slice(queryset: QuerySet[Any], terms: Terms, cursor: dict[str, Any] | None, backwards: bool) -> QuerySet[Any]:
     order = [
-        F(name).desc(**_nulls(backwards))
-        if descending != backwards
-        else F(name).asc(**_nulls(backwards))
+        F(name).desc(**_nulls(backwards)) if descending != backwards else F(name).asc(**_nulls(backwards))
         for name, descending in terms
     ]
     rows = queryset.order_by(*order)

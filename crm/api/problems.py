@@ -44,11 +44,7 @@ def problem_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
         return None
     if isinstance(known, PermissionDenied):
         _audit_refusal(context)
-    errors = (
-        flatten(response.data)
-        if isinstance(known, ValidationError)
-        else list(getattr(exc, "errors", []))
-    )
+    errors = flatten(response.data) if isinstance(known, ValidationError) else list(getattr(exc, "errors", []))
     detail = _detail(known, response, errors)
     body = problem(status=response.status_code, detail=detail, errors=errors)
     answer = Response(body, status=response.status_code, content_type=CONTENT_TYPE)
@@ -79,9 +75,7 @@ def as_detail(error: ModelValidationError) -> Any:
     }
 
 
-def problem(
-    *, status: int, detail: str = "", errors: list[dict[str, str]] | None = None
-) -> dict[str, Any]:
+def problem(*, status: int, detail: str = "", errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
     """The body: `type, title, status, detail` and, for rejected input, `errors[{path, message}]`."""
     title = HTTPStatus(status).phrase
     return {
@@ -96,11 +90,7 @@ def problem(
 def flatten(detail: Any, path: str = "") -> list[dict[str, str]]:
     """DRF's nested error detail as a flat list of paths such as `steps[0].delay`."""
     if isinstance(detail, dict):
-        return [
-            error
-            for name, part in detail.items()
-            for error in flatten(part, _join(path, str(name)))
-        ]
+        return [error for name, part in detail.items() for error in flatten(part, _join(path, str(name)))]
     if isinstance(detail, list):
         nested = any(isinstance(part, (dict, list)) for part in detail)
         return [
@@ -136,9 +126,7 @@ def _audit_refusal(context: dict[str, Any]) -> None:
 
 def problem_response(*, status: int, detail: str = "") -> HttpResponse:
     """The same body outside of DRF."""
-    return JsonResponse(
-        problem(status=status, detail=detail), status=status, content_type=CONTENT_TYPE
-    )
+    return JsonResponse(problem(status=status, detail=detail), status=status, content_type=CONTENT_TYPE)
 
 
 def wants_problem(request: HttpRequest) -> bool:

@@ -16,8 +16,6 @@ class TeamRouter(DefaultRouter):
 
     def register(self, prefix: str, viewset: Any, basename: str | None = None) -> None:
         if not issubclass(viewset, TeamScopedView):
-            raise ImproperlyConfigured(
-                f"{viewset.__name__} must build on crm.scoping.TeamScopedViewSet."
-            )
+            raise ImproperlyConfigured(f"{viewset.__name__} must build on crm.scoping.TeamScopedViewSet.")
         viewset.check_completeness()
         super().register(prefix, viewset, basename or prefix.replace("/", "-"))

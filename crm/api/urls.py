@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern
 
+from crm.api import views
 from crm.api.router import TeamRouter
 
 urlpatterns: list[URLPattern] = []
@@ -9,3 +10,10 @@ urlpatterns: list[URLPattern] = []
 
 def register(router: TeamRouter) -> None:
     """Add every resource of this app."""
+    router.register("teams", views.TeamViewSet)
+    router.register("members", views.MemberViewSet)
+    router.register("api-keys", views.ApiKeyViewSet)
+    router.register("tasks", views.TaskViewSet)
+    router.register("messages", views.MessageViewSet)
+    router.register("templates", views.TemplateViewSet)
+    router.register("suppressions", views.SuppressionViewSet)

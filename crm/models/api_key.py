@@ -35,7 +35,9 @@ class ApiKey(TeamScoped):
     name = models.CharField(max_length=120)
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
     scopes = models.JSONField(
-        default=list, blank=True, help_text='Such as ["contacts:read", "pipelines:write"]; empty means all the role may do.'
+        default=list,
+        blank=True,
+        help_text='Such as ["contacts:read", "pipelines:write"]; empty means all the role may do.',
     )
     prefix = models.CharField(max_length=8, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)

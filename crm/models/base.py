@@ -6,7 +6,6 @@ from django.db import models
 
 from crm.models.team import Team
 
-
 M = TypeVar("M", bound=models.Model)
 
 

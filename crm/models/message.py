@@ -62,7 +62,8 @@ class Message(TeamScoped):
         indexes = [
             models.Index(fields=["about_type", "about_id"], name="message_about"),
             models.Index(
-                fields=["team", "id"], condition=models.Q(state="uncertain", decided_at__isnull=True),
+                fields=["team", "id"],
+                condition=models.Q(state="uncertain", decided_at__isnull=True),
                 name="message_uncertain",
             ),
             models.Index(fields=["recipient"], condition=models.Q(state="sending"), name="message_sending"),

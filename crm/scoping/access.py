@@ -121,10 +121,12 @@ class ScopedAccess:
             "team",
         }
         taken |= {*getattr(self, "filter_horizontal", ()), *getattr(self, "filter_vertical", ())}
-        for field in (*self.model._meta.fields, *self.model._meta.many_to_many):
-            if field.name not in taken and field.is_relation and self._is_searchable(field.related_model):
-                named.append(field.name)
-        return named
+        fields = (*self.model._meta.fields, *self.model._meta.many_to_many)
+        return named + [
+            field.name
+            for field in fields
+            if field.name not in taken and field.is_relation and self._is_searchable(field.related_model)
+        ]
 
     def _is_searchable(self, target: Any) -> bool:
         if issubclass(target, (get_user_model(), ContentType, Team)):

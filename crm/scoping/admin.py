@@ -79,7 +79,7 @@ class TeamScopedAdmin(ScopedAccess, ModelAdmin[M]):
 
     def _filter_actions_by_permissions(self, request: HttpRequest, actions: Any) -> Any:
         """An action that names no permission needs the one to change."""
-        allowed = super()._filter_actions_by_permissions(request, actions)  # type: ignore[misc]
+        allowed = super()._filter_actions_by_permissions(request, actions)
         may_change = self.has_change_permission(request)
         return [each for each in allowed if may_change or getattr(each[0], "allowed_permissions", None)]
 
@@ -114,7 +114,7 @@ class TeamScopedAdmin(ScopedAccess, ModelAdmin[M]):
             team=team_of(obj),
         )
         entry: LogEntry = LogEntry.objects.create(
-            user_id=request.user.pk,
+            user_id=request.user.pk or 0,
             content_type_id=ContentType.objects.get_for_model(obj, for_concrete_model=False).pk,
             object_id=str(obj.pk),
             object_repr=f"{obj._meta.verbose_name} {obj.pk}"[:200],

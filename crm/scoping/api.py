@@ -1,7 +1,7 @@
 """The base of every resource of the API: rows, relations and writes of the key's team only."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ImproperlyConfigured
@@ -86,8 +86,8 @@ class TeamScopedSerializer(serializers.ModelSerializer[Any]):
     serializer_related_field = TeamScopedRelatedField
 
     def get_field_names(self, declared_fields: Any, info: Any) -> Any:
-        fields = getattr(self.Meta, "fields", None)  # type: ignore[attr-defined]
-        if not isinstance(fields, (list, tuple)) or hasattr(self.Meta, "exclude"):  # type: ignore[attr-defined]
+        fields = getattr(self.Meta, "fields", None)
+        if not isinstance(fields, (list, tuple)) or hasattr(self.Meta, "exclude"):
             raise ImproperlyConfigured(f"{type(self).__name__} must name its fields one by one.")
         if "team" in fields:
             raise ImproperlyConfigured(f"{type(self).__name__} must not offer the team: it comes from the key.")
@@ -99,7 +99,7 @@ class TeamScopedSerializer(serializers.ModelSerializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
-        model: type[models.Model] = self.Meta.model  # type: ignore[attr-defined]
+        model: type[models.Model] = self.Meta.model
         candidate = model()
         if self.instance is not None:
             for field in model._meta.concrete_fields:
@@ -147,7 +147,7 @@ class TeamScopedView(APIView):
 
     @property
     def key(self) -> ApiKey:
-        return self.request.auth  # type: ignore[no-any-return]
+        return cast(ApiKey, self.request.auth)
 
     @property
     def team(self) -> Team:

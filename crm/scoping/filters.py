@@ -1,7 +1,7 @@
 """Side-bar filters and lookups of the admin that tell nothing about other teams."""
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from django.contrib.admin import FieldListFilter, RelatedFieldListFilter, SimpleListFilter
@@ -27,7 +27,7 @@ class TeamChoices:
         return [(row.pk, str(row)) for row in rows[:200]]
 
 
-@lru_cache(maxsize=None)
+@cache
 def scoped_filter(base: type[RelatedFieldListFilter]) -> type[RelatedFieldListFilter]:
     """The given relation filter with choices of the team only."""
     if issubclass(base, TeamChoices):

@@ -21,9 +21,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--team", required=True, metavar="SLUG")
         parser.add_argument("--output", type=Path, metavar="FILE", help="Default: standard output.")
-        parser.add_argument(
-            "--query", default="", metavar="Q", help="Only contacts with these words."
-        )
+        parser.add_argument("--query", default="", metavar="Q", help="Only contacts with these words.")
         parser.add_argument("--stage", choices=Contact.Stage.values, help="Only this stage.")
         parser.add_argument("--json", action="store_true", help="One JSON object per line.")
 
@@ -31,9 +29,7 @@ class Command(BaseCommand):
         team = Team.objects.filter(slug=options["team"]).first()
         if team is None:
             raise CommandError(f"There is no team {options['team']}.", returncode=2)
-        contacts = search(
-            contacts=Contact.objects.for_team(team), text=options["query"], team=team
-        ).order_by("pk")
+        contacts = search(contacts=Contact.objects.for_team(team), text=options["query"], team=team).order_by("pk")
         if options["stage"]:
             contacts = contacts.filter(lifecycle_stage=options["stage"])
         lines = json_lines(contacts=contacts) if options["json"] else csv_lines(contacts=contacts)

@@ -27,17 +27,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, metavar="FILE")
         parser.add_argument("--team", required=True, metavar="SLUG")
-        parser.add_argument(
-            "--dry-run", action="store_true", help="Read everything, write nothing."
-        )
+        parser.add_argument("--dry-run", action="store_true", help="Read everything, write nothing.")
         parser.add_argument("--no-enroll", action="store_true", help="Start no pipeline.")
         existing = parser.add_mutually_exclusive_group()
-        existing.add_argument(
-            "--update", action="store_true", help="Fill in contacts that exist (the default)."
-        )
-        existing.add_argument(
-            "--skip-existing", action="store_true", help="Leave contacts that exist alone."
-        )
+        existing.add_argument("--update", action="store_true", help="Fill in contacts that exist (the default).")
+        existing.add_argument("--skip-existing", action="store_true", help="Leave contacts that exist alone.")
         parser.add_argument(
             "--map",
             action="append",

@@ -1,0 +1,188 @@
+"""Resources of the ground floor."""
+
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from crm.api import shapes
+from crm.api.problems import Conflict
+from crm.keys import revoke_keys
+from crm.messages import Decision, decide_message
+from crm.models import ApiKey, Member, Message, MessageTemplate, Suppression, Task, Team
+from crm.scoping import TeamScopedReadOnlyViewSet, TeamScopedViewSet
+from crm.tasks import complete_task, overdue
+
+READ_AND_CHANGE = ["get", "put", "patch", "head"]
+ADD_AND_DELETE = ["get", "post", "delete", "head"]
+
+
+class TeamViewSet(TeamScopedViewSet):
+    """The team of the key, and its settings."""
+
+    resource = "teams"
+    http_method_names = READ_AND_CHANGE
+    queryset = Team.objects.all()
+    serializer_class = shapes.TeamSerializer
+    filter_fields = {"slug": "slug"}
+    search_fields = ()
+    ordering_fields = ("name",)
+
+
+class MemberViewSet(TeamScopedReadOnlyViewSet):
+    """Who belongs to the team. People are added and given roles in the admin, by people."""
+
+    resource = "members"
+    queryset = Member.objects.select_related("user")
+    serializer_class = shapes.MemberSerializer
+    filter_fields = {"role": "role", "user": "user"}
+    search_fields = ("user__email", "user__first_name", "user__last_name")
+    ordering_fields = ("created_at",)
+
+
+class ApiKeyViewSet(TeamScopedReadOnlyViewSet):
+    """Keys of the team. A key can make no keys: that takes a person, in the admin or at the command line."""
+
+    resource = "api-keys"
+    verbs = {"revoke": "delete"}
+    queryset = ApiKey.objects.all()
+    serializer_class = shapes.ApiKeySerializer
+    filter_fields = {"role": "role", "prefix": "prefix"}
+    search_fields = ("name",)
+    ordering_fields = ("created_at", "last_used_at")
+
+    @extend_schema(request=None, responses=shapes.ApiKeySerializer)
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        """End a key at once and for good."""
+        key = self.get_object()
+        if not revoke_keys(keys=ApiKey.objects.filter(pk=key.pk), now=timezone.now()):
+            raise Conflict("This key was revoked before.")
+        self.audit("revoked", key)
+        key.refresh_from_db()
+        return Response(self.get_serializer(key).data)
+
+
+def by_contact(column: str) -> Any:
+    """Narrow by the contact a row is about."""
+
+    def narrow(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+        if not text.isascii() or not text.isdigit() or len(text) > 18:
+            raise ValidationError({"contact": ["Use the id of a contact."]})
+        kind = ContentType.objects.filter(app_label="contacts", model="contact").first()
+        return rows.filter(**{f"{column}_type": kind, f"{column}_id": int(text)})
+
+    return narrow
+
+
+def by_overdue(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """`overdue=true`: open tasks whose time has come."""
+    if text.lower() not in ("true", "1", "false", "0"):
+        raise ValidationError({"overdue": ["Use true or false."]})
+    late = overdue(Task.objects.all(), timezone.now())
+    return rows.filter(pk__in=late) if text.lower() in ("true", "1") else rows.exclude(pk__in=late)
+
+
+class TaskViewSet(TeamScopedViewSet):
+    """Tasks of the team."""
+
+    resource = "tasks"
+    verbs = {"complete": "change"}
+    queryset = Task.objects.all()
+    serializer_class = shapes.TaskSerializer
+    filter_fields = {
+        "status": "status", "priority": "priority", "assignee": "assignee", "overdue": by_overdue,
+        "contact": by_contact("subject"), "run": "run_id", "due_before": "due_at__lt", "due_after": "due_at__gte",
+    }  # fmt: skip
+    search_fields = ("title", "description")
+    ordering_fields = ("due_at", "created_at", "priority")
+
+    def values_on_create(self) -> dict[str, Any]:
+        user = self.request.user
+        return {"created_by": user if getattr(user, "pk", None) else None}
+
+    @extend_schema(request=None, responses=shapes.TaskSerializer)
+    @action(detail=True, methods=["post"])
+    def complete(self, request: Request, pk: str) -> Response:
+        """Mark a task done."""
+        with transaction.atomic():
+            task = self.get_object()
+            if not complete_task(task=task, now=timezone.now()):
+                raise Conflict(f"This task is not open: it is {task.get_status_display().lower()}.")
+            self.audit("completed", task)
+        return Response(self.get_serializer(task).data)
+
+
+def by_undecided(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """`undecided=true`: uncertain messages that wait for a person."""
+    if text.lower() not in ("true", "1", "false", "0"):
+        raise ValidationError({"undecided": ["Use true or false."]})
+    waiting = Q(state=Message.State.UNCERTAIN, decided_at__isnull=True)
+    return rows.filter(waiting) if text.lower() in ("true", "1") else rows.exclude(waiting)
+
+
+class MessageViewSet(TeamScopedReadOnlyViewSet):
+    """Messages: what was sent to whom, and those whose fate a person decides."""
+
+    resource = "messages"
+    verbs = {"accept": "decide", "resend": "decide"}
+    queryset = Message.objects.all()
+    serializer_class = shapes.MessageSerializer
+    filter_fields = {
+        "state": "state", "recipient": "recipient__iexact", "run": "run_id", "topic": "topic",
+        "contact": by_contact("about"), "undecided": by_undecided, "sent_after": "sent_at__gte",
+        "sent_before": "sent_at__lt",
+    }  # fmt: skip
+    search_fields = ("subject", "recipient")
+    ordering_fields = ("created_at", "sent_at")
+
+    @extend_schema(request=None, responses=shapes.MessageSerializer)
+    @action(detail=True, methods=["post"])
+    def accept(self, request: Request, pk: str) -> Response:
+        """Count an uncertain message as settled, without sending it again."""
+        return self._decide("accept")
+
+    @extend_schema(request=None, responses=shapes.MessageSerializer)
+    @action(detail=True, methods=["post"])
+    def resend(self, request: Request, pk: str) -> Response:
+        """Send an uncertain message again; it may then arrive twice."""
+        return self._decide("resend")
+
+    def _decide(self, decision: Decision) -> Response:
+        with transaction.atomic():
+            message = self.get_object()
+            if not decide_message(message=message, decision=decision, user=self.request.user, now=timezone.now()):
+                raise Conflict("Only an uncertain message that nobody has settled yet can be decided.")
+            self.audit(decision, message)
+        message.refresh_from_db()
+        return Response(self.get_serializer(message).data)
+
+
+class TemplateViewSet(TeamScopedViewSet):
+    """Message templates."""
+
+    resource = "templates"
+    queryset = MessageTemplate.objects.all()
+    serializer_class = shapes.TemplateSerializer
+    filter_fields = {"key": "key", "topic": "topic"}
+    search_fields = ("name", "key", "subject")
+    ordering_fields = ("name", "key", "updated_at")
+
+
+class SuppressionViewSet(TeamScopedViewSet):
+    """Addresses nothing may be sent to."""
+
+    resource = "suppressions"
+    http_method_names = ADD_AND_DELETE
+    queryset = Suppression.objects.all()
+    serializer_class = shapes.SuppressionSerializer
+    filter_fields = {"address": "address__iexact", "topic": "topic", "reason": "reason"}
+    search_fields = ("address",)
+    ordering_fields = ("created_at", "address")
