@@ -5,6 +5,7 @@ from typing import Any
 
 import django_stubs_ext
 import environ
+from django.templatetags.static import static
 
 django_stubs_ext.monkeypatch()
 
@@ -135,6 +136,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 AUTHENTICATION_BACKENDS = ["crm.auth.ThrottledModelBackend"]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 CSRF_FAILURE_VIEW = "crm.errors.csrf_failure"
 LOGIN_ATTEMPTS_PER_ACCOUNT: int = env.int("LOGIN_ATTEMPTS_PER_ACCOUNT", default=8)
 LOGIN_ATTEMPTS_PER_ADDRESS: int = env.int("LOGIN_ATTEMPTS_PER_ADDRESS", default=40)
@@ -305,6 +307,7 @@ UNFOLD: dict[str, Any] = {
         {"icon": "api", "title": "API", "link": "/api/v1/docs/"},
     ],
     "SITE_SYMBOL": "conversion_path",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("crm/icon.svg")}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "config.dashboard.dashboard",

@@ -47,15 +47,23 @@ class SendEmail(Kind):
             "to": {"title": "To", "description": "Empty is the email of the subject.", "x-widget": "template"},
             "subject": {**_TEXT, "title": "Subject", "x-widget": "template", "maxLength": 1000},
             "text": {
+                "x-advanced": True,
                 **_TEXT,
                 "title": "Text",
                 "description": "Empty uses the message of the step.",
                 "x-widget": "textarea",
             },
-            "html": {**_TEXT, "title": "HTML", "description": "Optional HTML part.", "x-widget": "html"},
-            "from": {**_TEXT, "title": "From", "description": "Empty is the sender of the team."},
-            "reply_to": {**_TEXT, "title": "Reply to", "x-widget": "template"},
+            "html": {
+                "x-advanced": True,
+                **_TEXT,
+                "title": "HTML",
+                "description": "Optional HTML part.",
+                "x-widget": "html",
+            },
+            "from": {"x-advanced": True, **_TEXT, "title": "From", "description": "Empty is the sender of the team."},
+            "reply_to": {"x-advanced": True, **_TEXT, "title": "Reply to", "x-widget": "template"},
             "topic": {
+                "x-advanced": True,
                 **_TEXT,
                 "title": "Topic",
                 "description": "What one can unsubscribe from; marketing by default, "
@@ -63,12 +71,14 @@ class SendEmail(Kind):
                 "pattern": "^[a-z0-9_-]{0,60}$",
             },
             "variables": {
+                "x-advanced": True,
                 "type": "object",
                 "title": "Variables",
                 "description": "Extra names for the template.",
                 "x-widget": "fields",
             },
             "attachments": {
+                "x-advanced": True,
                 "type": "array",
                 "title": "Attachments",
                 "description": 'File references, such as [{"file": "brochures/intro.pdf"}].',
@@ -80,7 +90,13 @@ class SendEmail(Kind):
                     "properties": {"file": _TEXT, "name": _TEXT},
                 },
             },
-            "headers": {"type": "object", "title": "Headers", "x-widget": "fields", "additionalProperties": _TEXT},
+            "headers": {
+                "x-advanced": True,
+                "type": "object",
+                "title": "Headers",
+                "x-widget": "fields",
+                "additionalProperties": _TEXT,
+            },
         },
     }
 

@@ -118,7 +118,11 @@ class PipelineButtons(Confirming):
             before = pipeline.current_version_id
             version = operations.publish(pipeline=pipeline, by=request.user)
             same = version.pk == before
-            return f"Nothing changed since version {version.number}." if same else f"Published as version {version.number}."
+            return (
+                f"Nothing changed since version {version.number}."
+                if same
+                else f"Published as version {version.number}."
+            )
 
         return self.ask(request, target=pipeline, question=question, perform=perform, back=page_of(pipeline))
 
@@ -178,7 +182,9 @@ class PipelineButtons(Confirming):
             "Resume",
             choices=(
                 Choice("now", "Keep the planned times", "What came due during the pause runs at once."),
-                Choice("shift", "Shift by the length of the pause", "Everything happens later by as long as it paused."),
+                Choice(
+                    "shift", "Shift by the length of the pause", "Everything happens later by as long as it paused."
+                ),
             ),
         )
 
@@ -222,7 +228,9 @@ class PipelineButtons(Confirming):
     @action(description="Duplicate", icon="content_copy", permissions=["add"], url_path="duplicate")
     def duplicate_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
         pipeline = self._fitting(request, object_id, "duplicate_page")
-        question = Question("Duplicate this pipeline?", ["A draft with the same steps and triggers is made."], "Duplicate")
+        question = Question(
+            "Duplicate this pipeline?", ["A draft with the same steps and triggers is made."], "Duplicate"
+        )
         made: list[Pipeline] = []
 
         def perform(_: str) -> str:

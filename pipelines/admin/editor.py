@@ -58,7 +58,9 @@ def _operators() -> Iterable[dict[str, str]]:
 def _fields(label: str) -> list[dict[str, Any]]:
     subject = subject_types()[label]
     alias = subject.name
-    found = [_field(f"{alias}.{name}", subject.model._meta.get_field(name)) for name in subject.plain if name != "custom"]
+    found = [
+        _field(f"{alias}.{name}", subject.model._meta.get_field(name)) for name in subject.plain if name != "custom"
+    ]
     for relation in subject.relations:
         found += [
             {"path": f"{alias}.{relation}.{name}", "label": f"{relation} {name}".replace("_", " "), "choices": []}
@@ -84,4 +86,3 @@ def _templates(team: Team | None) -> list[list[str]]:
         return []
     rows = MessageTemplate.objects.filter(team=team).order_by("name").values_list("key", "name")[:MOST_PEOPLE]
     return [list(row) for row in rows]
-

@@ -13,7 +13,7 @@ from pipelines.definition.durations import DurationError, parse_duration
 LARGEST_DELAY: Final = 2**62
 _UNITS: Final = (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60))
 _SPOKEN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(weeks?|days?|hours?|minutes?|mins?|seconds?|secs?)\b,?\s*", re.I)
-_TYPE_NAMES: Final = {dict: "an object such as {\"name\": \"value\"}", list: "a list such as [ … ]"}
+_TYPE_NAMES: Final = {dict: 'an object such as {"name": "value"}', list: "a list such as [ … ]"}
 
 
 class JsonField(forms.JSONField):
@@ -66,7 +66,7 @@ class ConditionField(JsonField):
     """A condition: rows as JSON, or an expression written as it is."""
 
     def _read(self, text: str) -> Any:
-        return super()._read(text) if text.lstrip()[:1] in "[{\"tf" and _looks_like_json(text) else text.strip()
+        return super()._read(text) if text.lstrip()[:1] in '[{"tf' and _looks_like_json(text) else text.strip()
 
     def prepare_value(self, value: Any) -> Any:
         return value if isinstance(value, str) else super().prepare_value(value)
@@ -138,7 +138,7 @@ def _read_delay(text: str) -> tuple[int, Any]:
 
 def _looks_like_json(text: str) -> bool:
     stripped = text.strip()
-    return stripped[0] in "[{\"" or stripped in ("true", "false")
+    return stripped[0] in '[{"' or stripped in ("true", "false")
 
 
 def _refuse_constant(name: str) -> Any:

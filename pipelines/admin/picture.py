@@ -38,9 +38,7 @@ class Edge:
     fails: bool = False
 
 
-def draw(
-    document: Mapping[str, Any], *, labels: Mapping[str, str], counts: Mapping[str, int] | None = None
-) -> str:
+def draw(document: Mapping[str, Any], *, labels: Mapping[str, str], counts: Mapping[str, int] | None = None) -> str:
     """The SVG of a document; `labels` names the actions, `counts` the runs standing at each step key."""
     found = places(document)
     nodes = [_node(place, row, labels, (counts or {}).get(place.key, 0)) for row, place in enumerate(found)]
@@ -155,9 +153,7 @@ def _draw_edge(edge: Edge, lane: int | None) -> str:
     start, end = _top(edge.source) + HEIGHT * 2 // 3, _top(edge.target) + HEIGHT // 3
     turn = 6 if end > start else -6
     path = f"M{right} {start}H{x - 6}Q{x} {start} {x} {start + turn}V{end - turn}Q{x} {end} {x - 6} {end}H{right + 3}"
-    return f'<path class="{style}" d="{path}" marker-end="url(#pl-arrow)"/>' + _label(
-        right + 4, start - 4, edge.label
-    )
+    return f'<path class="{style}" d="{path}" marker-end="url(#pl-arrow)"/>' + _label(right + 4, start - 4, edge.label)
 
 
 def _label(x: int, y: int, text: str) -> str:

@@ -29,6 +29,7 @@ from pipelines.models.run import FINISHED
 from pipelines.operations import InvalidDocument, Refused
 from pipelines.operations.records import change as raise_revision
 from pipelines.queries import StepCounts, runs_by_step
+from pipelines.subjects import subject_types
 
 STATUS_COLORS = {"Draft": "info", "Active": "success", "Paused": "warning", "Archived": "default"}
 
@@ -63,7 +64,7 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
     actions = None
     actions_list = ("import_page",)
     fieldsets = (
-        (None, {"fields": (("name", "subject_type"), "description", "revision")}),
+        (None, {"fields": (("name", "subject_type"), "description", "seen_revision")}),
         (
             "Settings and advanced",
             {
@@ -143,6 +144,11 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
             field.widget.attrs["rows"] = 2
         return field
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> Any:
+        """Most pipelines are about contacts."""
+        contact = next(iter(subject_types().values())).content_type_id
+        return {"subject_type": contact, **super().get_changeform_initial_data(request)}
+
     @action(description="Import a document", icon="upload", permissions=["add"], url_path="import")
     def import_page(self, request: HttpRequest) -> HttpResponse:
         return importing.import_view(request, model_admin=self)
@@ -168,7 +174,7 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
             return
         # Named columns only: counters of this row are raised meanwhile by enrollments.
         columns = [name for name in form.changed_data if name in {field.name for field in obj._meta.concrete_fields}]
-        obj.save(update_fields=[*(name for name in columns if name != "revision"), "updated_at"])
+        obj.save(update_fields=[*columns, "updated_at"])
         raise_revision(obj, user)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -185,7 +191,9 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
         except InvalidDocument as error:
             count = len(error.errors)
             problems = "problem that keeps" if count == 1 else "problems that keep"
-            messages.warning(request, f"Saved, not published: there {_is(count)} {problems} it from running. See below.")
+            messages.warning(
+                request, f"Saved, not published: there {_is(count)} {problems} it from running. See below."
+            )
         except Refused as error:
             messages.warning(request, f"Saved, not published: {error}")
         else:

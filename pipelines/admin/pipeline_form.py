@@ -16,7 +16,7 @@ LONGEST_KEY = 40
 class PipelineForm(forms.ModelForm[Pipeline]):
     """Refuses to overwrite what somebody else saved meanwhile, and makes a key from the name."""
 
-    revision = forms.IntegerField(required=False, widget=forms.HiddenInput())
+    seen_revision = forms.IntegerField(required=False, widget=forms.HiddenInput())
     settings = JsonField(expect=dict, default={}, help_text="Limits, time zone, quiet hours; as JSON.")
     variables = JsonField(expect=list, default=[], help_text='Such as [{"name": "vip", "type": "boolean"}].')
     exit_rules = JsonField(expect=list, default=[], label="Exit rules", help_text="When a run ends early; as JSON.")
@@ -28,7 +28,7 @@ class PipelineForm(forms.ModelForm[Pipeline]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["revision"].initial = self.instance.revision
+        self.fields["seen_revision"].initial = self.instance.revision
         for field in self.fields.values():
             if isinstance(field.widget, JsonArea):
                 field.widget.attrs["rows"] = 3
@@ -42,7 +42,7 @@ class PipelineForm(forms.ModelForm[Pipeline]):
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
-        revision = self.cleaned_data.get("revision")
+        revision = self.cleaned_data.get("seen_revision")
         if self.instance.pk is not None and revision is not None:
             self.instance.revision = revision
             try:

@@ -14,7 +14,7 @@ from pipelines.models import Pipeline, PipelineStep
 
 INPUT = {"class": "pl-input"}
 # Actions of these groups speak to somebody, so the message of the step is shown with them.
-SPEAKING_GROUPS = frozenset({"Messages", "People"})
+SPEAKING_GROUPS = frozenset({"Messages"})
 
 
 class StepForm(forms.ModelForm[PipelineStep]):

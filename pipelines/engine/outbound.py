@@ -4,10 +4,10 @@ import json
 import uuid
 from typing import Any
 
-from crm.channels.http import HttpFailure, HttpPolicy, parse_allow, request
 from django.conf import settings
 
 from crm.channels.base import DeliveryResult, Refused
+from crm.channels.http import HttpFailure, HttpPolicy, parse_allow, request
 from pipelines.models import Effect
 
 # Fixed for ever: receivers discard repeats by the id that comes from it.

@@ -132,6 +132,9 @@
       return;
     }
     const required = schema.required || [];
+    // What few people need waits behind a fold, open when something is in it.
+    const rest = el("div", { class: "pl-grid" });
+    const fold = el("details", { class: "pl-more pl-wide" }, el("summary", { text: "More options" }), rest);
     for (const [name, property] of Object.entries(schema.properties || {})) {
       const set = (value) => {
         const next = { ...data };
@@ -146,7 +149,9 @@
         : editor.labelled(title, control(property, data[name], set), property.description);
       if (WIDE.has(property["x-widget"])) field.classList.add("pl-wide");
       field.dataset.parameter = name;
-      box.append(field);
+      if (property["x-advanced"] && data[name] !== undefined) fold.open = true;
+      (property["x-advanced"] ? rest : box).append(field);
     }
+    if (rest.childElementCount) box.append(fold);
   };
 })();

@@ -249,8 +249,10 @@
       list.append(row);
       if (isSteps) inRow(row, "key").value = freeKey(list);
       setUp(row);
-      const details = row.querySelector("details");
-      if (isSteps) { details.open = true; renumber(list); }
+      if (isSteps) {
+        for (const other of rowsOf(list)) other.querySelector("details").open = other === row || other.classList.contains("pl-has-errors");
+        renumber(list);
+      }
       row.querySelector("select,input:not([type=hidden])").focus();
     });
   }
