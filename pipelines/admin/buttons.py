@@ -204,7 +204,8 @@ class PipelineButtons(Confirming):
         question = Question(
             "Archive this pipeline?",
             [
-                "This cannot be undone. An archived pipeline enrolls nothing and cannot be edited; duplicate it to go on.",
+                "This cannot be undone. An archived pipeline enrolls nothing and cannot be edited;"
+                " duplicate it to go on.",
                 f"{counted(live, 'run is', 'runs are')} still on the way.",
             ],
             "Archive",

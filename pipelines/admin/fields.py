@@ -13,7 +13,7 @@ from pipelines.definition.durations import DurationError, parse_duration
 LARGEST_DELAY: Final = 2**62
 _UNITS: Final = (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60))
 _SPOKEN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(weeks?|days?|hours?|minutes?|mins?|seconds?|secs?)\b,?\s*", re.I)
-_TYPE_NAMES: Final = {dict: 'an object such as {"name": "value"}', list: "a list such as [ … ]"}
+_TYPE_NAMES: Final[dict[Any, str]] = {dict: 'an object such as {"name": "value"}', list: "a list such as [ … ]"}
 
 
 class JsonField(forms.JSONField):

@@ -75,9 +75,10 @@ def import_view(request: HttpRequest, *, model_admin: Any) -> HttpResponse:
     problems: list[LinkedProblem] = []
     if request.method == "POST" and form.is_valid():
         document = form.cleaned_data["document"]
+        team: Any = form.cleaned_data.get("team") or getattr(request, "team", None)
         try:
             pipeline = operations.import_document(
-                team=form.cleaned_data.get("team") or getattr(request, "team", None),
+                team=team,
                 document=document,
                 by=request.user,
                 activate=bool(form.cleaned_data.get("activate")),

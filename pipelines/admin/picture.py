@@ -85,7 +85,7 @@ def _wait(place: Place) -> str:
 
 def _edges(found: Sequence[Place]) -> Iterable[Edge]:
     rows = {place.key: row for row, place in enumerate(found)}
-    for row, place in enumerate(found):
+    for row in range(len(found)):
         grouped: dict[str, list[str]] = {}
         for outcome, target in _ways(found, row):
             grouped.setdefault(target, []).append(WORDS.get(outcome, outcome.replace("_", " ")))

@@ -183,7 +183,7 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
 
     def _publish(self, request: HttpRequest, pipeline: Pipeline) -> None:
         """With `auto_publish` a valid save is a version; an invalid one keeps the rows and says so."""
-        if not pipeline.auto_publish or not self.has_publish_permission(request):  # type: ignore[attr-defined]
+        if not pipeline.auto_publish or not self.has_publish_permission(request):
             return
         before = pipeline.current_version_id
         try:

@@ -24,7 +24,10 @@ class PipelineForm(forms.ModelForm[Pipeline]):
 
     class Meta:
         model = Pipeline
-        exclude = ("meta",)
+        fields = (
+            "name", "subject_type", "description", "key", "subject_alias", "auto_publish", "versioning", "settings",
+            "variables", "exit_rules", "goals", "team",
+        )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

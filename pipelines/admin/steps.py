@@ -24,7 +24,7 @@ class StepForm(forms.ModelForm[PipelineStep]):
     key = forms.CharField(required=False, max_length=40, widget=forms.TextInput({**INPUT, "spellcheck": "false"}))
     action_type = forms.ChoiceField(label="Action", widget=forms.Select(INPUT))
     delay_text = DelayField(label="Wait before this step", widget=forms.TextInput({**INPUT, "placeholder": "no wait"}))
-    data = JsonField(expect=dict, default={}, label="Data (JSON)")
+    data = JsonField(expect=dict, default={}, label="Data (JSON)")  # type: ignore[assignment]
     condition = ConditionField(label="Condition")
     edges = JsonField(expect=dict, default={}, label="Edges (JSON)")
     retry = JsonField(label="Retry")
@@ -58,7 +58,7 @@ class StepForm(forms.ModelForm[PipelineStep]):
     def _post_clean(self) -> None:
         if "delay_text" in self.cleaned_data:
             self.instance.delay, self.instance.delay_rule = self.cleaned_data["delay_text"]
-        super()._post_clean()
+        super()._post_clean()  # type: ignore[misc]
 
     @property
     def title(self) -> str:

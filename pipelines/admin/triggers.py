@@ -8,10 +8,12 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
+from django.utils import timezone
 
 from crm.scoping import TeamScopedAdmin, TeamScopedStackedInline
 from pipelines.admin.fields import ConditionField, JsonField
 from pipelines.admin.steps import INPUT
+from pipelines.definition.conditions import ConditionError, compile_condition
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, Trigger
 
 CHECKBOX = {"class": "pl-check"}
@@ -22,9 +24,24 @@ class TriggerForm(forms.ModelForm[Any]):
 
     where = ConditionField(label="Only if")
 
+    def clean_where(self) -> Any:
+        """A condition that cannot be read would keep everybody out, so it is refused here."""
+        where = self.cleaned_data["where"]
+        if where in (None, "", [], {}):
+            return None
+        try:
+            compile_condition(where)
+        except ConditionError as error:
+            raise forms.ValidationError(str(error)) from None
+        return where
+
     def save(self, commit: bool = True) -> Any:
         if self.instance.pk and self.has_changed():
             self.instance.revision += 1
+        if self.has_changed():
+            live = self.instance.enabled and self.instance.pipeline.status == Pipeline.Status.ACTIVE
+            # Records from before a change are left alone: nobody knows what was promised to them.
+            self.instance.armed_at = timezone.now() if live else None
         if self.instance.model_id is None and self.instance.kind in RECORD_KINDS:
             self.instance.model_id = self.instance.pipeline.subject_type_id
         return super().save(commit=commit)
@@ -104,7 +121,7 @@ class AutomaticInline(TriggerInline):
     """Automatic for: every new record of a model."""
 
     model = AutomaticPipeline
-    form = AutomaticForm
+    form = AutomaticForm  # type: ignore[assignment]
     verbose_name = "automatic enrollment"
     verbose_name_plural = "Automatic for"
     heading_help = "Every new record enters this pipeline by itself, the moment it is saved."
