@@ -26,7 +26,7 @@ check: $(VENV)/dev lint types imports migrations test test-postgres ## everythin
 lint: $(VENV)/dev
 	$(BIN)/ruff check $(PATHS)
 	$(BIN)/ruff format --check $(PATHS)
-	$(BIN)/djlint --check --lint --quiet config crm contacts pipelines
+	$(BIN)/djlint --lint --quiet config crm contacts pipelines
 
 types: $(VENV)/dev
 	$(NEUTRAL) $(BIN)/mypy $(PATHS)

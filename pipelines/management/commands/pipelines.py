@@ -29,20 +29,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         export = actions.add_parser("export", help="print a pipeline, or write each to a directory")
-        export.add_argument(
-            "keys", nargs="*", metavar="KEY", help="all pipelines when none is given"
-        )
+        export.add_argument("keys", nargs="*", metavar="KEY", help="all pipelines when none is given")
         export.add_argument("--output", type=Path, metavar="DIR", help="write KEY.json files there")
         validate = actions.add_parser("validate", help="tell every problem of the files")
         imports = actions.add_parser("import", help="create or update pipelines from files")
         for reading in (validate, imports):
-            reading.add_argument(
-                "files", nargs="+", metavar="FILE", help="'-' reads standard input"
-            )
+            reading.add_argument("files", nargs="+", metavar="FILE", help="'-' reads standard input")
         imports.add_argument("--activate", action="store_true", help="activate what was imported")
-        imports.add_argument(
-            "--no-replace", action="store_true", help="refuse keys that the team already has"
-        )
+        imports.add_argument("--no-replace", action="store_true", help="refuse keys that the team already has")
         for each in (export, validate, imports):
             each.add_argument("--team", required=True, metavar="SLUG")
             each.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -88,7 +82,8 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _one(self, team: Team, name: str, options: dict[str, Any]) -> dict[str, Any]:
-        document, problems = _load(name)
+        document, found = _load(name)
+        problems: Sequence[Problem] = found
         done = ""
         if document is not None and options["action"] == "validate":
             problems = validate_document(document, team)

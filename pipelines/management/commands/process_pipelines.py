@@ -56,9 +56,7 @@ class Command(BaseCommand):
             report = process_due_runs(budget_seconds=options["budget"])
         except (OperationalError, InterfaceError) as error:
             # A worker outlives its database: what was claimed has been rolled back.
-            self.stderr.write(
-                f"The database does not answer ({type(error).__name__}); trying again."
-            )
+            self.stderr.write(f"The database does not answer ({type(error).__name__}); trying again.")
             connection.close()
             self.stopping.wait(DATABASE_GONE_SECONDS)
             return
