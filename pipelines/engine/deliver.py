@@ -19,7 +19,7 @@ from pipelines.actions.base import DeliveryError
 from pipelines.actions.registry import kinds
 from pipelines.engine.advance import Progress
 from pipelines.engine.clock import real_now
-from pipelines.engine.leases import give_back, start_sending
+from pipelines.engine.leases import give_back, give_back_unsent, start_sending
 from pipelines.engine.outbound import call, key_of
 from pipelines.engine.post import Post
 from pipelines.engine.settle import Result, settle
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 LEASE_LIMIT = 200
 HTTP_THREADS = 8
 OUTAGE_SECONDS = 30.0
+OUTAGE = "mail-outage"
 # No new outside work is begun in the last part of a lease.
 LEASE_MARGIN = 40.0
 
@@ -57,12 +58,12 @@ def deliver(*, now: datetime, until: float) -> Delivery:
         (Effect.Kind.CUSTOM, _run_custom),
     ):
         while time.monotonic() < until:
-            lease_end = time.monotonic() + settings.PIPELINES_LEASE_SECONDS - LEASE_MARGIN
+            stop = min(until, time.monotonic() + settings.PIPELINES_LEASE_SECONDS - LEASE_MARGIN)
             effects = _lease(kind, now)
             if not effects:
                 break
             point("after_lease")
-            if not work(effects, now, lease_end, total):
+            if not work(effects, now, stop, total):
                 break
     return total
 
@@ -76,7 +77,7 @@ def _lease(kind: int, now: datetime) -> list[Effect]:
         )
 
 
-def _send_mail(effects: list[Effect], now: datetime, lease_end: float, total: Delivery) -> bool:
+def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:
     """Send over one connection, in groups; False when the mail server cannot be reached at all."""
     post = Post()
     refused = post.open()
@@ -84,27 +85,32 @@ def _send_mail(effects: list[Effect], now: datetime, lease_end: float, total: De
         _report_outage(refused, now)
         give_back(effects, until=now + timedelta(seconds=OUTAGE_SECONDS))
         return False
+    EngineState.objects.filter(name=OUTAGE).delete()
     try:
         for group in _groups(effects, settings.PIPELINES_SEND_GROUP):
-            if time.monotonic() > lease_end:
+            if time.monotonic() > stop:
                 give_back(group, until=now)
                 continue
             point("before_sending")
             ready, skipped = post.start(group)
             results: list[tuple[Effect, Result]] = [*skipped]
-            for effect, result in post.send(ready):
+            for effect, result in post.send(ready, until=stop):
                 results.append((effect, result))
                 point("after_effect")
             _settle(results, now, total)
+            answered = {effect.pk for effect, _ in results}
+            unsent = [effect for effect, _ in ready if effect.pk not in answered]
+            if unsent:
+                give_back_unsent(unsent, until=now)
     finally:
         post.close()
     return True
 
 
-def _call_http(effects: list[Effect], now: datetime, lease_end: float, total: Delivery) -> bool:
+def _call_http(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:
     with ThreadPoolExecutor(max_workers=HTTP_THREADS) as pool:
         for group in _groups(effects, HTTP_THREADS):
-            if time.monotonic() > lease_end:
+            if time.monotonic() > stop:
                 give_back(group, until=now)
                 continue
             mine = start_sending(group)
@@ -114,9 +120,9 @@ def _call_http(effects: list[Effect], now: datetime, lease_end: float, total: De
     return True
 
 
-def _run_custom(effects: list[Effect], now: datetime, lease_end: float, total: Delivery) -> bool:
+def _run_custom(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:
     for effect in effects:
-        if time.monotonic() > lease_end:
+        if time.monotonic() > stop:
             give_back([effect], until=now)
             continue
         for mine in start_sending([effect]):
@@ -155,7 +161,7 @@ def _settle(results: list[tuple[Effect, Result]], now: datetime, total: Delivery
 def _report_outage(refused: Refused, now: datetime) -> None:
     log.warning("the mail server cannot be reached: %s", refused.code)
     EngineState.objects.update_or_create(
-        name="mail-outage", defaults={"at": now, "data": {"code": refused.code, "detail": str(refused.detail)[:200]}}
+        name=OUTAGE, defaults={"at": now, "data": {"code": refused.code, "detail": str(refused.detail)[:200]}}
     )
 
 

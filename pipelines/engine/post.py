@@ -1,11 +1,11 @@
 """Messages on their way out: suppression checked in the transaction that hands them over, then one connection."""
 
+import time
 from collections.abc import Iterator, Sequence
 from mimetypes import guess_type
 from pathlib import PurePosixPath
 
 from django.core.files.storage import default_storage
-from django.core.mail import EmailMessage
 from django.db import transaction
 
 from crm.channels.base import DeliveryResult, Refused
@@ -51,17 +51,20 @@ class Post:
             Message.objects.filter(pk__in=sending).update(state=Message.State.SENDING)
         return ready, skipped
 
-    def send(self, ready: Sequence[Ready]) -> Iterator[tuple[Effect, DeliveryResult]]:
-        """Hand messages over one by one; a message that cannot be built is refused for good."""
-        built: list[tuple[Effect, EmailMessage]] = []
-        for effect, message in ready:
+    def send(self, ready: Sequence[Ready], *, until: float) -> Iterator[tuple[Effect, DeliveryResult]]:
+        """Hand messages over one by one until `until` on the monotonic clock, at least one.
+
+        Those that are not answered for were not begun. A message that cannot be built is refused for good.
+        """
+        for index, (effect, message) in enumerate(ready):
+            if index and time.monotonic() >= until:
+                return
             try:
-                built.append((effect, build(content_of(message))))
+                mail = build(content_of(message))
             except (InvalidMessage, OSError) as error:
                 yield effect, Refused(code="validation", detail=str(error)[:400], permanent=True, retry_after=None)
-        results = self._mailer.deliver([mail for _, mail in built])
-        for (effect, _), result in zip(built, results, strict=True):
-            yield effect, result
+                continue
+            yield effect, next(self._mailer.deliver([mail]))
 
 
 def _reasons(messages: Sequence[Message]) -> dict[tuple[int, str, str], str]:

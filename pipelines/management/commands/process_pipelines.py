@@ -2,7 +2,7 @@
 
 import json
 import signal
-import threading
+import time
 from argparse import ArgumentParser
 from dataclasses import asdict
 from types import FrameType
@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from pipelines.engine.tick import TickReport, process_due_runs
 
 IDLE_SECONDS: Final = 1.0
+RESTLESS_SECONDS: Final = 0.1
 DATABASE_GONE_SECONDS: Final = 5.0
 REPORTED: Final = ("runs", "visits", "sent", "failed", "late_seconds")
 
@@ -23,7 +24,7 @@ class Command(BaseCommand):
     """One pass over the due runs, or one after another until the process is asked to stop."""
 
     help = __doc__
-    stopping: threading.Event
+    stopping = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", action="store_true", help="work until SIGTERM or Ctrl-C")
@@ -37,18 +38,18 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stopping = threading.Event()
         if not options["loop"]:
             report = process_due_runs(budget_seconds=options["budget"])
             self._tell(report, as_json=options["json"])
             return
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._stop)
-        while not self.stopping.is_set():
+        while not self.stopping:
             self._pass(options)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stopping.set()
+        # A plain flag: a handler that sets an event can meet the lock its own thread holds.
+        self.stopping = True
 
     def _pass(self, options: dict[str, Any]) -> None:
         try:
@@ -58,12 +59,17 @@ class Command(BaseCommand):
             # A worker outlives its database: what was claimed has been rolled back.
             self.stderr.write(f"The database does not answer ({type(error).__name__}); trying again.")
             connection.close()
-            self.stopping.wait(DATABASE_GONE_SECONDS)
+            self._rest(DATABASE_GONE_SECONDS)
             return
         if report.runs or report.sent or report.failed:
             self._tell(report, as_json=options["json"])
         if not report.more:
-            self.stopping.wait(IDLE_SECONDS)
+            self._rest(IDLE_SECONDS)
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self.stopping and time.monotonic() < until:
+            time.sleep(RESTLESS_SECONDS)
 
     def _tell(self, report: TickReport, *, as_json: bool) -> None:
         values = {name: asdict(report)[name] for name in REPORTED}

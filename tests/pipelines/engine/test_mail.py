@@ -8,7 +8,7 @@ from pytest_django import Settings
 from contacts.models import Contact
 from crm.messages import decide_message
 from crm.models import Message, Suppression, Team
-from pipelines.models import Effect, PipelineRun, StepExecution
+from pipelines.models import Effect, PipelineRun, PipelineStep, StepExecution
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, email, later, log
 from tests.pipelines.engine.conftest import Run
@@ -175,3 +175,34 @@ def test_headers_cannot_bring_in_others(team: Team, run_at: Run, smtp: SmtpSink,
     assert not smtp.recipients()
     assert PipelineRun.objects.get().status == RunStatus.FAILED
     assert Effect.objects.get().status == Effect.Status.FAILED
+
+
+def test_a_pass_that_runs_out_of_time_leaves_the_rest_for_the_next(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    from pipelines.engine.leases import give_back_unsent
+    from pipelines.engine.post import Post
+    from pipelines.engine.store import store
+
+    active(team, [email()])
+    people(team, 5)
+    leave_in_queue(team)
+    leased = store().lease_effects(
+        kind=Effect.Kind.EMAIL, now=NOON, real_now=NOON, until=later(hours=1), limit=10, worker=1
+    )
+    post = Post()
+    assert post.open() is None
+    ready, _ = post.start(leased)
+    sent = [effect for effect, _ in post.send(ready, until=float("-inf"))]
+    post.close()
+    assert len(sent) == 1 and states().count("sending") == 5
+    give_back_unsent([effect for effect, _ in ready if effect not in sent], until=NOON)
+    assert (states().count("sending"), states().count("queued")) == (1, 4)
+    run_at(NOON)
+    assert sorted(smtp.recipients()) == [f"c{n}@example.org" for n in range(5)]
+
+
+def leave_in_queue(team: Team) -> None:
+    """Plan every message without sending any."""
+    from pipelines.engine.advance import advance_lane
+
+    for step in PipelineStep.objects.filter(pipeline__team=team):
+        advance_lane(step_id=step.pk, now=NOON, limit=100)
