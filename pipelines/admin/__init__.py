@@ -1,5 +1,5 @@
 """Pages of pipelines, runs and what the engine wrote down."""
 
-from pipelines.admin import pipeline, triggers
+from pipelines.admin import decisions, pipeline, runs, triggers, versions
 
-__all__ = ["pipeline", "triggers"]
+__all__ = ["decisions", "pipeline", "runs", "triggers", "versions"]

@@ -1,0 +1,154 @@
+"""Runs: where each stands and why, to look at; buttons to pause, resume, cancel and retry."""
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from unfold.decorators import display
+
+from contacts.models import Contact
+from contacts.queries import search
+from crm.scoping import TeamScopedReadOnlyAdmin
+from pipelines.admin.links import from_now, link_to, subject_link, subject_words, table_time
+from pipelines.admin.run_buttons import RunButtons
+from pipelines.admin.run_filters import StateFilter, StepFilter
+from pipelines.admin.telling import stands, step_title, tell, words
+from pipelines.engine.clock import engine_now
+from pipelines.models import PipelineRun
+from pipelines.queries import LATE_AFTER, run_story
+from pipelines.states import RunStatus
+
+STATE_COLORS = {
+    "late": "danger",
+    "due": "warning",
+    "pending": "info",
+    "running": "success",
+    "waiting": "info",
+    "paused": "warning",
+    "completed": "success",
+    "failed": "danger",
+    "cancelled": "default",
+}
+
+
+@admin.register(PipelineRun)
+class PipelineRunAdmin(RunButtons, TeamScopedReadOnlyAdmin[PipelineRun]):
+    """A run is the engine's: nobody writes its row here."""
+
+    change_form_template = "admin/pipelines/run_page.html"
+    list_display = ("who", "pipeline", "state", "current", "following", "due_at", "began")
+    list_display_links = ("who",)
+    list_filter = (StateFilter, "pipeline", StepFilter)
+    list_select_related = False
+    search_fields = ("subject_id",)
+    search_help_text = "Name or email of a contact, or the number of a run"
+    ordering = ("-id",)
+    fields = ("pipeline",)
+    readonly_fields = ("pipeline",)
+
+    class Media:
+        css = {"all": ("pipelines/pipelines.css",)}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PipelineRun]:
+        rows: QuerySet[PipelineRun] = super().get_queryset(request)
+        related = rows.select_related("pipeline__team", "version", "step", "last_step", "subject_type", "trigger")
+        return related.defer("version__document", "version__program").prefetch_related("subject")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[PipelineRun], search_term: str
+    ) -> tuple[QuerySet[PipelineRun], bool]:
+        """By the contact, as the list of contacts searches, or by the run's own number."""
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        team = getattr(request, "team", None)
+        contacts = search(contacts=Contact.objects.for_team(team), text=text, team=team).order_by()
+        found = Q(subject_type=ContentType.objects.get_for_model(Contact), subject_id__in=contacts.values("pk"))
+        if text.isdecimal() and len(text) < 19:
+            found |= Q(pk=int(text))
+        return queryset.filter(found), False
+
+    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
+        run = self.get_object(request, object_id)
+        more = {**(extra_context or {}), **(run_context(run) if run is not None else {})}
+        return super().change_view(request, object_id, form_url, more)
+
+    @display(description="About", ordering="subject_id")
+    def who(self, run: PipelineRun) -> str:
+        return subject_words(run)
+
+    @display(description="Status", ordering="status", label=STATE_COLORS)
+    def state(self, run: PipelineRun) -> str:
+        return state_of(run)
+
+    @display(description="Current step")
+    def current(self, run: PipelineRun) -> str:
+        step = run.last_step if run.status == RunStatus.PENDING or run.is_finished else run.step
+        return step_title(step) if step else "—"
+
+    @display(description="Next step")
+    def following(self, run: PipelineRun) -> str:
+        return step_title(run.step) if run.next_step_id and run.step else "—"
+
+    @display(description="When", ordering="next_step_at")
+    def due_at(self, run: PipelineRun) -> str:
+        return table_time(run.next_step_at if run.next_step_id else None, engine_now())
+
+    @display(description="Began", ordering="id")
+    def began(self, run: PipelineRun) -> str:
+        return table_time(run.created_at, engine_now())
+
+
+def state_of(run: PipelineRun) -> str:
+    """The status, or that the run is due or late."""
+    now = engine_now()
+    if run.status == RunStatus.PENDING and run.next_step_at and run.next_step_at <= now:
+        return "late" if run.next_step_at <= now - LATE_AFTER else "due"
+    return str(run.get_status_display())
+
+
+def run_context(run: PipelineRun) -> dict[str, Any]:
+    """Everything the page of a run shows."""
+    now = engine_now()
+    story = run_story(run)
+    memory = getattr(run, "context", None)
+    kept = (
+        {"Variables": memory.vars, "From the trigger": memory.trigger, "From steps": memory.outputs} if memory else {}
+    )
+    moment = run.next_step_at if run.next_step_id else None
+    return {
+        "run": run,
+        "title": f"{subject_words(run)} in {run.pipeline}",
+        "state": state_of(run),
+        "color": STATE_COLORS[state_of(run)],
+        "stands": stands(run),
+        "subject": subject_link(run),
+        "pipeline_link": link_to(run.pipeline),
+        "version_link": link_to(run.version, f"Version {run.version.number}"),
+        "current_title": step_title(run.last_step) if run.last_step else "",
+        "next_title": step_title(run.step) if run.next_step_id and run.step else "",
+        "next_at": moment,
+        "next_words": from_now(moment, now) if moment else "",
+        "ended_because": words(run.reason) if run.reason else "",
+        "entries": tell(run, story),
+        "kept": [(name, _pairs(values)) for name, values in kept.items() if values],
+        "same_subject": _runs_of_subject(run),
+    }
+
+
+def _pairs(values: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1))
+        for name, value in values.items()
+    ]
+
+
+def _runs_of_subject(run: PipelineRun) -> str:
+    """The list of runs of the same contact, where the list can be asked for it."""
+    found: Any = run.subject
+    email = getattr(found, "email", "")
+    return f"{reverse('admin:pipelines_pipelinerun_changelist')}?q={email}" if email else ""
