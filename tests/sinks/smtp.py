@@ -86,6 +86,8 @@ class _Session(socketserver.StreamRequestHandler):
             self.rfile.readline()
             return False
         raw = self._text()
+        if raw is None:
+            return False
         if sink.behavior == "reject_data":
             self._say("554 not wanted here")
             return True
@@ -97,9 +99,12 @@ class _Session(socketserver.StreamRequestHandler):
         self._say("250 queued")
         return True
 
-    def _text(self) -> bytes:
+    def _text(self) -> bytes | None:
+        """The text up to the final dot; None when the sender is gone before it."""
         lines = []
-        while (line := self.rfile.readline()) not in (b".\r\n", b""):
+        while (line := self.rfile.readline()) != b".\r\n":
+            if not line:
+                return None
             lines.append(line[1:] if line.startswith(b"..") else line)
         return b"".join(lines)
 

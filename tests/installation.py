@@ -1,0 +1,119 @@
+"""A whole installation for a test: a database of its own, programs as they run in life, and sinks for what leaves."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+from tests.project.processes import ROOT, Program
+from tests.sinks.smtp import SmtpSink, free_port
+
+
+class Installation:
+    """Commands, web and worker on one scratch database; mail goes to `smtp`."""
+
+    def __init__(self, *, url: str, folder: Path, smtp: SmtpSink) -> None:
+        self.smtp = smtp
+        self.port = free_port()
+        self.environment = {
+            "DJANGO_SETTINGS_MODULE": "config.settings", "DEBUG": "1", "HTTPS": "0", "LOG_LEVEL": "WARNING",
+            "SECRET_KEY": "for-tests-only-0123456789-0123456789-0123456789-0123456789", "PIPELINES_KICK": "1",
+            "DATABASE_URL": url, "EMAIL_URL": smtp.url, "DEFAULT_FROM_EMAIL": "hello@acme.example",
+            "CACHE_DIR": str(folder / "cache"), "PIPELINES_TEST_CLOCK": "0", "EMAIL_TIMEOUT": "5",
+        }  # fmt: skip
+        self._programs: list[Program] = []
+        self.token = ""
+
+    def command(self, *arguments: str, status: int | None = 0, **environment: str) -> str:
+        """Standard output of a `manage.py` command, which must end with this status, or with any for None."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )  # fmt: skip
+        assert status in (None, done.returncode), (
+            f"{arguments}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        )
+        return done.stdout
+
+    def start(self, *arguments: str) -> Program:
+        self._programs.append(Program(*arguments, environment=self.environment))
+        return self._programs[-1]
+
+    def serve(self) -> None:
+        """Start the web server and wait until it answers."""
+        web = self.start("runserver", f"127.0.0.1:{self.port}", "--noreload")
+        web.says("Quit the server")
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer of the API to a key of an admin."""
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api/v1/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Rows of a statement, asked past everything."""
+        code = (
+            "from django.db import connection as c; import json\n"
+            f"with c.cursor() as cursor:\n    cursor.execute({statement!r})\n"
+            "    print(json.dumps(cursor.fetchall() if cursor.description else [], default=str))"
+        )
+        out = self.command("shell", "--verbosity", "0", "-c", code)
+        return [tuple(row) for row in json.loads(re.findall(r"^\[.*\]$", out, re.M)[-1])]
+
+    def stop(self) -> None:
+        for program in self._programs:
+            program.leave_nothing()
+
+
+@contextmanager
+def installation(folder: Path, *, name: str) -> Iterator[Installation]:
+    """Migrated, with a team `acme` and a key, on the kind of database that the suite runs on."""
+    with _scratch(folder, name) as url, SmtpSink(folder / "mail.jsonl") as smtp:
+        made = Installation(url=url, folder=folder, smtp=smtp)
+        try:
+            made.command("migrate", "--verbosity", "0")
+            key = ("create_api_key", "--team", "acme", "--role", "admin", "--name", "tests", "--create-team")
+            made.token = made.command(*key).strip()
+            yield made
+        finally:
+            made.stop()
+
+
+@contextmanager
+def _scratch(folder: Path, name: str) -> Iterator[str]:
+    if connection.vendor != "postgresql":
+        yield f"sqlite:///{folder / 'crm.sqlite3'}"
+        return
+    # The worker of a parallel run has a name of its own, so that none drops the database of another.
+    database = f"crm_{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}{os.environ.get('TEST_DB_SUFFIX', '')}"
+    server = os.environ["DATABASE_URL"]
+    _on_server(server, f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+    _on_server(server, f"CREATE DATABASE {database}")
+    try:
+        yield f"{server.rpartition('/')[0]}/{database}"
+    finally:
+        _on_server(server, f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+
+def _on_server(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(statement.encode())
