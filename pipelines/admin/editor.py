@@ -14,6 +14,12 @@ from pipelines.models import Pipeline
 from pipelines.subjects import RELATED_FIELDS, subject_types
 
 MOST_PEOPLE: Final = 200
+# What every message can name, beside the subject and the variables of its pipeline.
+EVERYWHERE: Final = (
+    ("team.name", "name of the team"),
+    ("pipeline.name", "name of the pipeline"),
+    ("now | date", "today"),
+)
 
 
 def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, Any]:
@@ -27,6 +33,7 @@ def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, An
         "subject": subject_types_by_id().get(pipeline.subject_type_id or 0, "") if pipeline else "",
         "users": _users(team),
         "templates": _templates(team),
+        "variables": [*(_declared(pipeline) if pipeline else ()), *EVERYWHERE],
         "takenKeys": list(archived),
     }
 
@@ -72,6 +79,12 @@ def _fields(label: str) -> list[dict[str, Any]]:
 def _field(path: str, field: Any) -> dict[str, Any]:
     choices = [[str(value), str(text)] for value, text in field.flatchoices] if isinstance(field, models.Field) else []
     return {"path": path, "label": str(field.verbose_name), "choices": choices}
+
+
+def _declared(pipeline: Pipeline) -> Iterable[tuple[str, str]]:
+    for variable in pipeline.variables:
+        if isinstance(variable, dict) and variable.get("name"):
+            yield str(variable["name"]), str(variable.get("label") or "variable")
 
 
 def _users(team: Team | None) -> list[str]:

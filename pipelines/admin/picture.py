@@ -47,10 +47,8 @@ def draw(document: Mapping[str, Any], *, labels: Mapping[str, str], counts: Mapp
     width = MARGIN * 2 + WIDTH + LANE * (max(lanes.values(), default=-1) + 2)
     height = MARGIN * 2 + max(len(nodes), 1) * (HEIGHT + GAP)
     parts = [
-        f'<svg class="pl-picture" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img"'
-        ' xmlns="http://www.w3.org/2000/svg" aria-labelledby="picture-title picture-desc">',
-        f'<title id="picture-title">{escape(str(document.get("name") or "Pipeline"))}</title>',
-        f'<desc id="picture-desc">{escape(describe(document, labels=labels))}</desc>',
+        f'<svg class="pl-picture" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="group"'
+        f' xmlns="http://www.w3.org/2000/svg" aria-label="{escape(describe(document, labels=labels))}">',
         _arrowheads(),
         *(_draw_edge(edge, lanes.get(edge)) for edge in edges),
         *(_draw_node(node) for node in nodes),

@@ -16,13 +16,14 @@ from crm.models import Team
 from crm.scoping import TeamScopedAdmin, TeamScopedStackedInline
 from pipelines import operations
 from pipelines.actions.registry import kinds
-from pipelines.admin import importing, picture
-from pipelines.admin.buttons import PipelineButtons, page_of
+from pipelines.admin import examples, importing, picture
+from pipelines.admin.buttons import PipelineButtons, live_runs, page_of
 from pipelines.admin.editor import editor_data
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.problems import linked_problems
 from pipelines.admin.steps import StepForm, StepFormSet
 from pipelines.admin.triggers import AutomaticInline, TriggerInline, model_words, plain_labels
+from pipelines.definition.document import checksum
 from pipelines.documents import document_of
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, PipelineStep
 from pipelines.models.run import FINISHED
@@ -43,6 +44,10 @@ class StepInline(TeamScopedStackedInline):
     template = "admin/pipelines/steps_inline.html"
     verbose_name_plural = "Steps"
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Taking a step out is a change of its pipeline."""
+        return self.has_change_permission(request)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(archived_at=None, parent=None).order_by("number")
 
@@ -62,7 +67,7 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
     ordering = ("name", "id")
     list_select_related = ("subject_type",)
     actions = None
-    actions_list = ("import_page",)
+    actions_list = ("examples_page", "import_page")
     fieldsets = (
         (None, {"fields": (("name", "subject_type"), "description", "seen_revision")}),
         (
@@ -121,9 +126,9 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
     def version(self, row: Any) -> str:
         return str(row.version_number or "-")
 
-    @display(description="Automatic", boolean=True)
-    def is_automatic(self, row: Any) -> bool:
-        return bool(row.automatic_on)
+    @display(description="Automatic")
+    def is_automatic(self, row: Any) -> str:
+        return "Yes" if row.automatic_on else "—"
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         archived = isinstance(obj, Pipeline) and obj.status == Pipeline.Status.ARCHIVED
@@ -148,6 +153,10 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
         """Most pipelines are about contacts."""
         contact = next(iter(subject_types().values())).content_type_id
         return {"subject_type": contact, **super().get_changeform_initial_data(request)}
+
+    @action(description="Examples", icon="lightbulb", permissions=["add"], url_path="examples")
+    def examples_page(self, request: HttpRequest) -> HttpResponse:
+        return examples.examples_view(request, model_admin=self)
 
     @action(description="Import a document", icon="upload", permissions=["add"], url_path="import")
     def import_page(self, request: HttpRequest) -> HttpResponse:
@@ -206,10 +215,14 @@ def page_context(pipeline: Pipeline, *, editable: bool) -> dict[str, Any]:
     document = document_of(pipeline)
     counts = runs_by_step(pipeline=pipeline, now=timezone.now())
     steps = list(pipeline.steps.all())
+    version = pipeline.current_version
     standing = {step.key: total(counts.get(step.pk, StepCounts())) for step in steps}
     labels = {code: kind.label for code, kind in kinds().items()}
     return {
         "pipeline": pipeline,
+        "version": version,
+        "is_changed": version is not None and version.checksum != checksum(document),
+        "standing_total": live_runs(pipeline),
         "problems": linked_problems(document=document, team=pipeline.team) if editable else [],
         # Every text of the drawing is escaped by `picture.draw`.
         "picture": mark_safe(picture.draw(document, labels=labels, counts=standing)),  # noqa: S308

@@ -14,13 +14,17 @@ _STEP: Final = re.compile(r"^steps\[(\d+)\]\.?(.*)$")
 
 @dataclass(frozen=True, slots=True)
 class LinkedProblem:
-    """What is wrong, where in words, and the step's anchor if it is about one."""
+    """What is wrong, where in words, and the step's key if it is about one."""
 
     place: str
     path: str
     message: str
     is_error: bool
-    anchor: str = ""
+    key: str = ""
+
+    @property
+    def anchor(self) -> str:
+        return f"step-{self.key}" if self.key else ""
 
 
 def linked_problems(*, document: Mapping[str, Any], team: Team) -> list[LinkedProblem]:
@@ -43,4 +47,4 @@ def _linked(problem: Problem, document: object) -> LinkedProblem:
     step = steps[int(match[1])]
     key = str(step.get("key") or f"step_{int(match[1]) + 1}") if isinstance(step, Mapping) else ""
     place = f"Step {int(match[1]) + 1}" + (f", {match[2]}" if match[2] else "")
-    return LinkedProblem(place, problem.path, problem.message, is_error, f"step-{key}")
+    return LinkedProblem(place, problem.path, problem.message, is_error, key)

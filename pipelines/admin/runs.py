@@ -45,7 +45,7 @@ class PipelineRunAdmin(RunButtons, TeamScopedReadOnlyAdmin[PipelineRun]):
     list_filter = (StateFilter, "pipeline", StepFilter)
     list_select_related = False
     search_fields = ("subject_id",)
-    search_help_text = "Name or email of a contact, or the number of a run"
+    search_help_text = "Contact, email or number of a run"
     ordering = ("-id",)
     fields = ("pipeline",)
     readonly_fields = ("pipeline",)
@@ -133,7 +133,7 @@ def run_context(run: PipelineRun) -> dict[str, Any]:
         "next_title": step_title(run.step) if run.next_step_id and run.step else "",
         "next_at": moment,
         "next_words": from_now(moment, now) if moment else "",
-        "ended_because": words(run.reason) if run.reason else "",
+        "ended_because": words(run.reason) if run.reason and run.reason != "end" else "",
         "entries": tell(run, story),
         "kept": [(name, _pairs(values)) for name, values in kept.items() if values],
         "same_subject": _runs_of_subject(run),

@@ -98,6 +98,10 @@ class TriggerInline(TeamScopedStackedInline):
     verbose_name_plural = "Other triggers"
     heading_help = "By hand, on an event, on a schedule."
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Closing a way in is a change of its pipeline."""
+        return self.has_change_permission(request)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(automatic=False).order_by("position", "id")
 

@@ -62,6 +62,20 @@
     }
   };
 
+  // Names that texts may use, put in where the cursor stands.
+  editor.variableMenu = function (target) {
+    const known = [...editor.subjectFields().map((field) => [field.path, field.label]), ...editor.data.variables];
+    const menu = editor.select([["", "Insert a variable…"], ...known.map(([path, label]) => [path, `${label} — {{ ${path} }}`])], "", { class: "pl-insert", "aria-label": "Insert a variable" });
+    menu.addEventListener("change", () => {
+      if (!menu.value) return;
+      target.setRangeText(`{{ ${menu.value} }}`, target.selectionStart, target.selectionEnd, "end");
+      menu.value = "";
+      target.dispatchEvent(new Event("input", { bubbles: true }));
+      target.focus();
+    });
+    return menu;
+  };
+
   editor.write = function (control, value) {
     control.value = value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value, null, 2);
     control.dispatchEvent(new Event("change", { bubbles: true }));

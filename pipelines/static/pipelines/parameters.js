@@ -121,6 +121,7 @@
     return (WIDGETS[widget] || WIDGETS.text)(value, changed);
   }
 
+  const TEMPLATED = new Set(["template", "textarea", "html"]);
   const WIDE = new Set(["textarea", "html", "json", "fields", "condition"]);
 
   editor.drawParameters = function (box, schema, data, changed) {
@@ -149,6 +150,7 @@
         : editor.labelled(title, control(property, data[name], set), property.description);
       if (WIDE.has(property["x-widget"])) field.classList.add("pl-wide");
       field.dataset.parameter = name;
+      if (TEMPLATED.has(property["x-widget"])) field.append(editor.variableMenu(field.querySelector("input,textarea")));
       if (property["x-advanced"] && data[name] !== undefined) fold.open = true;
       (property["x-advanced"] ? rest : box).append(field);
     }

@@ -87,11 +87,13 @@
       if (old) old.remove();
       const simple = /^(\d+(\.\d+)?[smhdw])?$/.test(text.value.trim());
       text.hidden = simple;
+      const help = row.querySelector(".pl-field-delay_text .pl-help");
+      if (help) help.hidden = simple;
       if (simple) {
         const control = editor.durationControl(text.value, (value) => { text.value = value; sayDelay(); });
         control.firstChild.setAttribute("aria-label", "Wait before this step");
         const rule = el("button", { type: "button", class: "pl-small", text: "More…", title: "A date, weekdays, hours: write the rule" });
-        rule.addEventListener("click", () => { text.hidden = false; control.remove(); text.focus(); });
+        rule.addEventListener("click", () => { text.hidden = false; if (help) help.hidden = false; control.remove(); text.focus(); });
         control.append(rule);
         text.before(control);
       }
@@ -122,6 +124,7 @@
     inRow(row, "edges").addEventListener("change", () => { if (!internal) drawOutcomes(); });
     row.querySelector("details").addEventListener("toggle", (event) => { if (event.target.open && event.target === row.querySelector("details")) drawOutcomes(); });
     editor.conditionBuilder(inRow(row, "condition"));
+    inRow(row, "message").after(editor.variableMenu(inRow(row, "message")));
     drawDelay();
     drawKind();
   }
