@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from crm.models import Member, Team
 
@@ -19,7 +21,10 @@ class CurrentTeam:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         set_current_team(request=request)
-        return self.get_response(request)
+        team: Team | None = request.team  # type: ignore[attr-defined]
+        # Pages tell times as the team lives them; the API always answers in UTC.
+        with timezone.override(ZoneInfo(team.timezone) if team else None):
+            return self.get_response(request)
 
 
 def set_current_team(*, request: Any) -> None:

@@ -133,3 +133,12 @@ def test_a_person_with_two_teams_chooses(team: Team, client: Any) -> None:
     assert b"Other" in client.get("/admin/").content
     client.post("/admin/team/", {"team": third.pk})
     assert b"Third" not in client.get("/admin/").content
+
+
+def test_pages_tell_times_as_the_team_lives_them(team: Team, client: Any) -> None:
+    Team.objects.filter(pk=team.pk).update(timezone="Asia/Tokyo")
+    user = User.objects.create_user("ann", password="x", is_staff=True)
+    Member.objects.create(team=team, user=user, role="owner")
+    Task.objects.create(team=team, title="Call", due_at=datetime(2027, 1, 1, 20, tzinfo=UTC))
+    client.force_login(user)
+    assert b"2027-01-02 05:00" in client.get("/admin/crm/task/").content
