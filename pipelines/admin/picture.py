@@ -43,6 +43,7 @@ def draw(document: Mapping[str, Any], *, labels: Mapping[str, str], counts: Mapp
     found = places(document)
     nodes = [_node(place, row, labels, (counts or {}).get(place.key, 0)) for row, place in enumerate(found)]
     edges = list(_edges(found))
+    straight = {edge.source for edge in edges if edge.target is not None and not _jumps(edge)}
     lanes = _lanes([edge for edge in edges if _jumps(edge)])
     width = MARGIN * 2 + WIDTH + LANE * (max(lanes.values(), default=-1) + 2)
     height = MARGIN * 2 + max(len(nodes), 1) * (HEIGHT + GAP)
@@ -50,7 +51,7 @@ def draw(document: Mapping[str, Any], *, labels: Mapping[str, str], counts: Mapp
         f'<svg class="pl-picture" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="group"'
         f' xmlns="http://www.w3.org/2000/svg" aria-label="{escape(describe(document, labels=labels))}">',
         _arrowheads(),
-        *(_draw_edge(edge, lanes.get(edge)) for edge in edges),
+        *(_draw_edge(edge, lanes.get(edge), aside=edge.source in straight) for edge in edges),
         *(_draw_node(node) for node in nodes),
         "</svg>",
     ]
@@ -133,11 +134,13 @@ def _top(row: int) -> int:
     return MARGIN + row * (HEIGHT + GAP)
 
 
-def _draw_edge(edge: Edge, lane: int | None) -> str:
+def _draw_edge(edge: Edge, lane: int | None, *, aside: bool) -> str:
     middle = MARGIN + WIDTH // 2
     bottom = _top(edge.source) + HEIGHT
     style = "pl-edge pl-edge-fail" if edge.fails else "pl-edge"
     if edge.target is None:
+        # An end beside a way down stands to its left.
+        middle = MARGIN + WIDTH // 8 if aside else middle
         label = _label(middle + 10, bottom + 24, edge.label)
         dot = f'<circle class="pl-end{" pl-end-fail" if edge.fails else ""}" cx="{middle}" cy="{bottom + 20}" r="5"/>'
         return f'<path class="{style}" d="M{middle} {bottom}v14"/>{dot}{label}'

@@ -228,7 +228,8 @@ def _waited(visit: StoryVisit, next_name: str) -> SafeString:
 
 def _decided(visit: StoryVisit, next_name: str) -> SafeString:
     met = visit.outcome == "true"
-    return format_html("The condition was {}, so it went on{}.", "met" if met else "not met", _to(next_name))
+    led = format_html("it went on{}", _to(next_name)) if next_name else "the run ended here"
+    return format_html("The condition was {}, so {}.", "met" if met else "not met", led)
 
 
 def _updated(visit: StoryVisit, next_name: str) -> SafeString:

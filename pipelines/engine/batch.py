@@ -39,7 +39,7 @@ class Batch:
     visits: list[Visit] = field(default_factory=list)
     effects: list[tuple[Cursor, Step, EffectRequest]] = field(default_factory=list)
     updates: list[tuple[int, Update]] = field(default_factory=list)
-    creates: list[tuple[Cursor, Create]] = field(default_factory=list)
+    creates: list[tuple[Cursor, int, Create]] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
 
     def load(self) -> None:

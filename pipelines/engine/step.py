@@ -144,7 +144,8 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
                 batch.updates.append((visit.team_id, change))
                 batch.patch_subject(change)
             case Create():
-                batch.creates.append((cursor, change))
+                # The cursor goes on within the batch; what is made belongs to this visit.
+                batch.creates.append((cursor, cursor.seq, change))
     event = Log.SKIPPED if outcome.outcome == "skipped" else Log.COMPLETED
     _end(
         batch, step, cursor, visit,

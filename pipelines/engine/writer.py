@@ -103,15 +103,15 @@ def _update(batch: Batch, label: str, names: tuple[str, ...], rows: list[tuple[i
 
 
 def _write_creates(batch: Batch) -> None:
-    tasks = [(cursor, create) for cursor, create in batch.creates if create.model == "crm.task"]
-    notes = [(cursor, create) for cursor, create in batch.creates if create.model == "crm.notification"]
+    tasks = [each for each in batch.creates if each[2].model == "crm.task"]
+    notes = [each for each in batch.creates if each[2].model == "crm.notification"]
     if not tasks and not notes:
         return
     people = _People(batch)
     if tasks:
-        Task.objects.bulk_create([_task(batch, people, cursor, create) for cursor, create in tasks], batch_size=1000)
+        Task.objects.bulk_create([_task(batch, people, *each) for each in tasks], batch_size=1000)
     if notes:
-        rows = [row for cursor, create in notes for row in _notifications(batch, people, cursor, create)]
+        rows = [row for cursor, _, create in notes for row in _notifications(batch, people, cursor, create)]
         Notification.objects.bulk_create(rows, batch_size=1000)
 
 
@@ -119,7 +119,7 @@ class _People:
     """Members of the teams of a batch, found by id, address or record; never anyone else."""
 
     def __init__(self, batch: Batch) -> None:
-        teams = {batch.facts[cursor.pipeline_id].team.id for cursor, _ in batch.creates}
+        teams = {batch.facts[cursor.pipeline_id].team.id for cursor, _, _ in batch.creates}
         rows = Member.objects.filter(team_id__in=teams, user__is_active=True).order_by("pk")
         self._members = list(rows.values_list("team_id", "user_id", "user__email", "role"))
 
@@ -134,7 +134,7 @@ class _People:
         return [int(user_id) for team, user_id, _, role in self._members if team == team_id and role == "owner"]
 
 
-def _task(batch: Batch, people: _People, cursor: Cursor, create: Create) -> Task:
+def _task(batch: Batch, people: _People, cursor: Cursor, seq: int, create: Create) -> Task:
     team_id = batch.facts[cursor.pipeline_id].team.id
     values = dict(create.values)
     return Task(
@@ -147,7 +147,7 @@ def _task(batch: Batch, people: _People, cursor: Cursor, create: Create) -> Task
         subject_type_id=cursor.subject_type_id,
         subject_id=cursor.subject_id,
         run_id=cursor.id,
-        run_seq=cursor.seq,
+        run_seq=seq,
     )
 
 
