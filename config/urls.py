@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from config import dashboard
 from crm import health, mailbox
 from crm.unsubscribe import unsubscribe
 from crm.views import Invitation, switch_team
@@ -13,6 +14,7 @@ urlpatterns = [
     *mailbox.urls(),
     path("admin/team/", switch_team, name="switch-team"),
     path("invitation/<uidb64>/<token>/", Invitation.as_view(), name="invitation"),
+    path("admin/notifications/read/", admin.site.admin_view(dashboard.read_notifications), name="read-notifications"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),
     path("u/<str:token>/", unsubscribe, name="unsubscribe"),
