@@ -7,7 +7,7 @@ A higher app registers in its `AppConfig.ready`:
     hooks.manual_pipelines.register(ManualPipelines())
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from django.contrib.auth.models import User
@@ -47,8 +47,14 @@ class ManualPipelines(Protocol):
     def current(self, subject: Model) -> Sequence[int]:
         """Ids of the pipelines the record is in now."""
 
-    def sync(self, subject: Model, pipelines: Sequence[int], by: User | None) -> object:
-        """Put the record into exactly these: add the new, keep the running, remove the rest."""
+    def sync(self, subject: Model, pipelines: Sequence[int], by: User | None) -> Mapping[int, str]:
+        """Put the record into exactly these: add the new, keep the running, remove the rest.
+
+        Answers a sentence for each that it could not be put into.
+        """
+
+    def enroll(self, team: Team, model: type[Model], pipeline: int, ids: Sequence[int], by: User | None) -> int:
+        """Put many records into one pipeline; how many entered."""
 
 
 class Registry(Generic[H]):
@@ -90,9 +96,13 @@ class ManualPipelinesSlot:
     def current(self, *, subject: Model) -> list[int]:
         return [] if self.provider is None else list(self.provider.current(subject))
 
-    def sync(self, *, subject: Model, pipelines: Sequence[int], by: User | None) -> None:
-        if self.provider is not None:
-            self.provider.sync(subject, pipelines, by)
+    def sync(self, *, subject: Model, pipelines: Sequence[int], by: User | None) -> Mapping[int, str]:
+        """Why the record was not put into some of them, by id; the rest is done."""
+        return {} if self.provider is None else self.provider.sync(subject, pipelines, by)
+
+    def enroll(self, *, team: Team, model: type[Model], pipeline: int, ids: Sequence[int], by: User | None) -> int:
+        """Put many records into one pipeline; how many entered."""
+        return 0 if self.provider is None else self.provider.enroll(team, model, pipeline, ids, by)
 
 
 after_bulk_create: Registry[BulkCreateHook] = Registry()

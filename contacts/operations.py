@@ -47,7 +47,7 @@ def create_contact(
     _check(contact, team=team)
     insert_contact(contact=contact, tags=list(tags_named(team=team, names=names).values()))
     if pipelines is not None:
-        hooks.manual_pipelines.sync(subject=contact, pipelines=pipelines, by=by)
+        _assign(contact, pipelines, by)
     return contact
 
 
@@ -91,7 +91,7 @@ def update_contact(
     if changed or names is not None:
         contact.save(update_fields=[*changed, "updated_at"])
     if pipelines is not None:
-        hooks.manual_pipelines.sync(subject=contact, pipelines=pipelines, by=by)
+        _assign(contact, pipelines, by)
     return contact
 
 
@@ -193,3 +193,9 @@ def _check_relations(company: Company | None, owner: User | None, *, team: Team)
         raise ValidationError({"company": "There is no such company."})
     if owner is not None and not Member.objects.filter(team=team, user=owner).exists():
         raise ValidationError({"owner": "The owner must be a member of the team."})
+
+
+def _assign(contact: Contact, pipelines: Sequence[int], by: User | None) -> None:
+    refused = hooks.manual_pipelines.sync(subject=contact, pipelines=pipelines, by=by)
+    if refused:
+        raise ValidationError({"pipelines": list(refused.values())})

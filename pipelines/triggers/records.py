@@ -1,20 +1,23 @@
 """What contacts ask of pipelines through the registries of `contacts` and the signals of `crm`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from contacts import hooks, merging
+from contacts import hooks, merging, panels, timeline
 from contacts.models import Contact
 from crm.models import Message, Team
 from crm.signals import message_decided
 from pipelines.engine.automatic import enroll_created
 from pipelines.engine.controls import send_again
+from pipelines.engine.enroll import NotEnrollable, enroll
 from pipelines.engine.manual import live_pipelines, rehome_runs, sync_manual_runs
 from pipelines.models import Pipeline
 from pipelines.subjects import subject_types
+from pipelines.triggers.panels import run_entries, runs_panel
 
 
 def connect() -> None:
@@ -22,6 +25,8 @@ def connect() -> None:
     hooks.after_bulk_create.register(enroll_bulk)
     hooks.manual_pipelines.register(ManualPipelines())
     merging.register(move_runs)
+    panels.register(runs_panel)
+    timeline.register(run_entries)
     message_decided.connect(on_message_decided, dispatch_uid="pipelines:message-decided")
 
 
@@ -42,21 +47,35 @@ class ManualPipelines:
     """The pipelines a person may choose on a record's form."""
 
     def choices(self, team: Team, model: type[Model]) -> Sequence[tuple[str, str, int]]:
-        """Active pipelines of the team about this kind of record, by name."""
+        """Pipelines of the team about this kind of record, by name; paused ones hold who is in, but take nobody."""
         rows = Pipeline.objects.for_team(team).filter(
-            status=Pipeline.Status.ACTIVE,
+            status__in=[Pipeline.Status.ACTIVE, Pipeline.Status.PAUSED],
             subject_type__app_label=model._meta.app_label,
             subject_type__model=model._meta.model_name,
         )
-        return [(row.key, row.name, row.pk) for row in rows.order_by("name")]
+        return [(row.key, _words(row), row.pk) for row in rows.order_by("name")]
 
     def current(self, subject: Model) -> Sequence[int]:
         return live_pipelines(subject)
 
-    def sync(self, subject: Any, pipelines: Sequence[int], by: User | None) -> object:
+    def sync(self, subject: Any, pipelines: Sequence[int], by: User | None) -> Mapping[int, str]:
         """Add the new ones, keep the running, end the rest."""
         rows = Pipeline.objects.for_team(subject.team).filter(pk__in=pipelines)
-        return sync_manual_runs(subject=subject, pipelines=list(rows), by=by)
+        return sync_manual_runs(subject=subject, pipelines=list(rows), by=by).refused
+
+    def enroll(self, team: Team, model: type[Model], pipeline: int, ids: Sequence[int], by: User | None) -> int:
+        """Put records in as one batch; those who cannot enter are left out."""
+        row = Pipeline.objects.for_team(team).filter(pk=pipeline).first()
+        if row is None:
+            raise ValidationError("There is no such pipeline.")
+        try:
+            return len(enroll(pipeline=row, subject_ids=ids, by=by).enrolled)
+        except NotEnrollable as error:
+            raise ValidationError(str(error)) from None
+
+
+def _words(pipeline: Pipeline) -> str:
+    return pipeline.name if pipeline.status == Pipeline.Status.ACTIVE else f"{pipeline.name} (paused)"
 
 
 def on_message_decided(*, message: Message, decision: Literal["accept", "resend"], **_: Any) -> None:

@@ -1,0 +1,5 @@
+"""Pages of contacts, companies, deals and what happened to them."""
+
+from contacts.admin import contact, records
+
+__all__ = ["contact", "records"]

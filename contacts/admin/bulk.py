@@ -1,0 +1,158 @@
+"""What can be done to many contacts at once: each asks for its value first, and has its permission."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.template.response import TemplateResponse
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from contacts import hooks, operations
+from contacts.exports import csv_lines
+from contacts.models import Contact
+from contacts.tagging import clean_names
+from crm.auditing import audit_request
+
+MOST = 20_000
+Perform = Callable[[Any, list[int]], str]
+
+
+class StageForm(forms.Form):
+    """The new stage."""
+
+    value = forms.ChoiceField(label="Stage", choices=Contact.Stage.choices, widget=UnfoldAdminSelectWidget)
+
+
+class OwnerForm(forms.Form):
+    """A member of the team, or nobody."""
+
+    value = forms.ModelChoiceField(
+        label="Owner",
+        queryset=User.objects.none(),
+        required=False,
+        empty_label="Nobody",
+        widget=UnfoldAdminSelectWidget,
+    )
+
+    def __init__(self, *args: Any, team: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["value"]
+        field.queryset = User.objects.filter(memberships__team=team, is_active=True).order_by("email").distinct()
+
+
+class TagForm(forms.Form):
+    """Tags by name."""
+
+    value = forms.CharField(label="Tags", widget=UnfoldAdminTextInputWidget({"placeholder": "vip, newsletter"}))
+
+    def clean_value(self) -> list[str]:
+        return clean_names(self.cleaned_data["value"].split(","))
+
+
+class PipelineChoiceForm(forms.Form):
+    """One of the active pipelines."""
+
+    value = forms.ChoiceField(label="Pipeline", widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, *args: Any, team: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["value"]
+        field.choices = [
+            (choice.id, choice.name) for choice in hooks.manual_pipelines.choices(team=team, model=Contact)
+        ]
+
+
+class BulkActions:
+    """Mixed into the page of contacts."""
+
+    admin_site: Any
+    opts: Any
+    actions = ("set_stage", "assign_owner", "add_tags", "enroll_selected", "export_selected")
+
+    @admin.action(description="Set the stage…", permissions=["bulk"])
+    def set_stage(self, request: HttpRequest, queryset: QuerySet[Contact]) -> HttpResponse | None:
+        def perform(value: Any, ids: list[int]) -> str:
+            team = _team_of(queryset)
+            count = operations.bulk_update_contacts(team=team, ids=ids, values={"lifecycle_stage": value})
+            return f"{count} contacts are now {dict(Contact.Stage.choices)[value].lower()}s."
+
+        return self._ask(request, queryset, "set_stage", "Set the stage", StageForm, perform)
+
+    @admin.action(description="Assign an owner…", permissions=["bulk"])
+    def assign_owner(self, request: HttpRequest, queryset: QuerySet[Contact]) -> HttpResponse | None:
+        def perform(value: Any, ids: list[int]) -> str:
+            count = operations.bulk_update_contacts(team=_team_of(queryset), ids=ids, values={"owner": value})
+            return f"{count} contacts belong to {value or 'nobody'} now."
+
+        return self._ask(request, queryset, "assign_owner", "Assign an owner", OwnerForm, perform)
+
+    @admin.action(description="Add tags…", permissions=["bulk"])
+    def add_tags(self, request: HttpRequest, queryset: QuerySet[Contact]) -> HttpResponse | None:
+        def perform(value: Any, ids: list[int]) -> str:
+            count = operations.bulk_tag(team=_team_of(queryset), ids=ids, names=value)
+            return f"{count} contacts were tagged."
+
+        return self._ask(request, queryset, "add_tags", "Add tags", TagForm, perform)
+
+    @admin.action(description="Put into a pipeline…", permissions=["bulk"])
+    def enroll_selected(self, request: HttpRequest, queryset: QuerySet[Contact]) -> HttpResponse | None:
+        def perform(value: Any, ids: list[int]) -> str:
+            user: Any = request.user
+            entered = hooks.manual_pipelines.enroll(
+                team=_team_of(queryset), model=Contact, pipeline=int(value), ids=ids, by=user
+            )
+            return f"{entered} of {len(ids)} contacts entered; the others were in it already or may not enter."
+
+        return self._ask(request, queryset, "enroll_selected", "Put into a pipeline", PipelineChoiceForm, perform)
+
+    @admin.action(description="Export as CSV", permissions=["export"])
+    def export_selected(self, request: HttpRequest, queryset: QuerySet[Contact]) -> StreamingHttpResponse:
+        audit_request(request=request, action="contacts.export", contacts=queryset.count())
+        lines = csv_lines(contacts=Contact.objects.filter(pk__in=queryset.values("pk")).order_by("pk"))
+        # Spreadsheets take a file for UTF-8 only after a byte order mark.
+        answer = StreamingHttpResponse(("\ufeff" if index == 0 else "") + line for index, line in enumerate(lines))
+        answer["Content-Type"] = "text/csv; charset=utf-8"
+        answer["Content-Disposition"] = 'attachment; filename="contacts.csv"'
+        return answer
+
+    def _ask(
+        self, request: HttpRequest, queryset: QuerySet[Contact], name: str, title: str, shape: Any, perform: Perform
+    ) -> HttpResponse | None:
+        """Show the form; once it is filled in, do it and return to the list."""
+        teams = set(queryset.order_by().values_list("team_id", flat=True).distinct()[:2])
+        if len(teams) != 1:
+            messages.error(request, "Choose contacts of one team.")
+            return None
+        ids = list(queryset.order_by("pk").values_list("pk", flat=True)[: MOST + 1])
+        if len(ids) > MOST:
+            messages.error(request, f"Choose at most {MOST:,} contacts at once.")
+            return None
+        needs_team = shape in (OwnerForm, PipelineChoiceForm)
+        more = {"team": _team_of(queryset)} if needs_team else {}
+        form = shape(request.POST if "value" in request.POST else None, **more)
+        if form.is_bound and form.is_valid():
+            self._perform(request, form.cleaned_data["value"], ids, perform, name)
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts, "title": title, "form": form, "action": name, "count": len(ids),
+            "selected": request.POST.getlist("_selected_action"), "across": request.POST.get("select_across", "0"),
+        }  # fmt: skip
+        return TemplateResponse(request, "admin/contacts/bulk.html", context)
+
+    def _perform(self, request: HttpRequest, value: Any, ids: list[int], perform: Perform, name: str) -> None:
+        try:
+            messages.success(request, perform(value, ids))
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+            return
+        audit_request(request=request, action=f"contacts.{name}", contacts=len(ids))
+
+
+def _team_of(queryset: QuerySet[Contact]) -> Any:
+    return queryset.select_related("team").order_by("pk")[0].team

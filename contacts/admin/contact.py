@@ -1,0 +1,186 @@
+"""The page of a contact and the list of contacts."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils import timezone
+from unfold.decorators import action, display
+
+from contacts import hooks, operations
+from contacts.admin import duplicates, importing
+from contacts.admin.bulk import BulkActions
+from contacts.admin.contact_form import ContactForm
+from contacts.admin.page import page_context
+from contacts.models import Activity, Contact, Tag
+from contacts.queries import search
+from crm.scoping import TeamScopedAdmin
+
+STAGE_COLORS = {
+    "Lead": "info", "Qualified": "info", "Opportunity": "warning", "Customer": "success", "Former customer": "danger",
+}  # fmt: skip
+
+
+class TagFilter(admin.SimpleListFilter):
+    """Contacts with one tag of the team."""
+
+    title = "tag"
+    parameter_name = "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        team = getattr(request, "team", None)
+        rows = Tag.objects.for_team(team).order_by("name").values_list("pk", "name")[:200]
+        return [(str(pk), name) for pk, name in rows]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Contact]) -> QuerySet[Contact]:
+        value = self.value()
+        if not value or not value.isdigit():
+            return queryset
+        rows = Tag.objects.for_team(getattr(request, "team", None)).filter(pk=int(value)).values("contacts")
+        return queryset.filter(pk__in=rows)
+
+
+@admin.register(Contact)
+class ContactAdmin(BulkActions, TeamScopedAdmin[Contact]):
+    """People: found by any word, changed through the same operations as everywhere."""
+
+    form = ContactForm
+    change_form_template = "admin/contacts/contact_form.html"
+    list_before_template = "admin/contacts/no_contacts.html"
+    list_display = ("person", "company", "stage", "owner", "tag_words", "last_interaction")
+    list_display_links = ("person",)
+    list_filter = ("lifecycle_stage", "owner", TagFilter, "lead_source")
+    list_select_related = ("company", "owner")
+    search_fields = ("first_name", "last_name", "email", "phone")
+    search_help_text = "Name, email, phone, company or tag"
+    ordering = ("-id",)
+    actions_list = ("import_page", "duplicates_page")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("first_name", "last_name"),
+                    ("email", "phone"),
+                    ("company", "job_title"),
+                    ("lifecycle_stage", "owner"),
+                    "tag_names",
+                    "pipelines",
+                )
+            },
+        ),
+        (
+            "More",
+            {
+                "classes": ("collapse",),
+                "fields": (("lead_source", "last_interaction"), ("timezone", "language"), "custom"),
+            },
+        ),
+    )
+
+    class Media:
+        css = {"all": ("contacts/contacts.css",)}
+
+    @display(description="Name", ordering="last_name", header=True)
+    def person(self, contact: Contact) -> tuple[str, str]:
+        return str(contact), contact.email
+
+    @display(description="Stage", ordering="lifecycle_stage", label=STAGE_COLORS)
+    def stage(self, contact: Contact) -> str:
+        return contact.get_lifecycle_stage_display()
+
+    @display(description="Tags")
+    def tag_words(self, contact: Contact) -> str:
+        return ", ".join(sorted(tag.name for tag in contact.tags.all())) or "-"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Contact]:
+        rows: QuerySet[Contact] = super().get_queryset(request)
+        return rows.prefetch_related("tags")
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        return search(contacts=queryset, text=search_term, team=getattr(request, "team", None)), False
+
+    def get_urls(self) -> Any:
+        note = path("<int:pk>/note/", self.admin_site.admin_view(self.add_note), name="contacts_contact_note")
+        merge = path("merge/", self.admin_site.admin_view(self.merge_page), name="contacts_contact_merge")
+        errors = path(
+            "import/errors/", self.admin_site.admin_view(self.import_errors), name="contacts_contact_import_errors"
+        )
+        return [note, merge, errors, *super().get_urls()]
+
+    @action(description="Import", icon="upload", permissions=["bulk"], url_path="import")
+    def import_page(self, request: HttpRequest) -> HttpResponse:
+        return importing.import_view(request, model_admin=self)
+
+    def import_errors(self, request: HttpRequest) -> HttpResponse:
+        return importing.errors_view(request, model_admin=self)
+
+    @action(description="Duplicates", icon="group_remove", permissions=["merge"], url_path="duplicates")
+    def duplicates_page(self, request: HttpRequest) -> HttpResponse:
+        return duplicates.duplicates_view(request, model_admin=self)
+
+    def merge_page(self, request: HttpRequest) -> HttpResponse:
+        return duplicates.merge_view(request, model_admin=self)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        contact = self.get_object(request, object_id) if object_id else None
+        more = {**(extra_context or {})}
+        if contact is not None and request.method == "GET" and self.has_view_permission(request, contact):
+            more |= page_context(request, contact)
+        return super().changeform_view(request, object_id, form_url, more)
+
+    def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
+        """One operation writes the contact; what it made is put into the row of the form."""
+        user: Any = request.user
+        if change:
+            stored = Contact.objects.select_related("team").get(pk=obj.pk)
+            saved = operations.update_contact(contact=stored, values=form.values, by=user)
+        else:
+            team = getattr(request, "team", None) or obj.team
+            saved = operations.create_contact(team=team, values=form.values, by=user)
+        obj.__dict__.update(
+            {name: value for name, value in saved.__dict__.items() if not name.startswith("_prefetched")}
+        )
+        self._assign(request, saved, form, change=change)
+
+    def _assign(self, request: HttpRequest, contact: Contact, form: Any, *, change: bool) -> None:
+        """Put the contact into the chosen pipelines; a new contact also stays in those it entered by itself."""
+        if "pipelines" not in form.changed_data:
+            return
+        offered = {int(pk) for pk, _ in form.fields["pipelines"].choices}
+        current = hooks.manual_pipelines.current(subject=contact)
+        kept = [pk for pk in current if not change or pk not in offered]
+        user: Any = request.user
+        refused = hooks.manual_pipelines.sync(
+            subject=contact, pipelines=[*kept, *form.cleaned_data["pipelines"]], by=user
+        )
+        for sentence in refused.values():
+            messages.warning(request, f"Not put into a pipeline: {sentence}")
+
+    def add_note(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A note, call or meeting typed below the contact."""
+        contact = self.get_object(request, str(pk))
+        back = reverse("admin:contacts_contact_change", args=(pk,))
+        if request.method != "POST" or contact is None or not self.has_change_permission(request, contact):
+            return HttpResponseRedirect(back if contact else reverse("admin:contacts_contact_changelist"))
+        kind = request.POST.get("kind", "")
+        user: Any = request.user
+        try:
+            operations.add_note(
+                subject=contact,
+                team=contact.team,
+                text=request.POST.get("text", "")[:10_000],
+                by=user,
+                kind=kind if kind in (Activity.Kind.CALL, Activity.Kind.MEETING) else Activity.Kind.NOTE,
+                at=timezone.now(),
+            )
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+        else:
+            messages.success(request, "Written into the timeline.")
+        return HttpResponseRedirect(f"{back}#timeline")

@@ -1,0 +1,62 @@
+"""What pipelines add to the page of a contact: where it is, what comes next, and what it did there."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+
+from contacts.models import Contact
+from contacts.panels import Panel
+from contacts.timeline import Entry
+from pipelines.models import PipelineRun
+from pipelines.queries import contact_runs, runs_of
+from pipelines.states import RunStatus
+
+SHOWN = 10
+ENDED = {RunStatus.COMPLETED.value: "completed", RunStatus.FAILED.value: "failed", RunStatus.CANCELLED.value: "ended"}
+
+
+def runs_panel(request: HttpRequest, contact: Contact, /) -> Panel:
+    """The newest runs with the next step and when."""
+    runs = contact_runs(subject=contact, limit=SHOWN)
+    return Panel(
+        title="Pipelines", template="admin/pipelines/runs_panel.html", context={"runs": [_line(r) for r in runs]}
+    )
+
+
+def _line(run: PipelineRun) -> dict[str, Any]:
+    status = RunStatus(run.status)
+    step = run.step
+    return {
+        "name": run.pipeline.name,
+        "url": reverse("admin:pipelines_pipelinerun_change", args=(run.pk,)),
+        "status": status.name.lower(),
+        "step": (step.name or step.key)
+        if step is not None and status in (RunStatus.PENDING, RunStatus.RUNNING)
+        else "",
+        "at": run.next_step_at if status == RunStatus.PENDING else run.finished_at,
+        "waits": status == RunStatus.PENDING,
+    }
+
+
+def run_entries(*, subject: Model, before: datetime | None, limit: int) -> Sequence[Entry]:
+    """Entering a pipeline and leaving it, as lines of the timeline."""
+    began = runs_of(subject)
+    ended = runs_of(subject).filter(status__in=ENDED)
+    if before is not None:
+        began, ended = began.filter(created_at__lt=before), ended.filter(finished_at__lt=before)
+    entries = [_entry(run, run.created_at, "Entered", "login") for run in began.order_by("-created_at")[:limit]]
+    entries += [
+        _entry(run, run.finished_at, f"{ENDED[run.status].capitalize()}:", "flag")
+        for run in ended.order_by("-finished_at")[:limit]
+        if run.finished_at is not None
+    ]
+    return sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]
+
+
+def _entry(run: PipelineRun, at: datetime, verb: str, icon: str) -> Entry:
+    url = reverse("admin:pipelines_pipelinerun_change", args=(run.pk,))
+    return Entry(at=at, kind="run", title=f"{verb} {run.pipeline.name}", url=url, icon=icon)
