@@ -10,6 +10,10 @@ from contacts import custom, hooks
 from contacts.models import Contact
 from contacts.tagging import MAX_NAME, clean_names
 
+FIELDS = (
+    "first_name", "last_name", "email", "phone", "job_title", "company", "owner", "lifecycle_stage", "lead_source",
+    "timezone", "language", "last_interaction", "custom",
+)  # fmt: skip
 NAMING = ("first_name", "last_name", "email", "phone")
 
 
@@ -38,10 +42,7 @@ class ContactForm(forms.ModelForm[Contact]):
 
     class Meta:
         model = Contact
-        fields = (
-            "first_name", "last_name", "email", "phone", "job_title", "company", "owner", "lifecycle_stage",
-            "lead_source", "timezone", "language", "last_interaction", "custom",
-        )  # fmt: skip
+        fields = FIELDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -94,7 +95,7 @@ class ContactForm(forms.ModelForm[Contact]):
     @property
     def values(self) -> dict[str, Any]:
         """What the operations take; a cleared custom value is named with null, so that it goes."""
-        wanted = {name: self.cleaned_data[name] for name in self.Meta.fields if name in self.cleaned_data}
+        wanted = {name: self.cleaned_data[name] for name in FIELDS if name in self.cleaned_data}
         if "custom" in wanted:
             gone = dict.fromkeys(set(self._stored_custom()) - set(wanted["custom"]))
             wanted["custom"] = {**wanted["custom"], **gone}

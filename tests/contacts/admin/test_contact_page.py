@@ -1,0 +1,127 @@
+"""The page of a contact, as a person uses it."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from contacts.models import Activity, Contact
+from crm.models import Message, Task, Team
+from pipelines.models import Pipeline, PipelineRun
+from pipelines.operations import pause
+from pipelines.states import RunStatus
+from tests.contacts.conftest import FORM, SignIn
+from tests.pipelines.engine.building import NOON, active, email
+
+ADD = "/admin/contacts/contact/add/"
+
+
+def saved(client: Client, path: str, **values: Any) -> Any:
+    answer = client.post(path, {**FORM, **values})
+    assert answer.status_code == 302, answer.context["adminform"].form.errors
+    return answer
+
+
+def live(contact: Contact) -> set[str]:
+    runs = PipelineRun.objects.filter(subject_id=contact.pk, status__lt=RunStatus.COMPLETED.value)
+    return set(runs.values_list("pipeline__key", flat=True))
+
+
+def test_a_new_contact_enters_automatic_and_chosen_pipelines(sign_in: SignIn, manual: Pipeline, team: Team) -> None:
+    active(team, [email(delay=60)], key="welcome")
+    saved(sign_in(), ADD, first_name="Ann", email="ann@example.org", tag_names="VIP, news", pipelines=[str(manual.pk)])
+    contact = Contact.objects.get()
+    assert (contact.team, sorted(tag.name for tag in contact.tags.all())) == (team, ["VIP", "news"])
+    assert live(contact) == {"welcome", "by_hand"}
+
+
+def test_pipelines_are_added_kept_and_removed_from_the_form(sign_in: SignIn, manual: Pipeline, team: Team) -> None:
+    other = active(team, [{"type": "wait", "delay": "1d"}], key="other", triggers=[{"type": "manual"}])
+    client = sign_in()
+    saved(client, ADD, first_name="Ann", pipelines=[str(manual.pk)])
+    contact = Contact.objects.get()
+    kept = PipelineRun.objects.get().pk
+    page = f"/admin/contacts/contact/{contact.pk}/change/"
+    saved(client, page, first_name="Ann", pipelines=[str(manual.pk), str(other.pk)])
+    assert live(contact) == {"by_hand", "other"}
+    assert PipelineRun.objects.filter(pk=kept, status=RunStatus.PENDING.value).exists()
+    saved(client, page, first_name="Ann", pipelines=[str(other.pk)])
+    assert live(contact) == {"other"}
+    assert PipelineRun.objects.get(pk=kept).reason == "removed by hand"
+
+
+def test_saving_without_touching_pipelines_leaves_every_run_alone(sign_in: SignIn, team: Team) -> None:
+    pipeline = active(team, [{"type": "wait", "delay": "1d"}], key="welcome")
+    contact = Contact.objects.create(team=team, first_name="Ann")
+    pause(pipeline=pipeline)
+    page = f"/admin/contacts/contact/{contact.pk}/change/"
+    saved(sign_in(), page, first_name="Anna", pipelines=[str(pipeline.pk)])
+    contact.refresh_from_db()
+    assert contact.first_name == "Anna" and live(contact) == {"welcome"}
+
+
+def test_a_paused_pipeline_takes_nobody_and_says_so(sign_in: SignIn, manual: Pipeline, team: Team) -> None:
+    pause(pipeline=manual)
+    client = sign_in()
+    saved(client, ADD, first_name="Ann", pipelines=[str(manual.pk)])
+    contact = Contact.objects.get()
+    assert live(contact) == set()
+    assert b"Not put into a pipeline" in client.get("/admin/contacts/contact/").content
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"lead_source": "Fair"}, "Give a name, an email or a phone number."),
+        ({"email": "nobody"}, "Enter a valid email address."),
+        ({"first_name": "A", "custom": "[1]"}, "custom"),
+        ({"first_name": "A", "timezone": "Mars/Olympus"}, "Unknown time zone"),
+        ({"first_name": "A", "pipelines": ["99999"]}, "Select a valid choice"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_typed_is_lost(
+    sign_in: SignIn, manual: Pipeline, values: dict[str, Any], sentence: str
+) -> None:
+    answer = sign_in().post(ADD, {**FORM, **values})
+    assert answer.status_code == 200 and not Contact.objects.exists()
+    assert sentence in str(answer.context["adminform"].form.errors)
+    assert answer.context["adminform"].form["lead_source"].value() == values.get("lead_source", "")
+
+
+def test_the_page_tells_what_happened_and_what_comes_next(sign_in: SignIn, manual: Pipeline, team: Team) -> None:
+    contact = Contact.objects.create(team=team, first_name="Ann")
+    from pipelines.engine.enroll import enroll
+
+    enroll(pipeline=manual, subject_ids=[contact.pk])
+    Task.objects.create(team=team, title="Call Ann", subject=contact)
+    Message.objects.create(team=team, recipient="a@x.org", subject="Hi there", about=contact, created_at=NOON)
+    client = sign_in()
+    client.post(f"/admin/contacts/contact/{contact.pk}/note/", {"text": "Likes blue", "kind": "call"})
+    page = client.get(f"/admin/contacts/contact/{contact.pk}/change/").content.decode()
+    for word in ("By Hand", "Call Ann", "Hi there", "Likes blue", "Entered By Hand"):
+        assert word in page
+    contact.refresh_from_db()
+    assert Activity.objects.get().kind == "call" and contact.last_interaction is not None
+
+
+@pytest.mark.parametrize("role", ["viewer", "member", "manager"])
+def test_roles_do_what_the_matrix_says(sign_in: SignIn, team: Team, role: str) -> None:
+    contact = Contact.objects.create(team=team, first_name="Ann")
+    client = sign_in(role)
+    page = f"/admin/contacts/contact/{contact.pk}/change/"
+    assert client.get(page).status_code == 200
+    assert (client.post(page, {**FORM, "first_name": "Eve"}).status_code == 302) == (role != "viewer")
+    client.post(f"/admin/contacts/contact/{contact.pk}/note/", {"text": "x"})
+    assert Activity.objects.exists() == (role != "viewer")
+    for path in ("import", "duplicates"):
+        assert (client.get(f"/admin/contacts/contact/{path}/").status_code == 200) == (role == "manager")
+    assert (client.get(f"/admin/contacts/contact/{contact.pk}/delete/").status_code == 200) == (role == "manager")
+
+
+def test_a_contact_of_another_team_is_not_there(sign_in: SignIn) -> None:
+    theirs = Contact.objects.create(team=Team.objects.create(name="B", slug="b"), first_name="Secret")
+    client = sign_in()
+    assert client.get(f"/admin/contacts/contact/{theirs.pk}/change/").status_code == 302
+    client.post(f"/admin/contacts/contact/{theirs.pk}/note/", {"text": "x"})
+    assert not Activity.objects.exists()
+    assert b"Secret" not in client.get("/admin/contacts/contact/").content

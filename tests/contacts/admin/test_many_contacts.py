@@ -1,0 +1,127 @@
+"""Many contacts at once: actions, duplicates, merging, importing, exporting."""
+
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from contacts.models import Contact
+from crm.models import AuditEntry, Member, Team
+from pipelines.models import Pipeline, PipelineRun
+from tests.contacts.conftest import SignIn
+from tests.pipelines.engine.building import active, email
+
+LIST = "/admin/contacts/contact/"
+CSV = '''First name,Last name,E-Mail,Company,Stage,Shoe size
+Zoë,"O'Brien",zoe@example.org,"Acme, Inc.",customer,38
+Jörg,"Müller ""Jo""",joerg@example.org,Acme GmbH,lead,44
+Nobody,Wrong,not-an-address,,lead,
+Twin,One,zoe@example.org,,lead,
+'''
+
+
+def some(team: Team, count: int = 3) -> list[Contact]:
+    return [Contact.objects.create(team=team, first_name=f"C{n}", email=f"c{n}@example.org") for n in range(count)]
+
+
+def act(client: Any, name: str, contacts: list[Contact], **more: Any) -> Any:
+    return client.post(LIST, {"action": name, "_selected_action": [contact.pk for contact in contacts], **more})
+
+
+def test_an_action_asks_for_its_value_and_then_does_it(sign_in: SignIn, team: Team) -> None:
+    client, contacts = sign_in(), some(team)
+    assert b"For 2 contacts" in act(client, "set_stage", contacts[:2]).content
+    act(client, "set_stage", contacts[:2], value="customer")
+    assert list(Contact.objects.order_by("pk").values_list("lifecycle_stage", flat=True)) == ["customer"] * 2 + ["lead"]
+    act(client, "add_tags", contacts, value="vip, news")
+    assert Contact.objects.filter(tags__name="vip").count() == 3
+    owner = Member.objects.get(role="owner").user
+    act(client, "assign_owner", contacts[:1], value=owner.pk)
+    assert Contact.objects.get(owner=owner).pk == contacts[0].pk
+    assert AuditEntry.objects.filter(action="contacts.set_stage").exists()
+
+
+def test_chosen_contacts_are_put_into_a_pipeline(sign_in: SignIn, team: Team, manual: Pipeline) -> None:
+    client, contacts = sign_in(), some(team)
+    act(client, "enroll_selected", contacts, value=manual.pk)
+    assert PipelineRun.objects.filter(pipeline=manual).count() == 3
+    act(client, "enroll_selected", contacts, value=manual.pk)
+    assert PipelineRun.objects.count() == 3
+
+
+def test_actions_are_for_leaders_and_for_ones_own_team(sign_in: SignIn, team: Team) -> None:
+    contacts = some(team)
+    act(sign_in("member"), "set_stage", contacts, value="customer")
+    theirs = Contact.objects.create(team=Team.objects.create(name="B", slug="b"), first_name="B")
+    act(sign_in("manager"), "set_stage", [theirs], value="customer")
+    assert not Contact.objects.filter(lifecycle_stage="customer").exists()
+
+
+def test_an_export_runs_no_formula_and_keeps_to_the_choice(sign_in: SignIn, team: Team) -> None:
+    contacts = some(team)
+    Contact.objects.filter(pk=contacts[0].pk).update(first_name="=1+1")
+    answer = act(sign_in(), "export_selected", contacts[:2])
+    text = b"".join(answer.streaming_content).decode("utf-8-sig")
+    assert "'=1+1" in text and "c1@example.org" in text and "c2@example.org" not in text
+
+
+def test_duplicates_are_found_and_merged_with_their_runs(sign_in: SignIn, team: Team) -> None:
+    active(team, [{"type": "wait", "delay": "1d"}], key="welcome")
+    keep, other = (
+        Contact.objects.create(team=team, first_name=name, email="Same@example.org") for name in ("Ann", "Anna")
+    )
+    client = sign_in()
+    assert b"same@example.org" in client.get("/admin/contacts/contact/duplicates/").content
+    page = client.get(f"/admin/contacts/contact/merge/?id={keep.pk}&id={other.pk}&keep={other.pk}")
+    assert b"Anna" in page.content and Contact.objects.count() == 2
+    client.post("/admin/contacts/contact/merge/", {"id": [keep.pk, other.pk], "keep": other.pk, "merge": "1"})
+    assert Contact.objects.get() == other
+    assert set(PipelineRun.objects.values_list("subject_id", flat=True)) == {other.pk}
+
+
+def test_a_file_is_looked_at_and_then_taken(sign_in: SignIn, team: Team) -> None:
+    active(team, [email(delay=60)], key="welcome")
+    client = sign_in()
+    upload = SimpleUploadedFile("people.csv", CSV.encode(), content_type="text/csv")
+    page = client.post("/admin/contacts/contact/import/", {"file": upload}).content.decode()
+    assert "not-an-address" in page and not Contact.objects.exists()
+    titles = ["First name", "Last name", "E-Mail", "Company", "Stage", "Shoe size"]
+    targets = ["first_name", "last_name", "email", "company", "lifecycle_stage", "custom.shoe_size"]
+    body = {"title": titles, "target": targets, "enroll": "1", "import": "1"}
+    done = client.post("/admin/contacts/contact/import/", body).content.decode()
+    assert "2 created" in done
+    zoe = Contact.objects.get(email="zoe@example.org")
+    assert (str(zoe), str(zoe.company), zoe.custom) == ("Zoë O'Brien", "Acme, Inc.", {"shoe_size": "38"})
+    assert PipelineRun.objects.count() == 2
+    errors = client.get("/admin/contacts/contact/import/errors/")
+    assert "not-an-address" in errors.content.decode()
+    assert sign_in("manager").get("/admin/contacts/contact/import/errors/").status_code == 404
+
+
+def test_an_import_may_be_quiet(sign_in: SignIn, team: Team) -> None:
+    active(team, [email(delay=60)], key="welcome")
+    client = sign_in()
+    client.post("/admin/contacts/contact/import/", {"file": SimpleUploadedFile("p.csv", b"Email\nq@example.org\n")})
+    client.post("/admin/contacts/contact/import/", {"title": ["Email"], "target": ["email"], "import": "1"})
+    assert Contact.objects.count() == 1 and not PipelineRun.objects.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"Shoe size\n38\n", b"\x00\x01\x02"])
+def test_a_file_that_cannot_be_read_is_refused_with_a_sentence(sign_in: SignIn, team: Team, content: bytes) -> None:
+    answer = sign_in().post("/admin/contacts/contact/import/", {"file": SimpleUploadedFile("p.csv", content)})
+    assert answer.status_code == 200 and answer.context["form"].errors
+
+
+def test_the_list_costs_the_same_with_two_and_with_fifty(sign_in: SignIn, team: Team) -> None:
+    client = sign_in()
+    costs = []
+    for count in (2, 50):
+        Contact.objects.all().delete()
+        some(team, count)
+        client.get(LIST)
+        with CaptureQueriesContext(connection) as queries:
+            client.get(LIST)
+        costs.append(len(queries))
+    assert costs[0] == costs[1]
