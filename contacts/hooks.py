@@ -106,6 +106,8 @@ class ManualPipelinesSlot:
 
 
 after_bulk_create: Registry[BulkCreateHook] = Registry()
+# Records that were created on the wish that nothing begins.
+after_quiet_create: Registry[BulkCreateHook] = Registry()
 after_bulk_update: Registry[BulkUpdateHook] = Registry()
 manual_pipelines = ManualPipelinesSlot()
 
@@ -115,6 +117,13 @@ def announce_created(*, model: type[Model], ids: Sequence[int], team: Team) -> i
     if not ids:
         return 0
     return sum(int(hook(model, ids, team) or 0) for hook in after_bulk_create)
+
+
+def announce_quiet(*, model: type[Model], ids: Sequence[int], team: Team) -> None:
+    """Tell every hook about rows created without a signal that are to begin nothing."""
+    if ids:
+        for hook in after_quiet_create:
+            hook(model, ids, team)
 
 
 def announce_updated(*, model: type[Model], ids: Sequence[int], team: Team, fields: Sequence[str]) -> None:

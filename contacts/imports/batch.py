@@ -172,9 +172,11 @@ def _tag(team: Team, links: Sequence[tuple[int, str]]) -> None:
 
 
 def _announce(batch: Batch, created: Sequence[Contact], founded: Sequence[Company], changed: Sequence[int]) -> int:
-    if not batch.announce:
-        return 0
     team = batch.team
+    if not batch.announce:
+        hooks.announce_quiet(model=Company, ids=[row.pk for row in founded], team=team)
+        hooks.announce_quiet(model=Contact, ids=[row.pk for row in created], team=team)
+        return 0
     enrolled = hooks.announce_created(model=Company, ids=[row.pk for row in founded], team=team)
     enrolled += hooks.announce_created(model=Contact, ids=[row.pk for row in created], team=team)
     hooks.announce_updated(model=Contact, ids=changed, team=team, fields=_ANNOUNCED)

@@ -78,33 +78,52 @@ def enroll_created(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> En
         return EnrollResult()
 
 
+def leave_out(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> None:
+    """Note that these new records were kept out on purpose, so that the sweep leaves them alone and people see why."""
+    why = [{"error": "Imported without entering automatic pipelines."}]
+    _note(kind, ids, team_id, engine_now(), EnrollmentDecision.Decision.SUPPRESSED, why, settled=True)
+
+
 def _keep_failure(*, kind: SubjectType, ids: Sequence[int], team_id: int, now: datetime, error: Exception) -> None:
+    why = [{"error": f"{type(error).__name__}: {error}"[:300]}]
     try:
         with transaction.atomic():
-            pipeline_ids = Trigger.objects.filter(
-                model_id=kind.content_type_id,
-                kind=Trigger.Kind.CREATED,
-                automatic=True,
-                enabled=True,
-                pipeline__team_id=team_id,
-                pipeline__status=Pipeline.Status.ACTIVE,
-            ).values_list("pipeline_id", "pk")
-            EnrollmentDecision.objects.bulk_create(
-                [
-                    EnrollmentDecision(
-                        pipeline_id=pipeline_id,
-                        trigger_id=trigger_id,
-                        subject_type_id=kind.content_type_id,
-                        subject_id=pk,
-                        decision=EnrollmentDecision.Decision.ERROR,
-                        why=[{"error": f"{type(error).__name__}: {error}"[:300]}],
-                        settled=False,
-                        at=now,
-                    )
-                    for pipeline_id, trigger_id in pipeline_ids
-                    for pk in ids
-                ],
-                batch_size=1000,
-            )
+            _note(kind, ids, team_id, now, EnrollmentDecision.Decision.ERROR, why, settled=False)
     except Exception:  # the database itself may be what failed; the sweep still finds the records
         log.exception("the failed enrollment could not be noted")
+
+
+def _note(
+    kind: SubjectType,
+    ids: Sequence[int],
+    team_id: int,
+    now: datetime,
+    decision: int,
+    why: list[dict[str, str]],
+    *,
+    settled: bool,
+) -> None:
+    """The same decision for every record at every open way in."""
+    triggers = Trigger.objects.filter(
+        model_id=kind.content_type_id,
+        kind=Trigger.Kind.CREATED,
+        automatic=True,
+        enabled=True,
+        pipeline__team_id=team_id,
+        pipeline__status=Pipeline.Status.ACTIVE,
+    )
+    rows = [
+        EnrollmentDecision(
+            pipeline_id=pipeline_id,
+            trigger_id=trigger_id,
+            subject_type_id=kind.content_type_id,
+            subject_id=pk,
+            decision=decision,
+            why=why,
+            settled=settled,
+            at=now,
+        )
+        for pipeline_id, trigger_id in triggers.values_list("pipeline_id", "pk")
+        for pk in ids
+    ]
+    EnrollmentDecision.objects.bulk_create(rows, batch_size=1000)

@@ -11,7 +11,7 @@ from contacts import hooks, merging, panels, timeline
 from contacts.models import Contact
 from crm.models import Message, Team
 from crm.signals import message_decided
-from pipelines.engine.automatic import enroll_created
+from pipelines.engine.automatic import enroll_created, leave_out
 from pipelines.engine.controls import send_again
 from pipelines.engine.enroll import NotEnrollable, enroll
 from pipelines.engine.manual import live_pipelines, rehome_runs, sync_manual_runs
@@ -23,6 +23,7 @@ from pipelines.triggers.panels import run_entries, runs_panel
 def connect() -> None:
     """Register everything; called once when the apps are ready."""
     hooks.after_bulk_create.register(enroll_bulk)
+    hooks.after_quiet_create.register(leave_out_bulk)
     hooks.manual_pipelines.register(ManualPipelines())
     merging.register(move_runs)
     panels.register(runs_panel)
@@ -36,6 +37,14 @@ def enroll_bulk(model: type[Model], ids: Sequence[int], team: Team, /) -> int:
     if kind is None:
         return 0
     return len(enroll_created(kind=kind, ids=ids, team_id=team.pk).enrolled)
+
+
+def leave_out_bulk(model: type[Model], ids: Sequence[int], team: Team, /) -> int:
+    """Records that were imported quietly stay out of automatic pipelines for good."""
+    kind = subject_types().get(model._meta.label_lower)
+    if kind is not None:
+        leave_out(kind=kind, ids=ids, team_id=team.pk)
+    return 0
 
 
 def move_runs(keep: Contact, others: Sequence[Contact], /) -> None:
