@@ -52,9 +52,8 @@ class Line:
     @property
     def cells(self) -> list[tuple[str, int]]:
         """The word of the list's filter, and how many runs it shows."""
-        waiting = self.counts.get("pending", 0) + self.counts.get("waiting", 0)
-        rest = ((name, self.counts.get(name, 0)) for name in ("running", "paused", "failed"))
-        return [("waiting", waiting), *rest]
+        live = sum(count for name, count in self.counts.items() if name != "failed")
+        return [("live", live), *((name, self.counts.get(name, 0)) for name in ("running", "paused", "failed"))]
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,10 @@ class EnrollmentDecisionAdmin(TeamScopedReadOnlyAdmin[EnrollmentDecision]):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Read the records of the page at once."""
         changes = super().get_changelist_instance(request)
+        now = engine_now()
         attach_subjects(changes.result_list)
+        for row in changes.result_list:
+            row.seen_at = now
         return changes
 
     @display(description="About")
@@ -76,7 +79,7 @@ class EnrollmentDecisionAdmin(TeamScopedReadOnlyAdmin[EnrollmentDecision]):
 
     @display(description="When", ordering="at")
     def when(self, row: EnrollmentDecision) -> str:
-        return table_time(row.at, engine_now())
+        return table_time(row.at, getattr(row, "seen_at", None) or engine_now())
 
 
 def attach_subjects(rows: Iterable[EnrollmentDecision] | QuerySet[EnrollmentDecision] | Page[Any]) -> None:

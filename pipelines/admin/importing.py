@@ -71,9 +71,12 @@ def import_view(request: HttpRequest, *, model_admin: Any) -> HttpResponse:
     if not model_admin.has_add_permission(request):
         raise PermissionDenied
     may_activate = bool(model_admin.has_activate_permission(request))
-    form = ImportForm(request.POST or None, request.FILES or None, request=request, may_activate=may_activate)
+    sent = request.method == "POST"
+    form = ImportForm(
+        request.POST if sent else None, request.FILES if sent else None, request=request, may_activate=may_activate
+    )
     problems: list[LinkedProblem] = []
-    if request.method == "POST" and form.is_valid():
+    if sent and form.is_valid():
         document = form.cleaned_data["document"]
         team: Any = form.cleaned_data.get("team") or getattr(request, "team", None)
         try:

@@ -1,6 +1,7 @@
 """Runs: where each stands and why, to look at; buttons to pause, resume, cancel and retry."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -58,6 +59,14 @@ class PipelineRunAdmin(RunButtons, TeamScopedReadOnlyAdmin[PipelineRun]):
         related = rows.select_related("pipeline__team", "version", "step", "last_step", "subject_type", "trigger")
         return related.defer("version__document", "version__program").prefetch_related("subject")
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """All rows of a page are told at one moment."""
+        changes = super().get_changelist_instance(request)
+        now = engine_now()
+        for run in changes.result_list:
+            run.seen_at = now
+        return changes
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[PipelineRun], search_term: str
     ) -> tuple[QuerySet[PipelineRun], bool]:
@@ -96,16 +105,22 @@ class PipelineRunAdmin(RunButtons, TeamScopedReadOnlyAdmin[PipelineRun]):
 
     @display(description="When", ordering="next_step_at")
     def due_at(self, run: PipelineRun) -> str:
-        return table_time(run.next_step_at if run.next_step_id else None, engine_now())
+        return table_time(run.next_step_at if run.next_step_id else None, seen_at(run))
 
     @display(description="Began", ordering="id")
     def began(self, run: PipelineRun) -> str:
-        return table_time(run.created_at, engine_now())
+        return table_time(run.created_at, seen_at(run))
+
+
+def seen_at(run: Any) -> datetime:
+    """The moment at which a run is looked at."""
+    moment: datetime = getattr(run, "seen_at", None) or engine_now()
+    return moment
 
 
 def state_of(run: PipelineRun) -> str:
     """The status, or that the run is due or late."""
-    now = engine_now()
+    now = seen_at(run)
     if run.status == RunStatus.PENDING and run.next_step_at and run.next_step_at <= now:
         return "late" if run.next_step_at <= now - LATE_AFTER else "due"
     return str(run.get_status_display())
@@ -114,6 +129,7 @@ def state_of(run: PipelineRun) -> str:
 def run_context(run: PipelineRun) -> dict[str, Any]:
     """Everything the page of a run shows."""
     now = engine_now()
+    run.seen_at = now  # type: ignore[attr-defined]
     story = run_story(run)
     memory = getattr(run, "context", None)
     kept = (

@@ -161,30 +161,30 @@ def _error(visit: StoryVisit) -> str:
 def _sentence(visit: StoryVisit, next_name: str) -> SafeString:
     match visit.event:
         case "retried":
-            return format_html("Did not work, and will be tried again.")
+            return SafeString("Did not work, and will be tried again.")
         case "moved":
             return format_html("This step was removed from the pipeline, so the run went on{}.", _to(next_name))
         case "note":
-            return format_html("Could not set a variable.")
+            return SafeString("Could not set a variable.")
         case "skipped" if visit.outcome == "error":
             return format_html("Did not work; the run went on{}.", _to(next_name))
         case "skipped":
             return _skipped(visit)
         case "failed":
-            return format_html("Did not work, and the run failed here.")
+            return SafeString("Did not work, and the run failed here.")
     teller = _TELLERS.get(visit.action_type, _did)
     return teller(visit, next_name)
 
 
 def _skipped(visit: StoryVisit) -> SafeString:
     if visit.why:
-        return format_html("Skipped, because its condition was not met.")
-    return format_html("Skipped.")
+        return SafeString("Skipped, because its condition was not met.")
+    return SafeString("Skipped.")
 
 
 def _sent(visit: StoryVisit, next_name: str) -> SafeString:
     if not visit.messages:
-        return format_html("Handed its message over to be sent.")
+        return SafeString("Handed its message over to be sent.")
     return format_html_join(" ", "{}", ((_message(message),) for message in visit.messages))
 
 
@@ -215,7 +215,7 @@ def _called(visit: StoryVisit, next_name: str) -> SafeString:
 
 def _task(visit: StoryVisit, next_name: str) -> SafeString:
     if not visit.tasks:
-        return format_html("Created a task.")
+        return SafeString("Created a task.")
     return format_html_join(
         " ", "Created the task {}, which is {}.",
         ((link_to(task, f"‘{task.title}’"), task.get_status_display().lower()) for task in visit.tasks),
@@ -223,7 +223,7 @@ def _task(visit: StoryVisit, next_name: str) -> SafeString:
 
 
 def _waited(visit: StoryVisit, next_name: str) -> SafeString:
-    return format_html("Had waited long enough and went on.")
+    return SafeString("Had waited long enough and went on.")
 
 
 def _decided(visit: StoryVisit, next_name: str) -> SafeString:
@@ -241,7 +241,7 @@ def _remembered(visit: StoryVisit, next_name: str) -> SafeString:
 
 
 def _notified(visit: StoryVisit, next_name: str) -> SafeString:
-    return format_html("Left a note for the person in charge.")
+    return SafeString("Left a note for the person in charge.")
 
 
 def _ended(visit: StoryVisit, next_name: str) -> SafeString:
@@ -268,7 +268,7 @@ _TELLERS: Final[Mapping[str, Callable[[StoryVisit, str], SafeString]]] = {
 
 def _pairs(values: Any) -> SafeString:
     if not isinstance(values, Mapping) or not values:
-        return format_html("what the step says")
+        return SafeString("what the step says")
     listed = list(values.items())
     rest = f" and {len(listed) - MOST_VALUES} more" if len(listed) > MOST_VALUES else ""
     pairs = ((name, shown(value)) for name, value in listed[:MOST_VALUES])

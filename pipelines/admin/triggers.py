@@ -3,14 +3,13 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from crm.scoping import TeamScopedAdmin, TeamScopedStackedInline
+from crm.scoping import TeamScopedStackedInline
 from pipelines.admin.fields import ConditionField, JsonField
 from pipelines.admin.steps import INPUT
 from pipelines.definition.conditions import ConditionError, compile_condition
@@ -132,42 +131,6 @@ class AutomaticInline(TriggerInline):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super(TriggerInline, self).get_queryset(request).order_by("position", "id")
-
-
-@admin.register(AutomaticPipeline)
-class AutomaticPipelineAdmin(TeamScopedAdmin[AutomaticPipeline]):
-    """Which new records enter which pipeline, in one list."""
-
-    form = AutomaticForm
-    fields = ("pipeline", "model", "enabled", "where")
-    list_display = ("pipeline", "applies_to", "enabled", "fired_total", "last_fired_at")
-    list_display_links = ("pipeline",)
-    list_filter = ("enabled",)
-    list_select_related = ("pipeline", "model")
-    search_fields = ("pipeline__name",)
-    ordering = ("pipeline__name", "id")
-
-    @admin.display(description="New records of")
-    def applies_to(self, row: AutomaticPipeline) -> str:
-        return model_words(row.model) if row.model else "-"
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        kwargs["fields"] = ["pipeline", "model", "enabled", "where"]
-        return super().get_form(request, obj, change=change, **kwargs)
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
-        if db_field.name == "model" and field is not None:
-            plain_labels(field)
-            field.empty_label = "The record the pipeline applies to"
-        return field
-
-    def delete_model(self, request: HttpRequest, obj: AutomaticPipeline) -> None:
-        remove_trigger(obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AutomaticPipeline]) -> None:
-        for row in queryset:
-            remove_trigger(row)
 
 
 def remove_trigger(trigger: Trigger) -> None:

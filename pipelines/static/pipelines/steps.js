@@ -6,9 +6,9 @@
   const WORDS = { true: "When it is met, go to", false: "When it is not met, go to", next: "Then go to", error: "When it fails, go to", skipped: "When it is skipped, go to", uncertain: "When nobody knows whether it was sent, go to" };
 
   editor.subjectFields = function () {
-    const chosen = document.getElementById("id_subject_type");
+    const chosen = document.getElementById("id_subject_type") || document.getElementById("id_model");
     const label = chosen ? editor.data.subjectTypes[chosen.value] : editor.data.subject;
-    return editor.data.subjects[label] || [];
+    return editor.data.subjects[label || editor.data.subject] || [];
   };
 
   const inRow = (row, name) => row.querySelector(`[name$="-${name}"]`);
@@ -276,6 +276,7 @@
     document.querySelectorAll("[data-prefix]").forEach((section) => {
       if (section.dataset.editable === "true") setUpList(section);
     });
+    document.querySelectorAll("[data-condition]").forEach(editor.conditionBuilder);
     const form = document.querySelector("form[id$=_form]");
     if (form) form.addEventListener("submit", (event) => {
       const wrong = [...form.querySelectorAll("[data-parameters] textarea")].find((node) => !node.checkValidity());

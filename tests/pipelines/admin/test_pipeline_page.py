@@ -1,0 +1,151 @@
+"""A pipeline is made and changed on its page."""
+
+import json
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.test import Client
+
+from contacts.models import Contact
+from crm.models import Team
+from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun
+from pipelines.operations import publish
+from tests.pipelines.admin.conftest import SignIn
+from tests.pipelines.admin.pages import PIPELINE, form_of, text_of, with_automatic, with_step
+
+DATA = json.dumps({"subject": "Welcome {{ contact.first_name }}"})
+
+
+def new_form(client: Client, **values: str) -> dict[str, str]:
+    return {**form_of(client.get(f"{PIPELINE}add/")), "name": "Welcome people", **values}
+
+
+def contact_type() -> int:
+    return ContentType.objects.get_for_model(Contact).pk
+
+
+def save(client: Client, values: dict[str, str], address: str = f"{PIPELINE}add/") -> Any:
+    return client.post(address, {**values, "_continue": "1"}, follow=True)
+
+
+def test_a_manager_makes_a_pipeline_that_greets_new_contacts(manager: Client, team: Team) -> None:
+    values = with_step(new_form(manager), "send_email", message="Hello {{ contact.first_name }}", data=DATA)
+    values = with_step(values, "wait", delay_text="2 days")
+    page = save(manager, with_automatic(values, contact_type()))
+    pipeline = Pipeline.objects.get()
+    assert (pipeline.team, pipeline.key, pipeline.name) == (team, "welcome_people", "Welcome people")
+    steps = list(pipeline.steps.order_by("number").values_list("number", "key", "action_type", "delay"))
+    assert steps == [(1, "step_1", "send_email", 0), (2, "step_2", "wait", 172_800)]
+    assert AutomaticPipeline.objects.get().pipeline == pipeline
+    assert "Published as version 1." in text_of(page) and pipeline.current_version is not None
+
+    answer = manager.post(f"{PIPELINE}{pipeline.pk}/activate/", {}, follow=True)
+    assert "“Welcome people” is active." in text_of(answer)
+    contact = Contact.objects.create(team=team, first_name="Ann", email="ann@example.org")
+    assert PipelineRun.objects.get().subject_id == contact.pk
+
+
+def test_saving_without_a_change_publishes_nothing_new(manager: Client, welcome: Pipeline) -> None:
+    address = f"{PIPELINE}{welcome.pk}/change/"
+    save(manager, form_of(manager.get(address)), address)
+    welcome.refresh_from_db()
+    assert welcome.versions.count() == 1 and welcome.current_version is not None
+
+
+def test_steps_change_places_and_keep_what_they_are(manager: Client, welcome: Pipeline) -> None:
+    address = f"{PIPELINE}{welcome.pk}/change/"
+    ids = dict(welcome.steps.values_list("key", "pk"))
+    values = form_of(manager.get(address))
+    values |= {"steps-0-number": "2", "steps-1-number": "1"}
+    page = save(manager, values, address)
+    assert "Published as version 2." in text_of(page)
+    assert list(welcome.steps.order_by("number").values_list("key", flat=True)) == ["again", "hello"]
+    assert dict(welcome.steps.values_list("key", "pk")) == ids
+
+
+def test_a_published_step_that_is_removed_is_kept_aside(manager: Client, welcome: Pipeline) -> None:
+    address = f"{PIPELINE}{welcome.pk}/change/"
+    values = form_of(manager.get(address)) | {"steps-1-DELETE": "on"}
+    save(manager, values, address)
+    assert [step.key for step in welcome.steps.filter(archived_at=None)] == ["hello"]
+    assert welcome.steps.get(key="again").archived_at is not None
+
+
+def test_an_error_in_the_form_keeps_everything_that_was_typed(manager: Client) -> None:
+    values = with_step(new_form(manager), "send_email", message="Dear reader", data='{"subject": "Half', name="First")
+    page = save(manager, with_step(values, "wait", delay_text="soon"))
+    assert not Pipeline.objects.exists()
+    kept = form_of(page)
+    assert kept["steps-0-data"] == '{"subject": "Half' and kept["steps-0-message"] == "Dear reader"
+    assert kept["steps-0-name"] == "First" and kept["steps-1-delay_text"] == "soon"
+    assert "Not valid JSON: line 1" in text_of(page) and kept["name"] == "Welcome people"
+
+
+def test_what_keeps_a_pipeline_from_running_is_said_at_its_step_and_nothing_is_lost(manager: Client) -> None:
+    values = with_step(new_form(manager), "send_email", message="Hi {{ contact.first_nam }}", data=DATA)
+    page = save(manager, with_step(values, "call_api", data="{}"))
+    pipeline = Pipeline.objects.get()
+    assert pipeline.current_version is None and pipeline.steps.count() == 2
+    text = text_of(page)
+    assert "Saved, not published" in text
+    assert "steps[1].with" in text and 'href="#step-step_2"' in page.content.decode()
+    assert form_of(page)["steps-0-message"] == "Hi {{ contact.first_nam }}"
+    refused = manager.post(f"{PIPELINE}{pipeline.pk}/activate/", {}, follow=True)
+    assert "Not done" in text_of(refused)
+    pipeline.refresh_from_db()
+    assert pipeline.status == Pipeline.Status.DRAFT
+
+
+def test_two_people_do_not_overwrite_each_other(manager: Client, sign_in: SignIn, welcome: Pipeline) -> None:
+    address = f"{PIPELINE}{welcome.pk}/change/"
+    other = sign_in("admin")
+    mine, theirs = form_of(manager.get(address)), form_of(other.get(address))
+    save(other, theirs | {"name": "Theirs"}, address)
+    page = save(manager, mine | {"name": "Mine"}, address)
+    assert "Somebody else changed this pipeline" in text_of(page) and form_of(page)["name"] == "Mine"
+    welcome.refresh_from_db()
+    assert welcome.name == "Theirs"
+
+
+def test_conditions_and_ways_on_are_saved_as_the_document_says_them(manager: Client) -> None:
+    clause = {"field": "contact.lifecycle_stage", "operator": "equals", "value": "customer"}
+    values = with_step(
+        new_form(manager), "condition", key="check", condition=json.dumps({"all": [clause, clause]}),
+        edges=json.dumps({"true": "thank", "false": "end"}),
+    )  # fmt: skip
+    values = with_step(values, "send_email", key="thank", message="Thanks", data='{"subject": "Thanks"}')
+    page = save(manager, with_automatic(values, contact_type(), where=json.dumps(clause)))
+    assert "Published as version 1." in text_of(page)
+    check = Pipeline.objects.get().steps.get(key="check")
+    assert check.edges == {"true": "thank", "false": "end"} and check.condition == {"all": [clause, clause]}
+    assert AutomaticPipeline.objects.get().where == clause
+    assert "<svg" in page.content.decode()
+
+
+def test_a_pipeline_without_automatic_publishing_waits_for_the_button(manager: Client, welcome: Pipeline) -> None:
+    Pipeline.objects.filter(pk=welcome.pk).update(auto_publish=False)
+    address = f"{PIPELINE}{welcome.pk}/change/"
+    page = save(manager, form_of(manager.get(address)) | {"steps-0-name": "Greeting"}, address)
+    assert "Changes are not published" in text_of(page) and welcome.versions.count() == 1
+    question = manager.get(f"{PIPELINE}{welcome.pk}/publish/")
+    assert "Publish this pipeline?" in text_of(question) and welcome.versions.count() == 1
+    manager.post(f"{PIPELINE}{welcome.pk}/publish/", {})
+    assert welcome.versions.count() == 2
+
+
+def test_an_archived_pipeline_can_be_read_but_not_changed(manager: Client, welcome: Pipeline) -> None:
+    manager.post(f"{PIPELINE}{welcome.pk}/archive/", {})
+    page = manager.get(f"{PIPELINE}{welcome.pk}/change/")
+    assert page.status_code == 200 and "This pipeline is archived" in text_of(page)
+    answer = manager.post(f"{PIPELINE}{welcome.pk}/change/", {"name": "Other"})
+    assert answer.status_code == 403
+
+
+def test_the_page_costs_the_same_with_few_steps_and_many(
+    manager: Client, welcome: Pipeline, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(3, 31):
+        welcome.steps.create(number=number, key=f"step_{number}", action_type="wait")
+    publish(pipeline=welcome)
+    with django_assert_max_num_queries(32):
+        assert manager.get(f"{PIPELINE}{welcome.pk}/change/").status_code == 200

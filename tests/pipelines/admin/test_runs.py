@@ -1,0 +1,204 @@
+"""Runs are told in sentences, and operators stop and start them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from contacts.models import Contact
+from crm.models import AuditEntry, Team
+from crm.teams import create_team
+from pipelines.engine.clock import set_test_clock
+from pipelines.engine.tick import run_until_idle
+from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun
+from pipelines.states import RunStatus
+from tests.pipelines.admin.conftest import SignIn
+from tests.pipelines.admin.pages import RUN, text_of
+from tests.pipelines.engine.building import NOON, active, email, later
+
+
+@pytest.fixture(autouse=True)
+def noon(db: None, settings: Settings) -> None:
+    settings.DEBUG = True
+    settings.PIPELINES_TEST_CLOCK = True
+    set_test_clock(NOON)
+
+
+def ann(team: Team, **more: Any) -> Contact:
+    return Contact.objects.create(team=team, **{"first_name": "Ann", "email": "ann@example.org", **more})
+
+
+def story(client: Client, run: PipelineRun) -> str:
+    answer = client.get(f"{RUN}{run.pk}/change/")
+    assert answer.status_code == 200
+    return text_of(answer)
+
+
+def selected(verb: str, runs: Sequence[PipelineRun], **more: str) -> dict[str, Any]:
+    return {"action": f"{verb}_selected", "_selected_action": [str(run.pk) for run in runs], **more}
+
+
+def test_the_story_says_what_happened_and_why(viewer: Client, team: Team) -> None:
+    rule = {"field": "contact.lifecycle_stage", "operator": "equals", "value": "lead"}
+    active(
+        team,
+        [
+            {"name": "Greeting", **email(subject="Welcome")},
+            {"name": "Pause", "type": "wait", "delay": "2d"},
+            {"name": "Lead?", "type": "condition", "if": rule, "on": {"true": "call", "false": "end"}},
+            {"key": "call", "name": "Call", "type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}},
+            {"key": "mark", "name": "Mark", "type": "update_record", "with": {"values": {"lead_source": "Web"}}},
+            {"key": "count", "name": "Count", "type": "set_variable", "with": {"tries": 3}},
+            {"key": "later", "name": "Later", **email(subject="Later"), "delay": "1w"},
+        ],
+        variables=[{"name": "tries", "type": "number"}],
+    )
+    ann(team, lifecycle_stage="lead")
+    run_until_idle(now=NOON)
+    run_until_idle(now=later(days=2))
+    run = PipelineRun.objects.get()
+    told = story(viewer, run)
+    assert "Sent ‘Welcome’ to ann@example.org — accepted by the mail server." in told
+    assert "contact.lifecycle_stage equals lead → yes" in told
+    assert "The condition was met, so it went on to ‘Call’." in told
+    assert "Created the task ‘Call Ann’ , which is open." in told
+    assert "Set lead_source to Web ." in told or "Set lead_source to Web." in told
+    assert "Remembered tries to 3" in told
+    assert "Waits until Wed 10 Mar 2027, 12:00 and then enters ‘Later’." in told
+    assert "Comes next, in 1 week." in told and "tries" in told
+
+
+def test_the_story_says_why_a_run_failed_and_when_it_ended(viewer: Client, team: Team) -> None:
+    active(team, [email()])
+    ann(team, email="")
+    run_until_idle(now=NOON)
+    told = story(viewer, PipelineRun.objects.get())
+    assert "This contact has no email address." in told and "the run failed here" in told
+    assert "Failed" in told and "Mon 1 Mar 2027, 12:00" in told
+
+
+def test_a_skipped_step_says_what_was_not_met(viewer: Client, team: Team) -> None:
+    active(team, [{**email(), "if": {"field": "contact.last_name", "operator": "equals", "value": "Lee"}}])
+    ann(team, last_name="Doe")
+    run_until_idle(now=NOON)
+    told = story(viewer, PipelineRun.objects.get())
+    assert "Skipped, because its condition was not met." in told
+    assert "contact.last_name equals Lee → no , it was Doe" in told
+
+
+def test_the_list_shows_where_runs_stand_and_finds_them(viewer: Client, team: Team, welcome: Pipeline) -> None:
+    ann(team)
+    ann(team, first_name="Ben", email="ben@example.org")
+    run_until_idle(now=NOON)
+    page = text_of(viewer.get(RUN))
+    assert "Ann" in page and "pending" in page and "in 1 day" in page
+    assert "Ben" not in text_of(viewer.get(RUN, {"q": "ann@example.org"}))
+    step = welcome.steps.get(key="again")
+    narrowed: dict[str, Any] = {"pipeline__id__exact": welcome.pk, "step": step.pk, "state": "waiting"}
+    assert "2 runs" in text_of(viewer.get(RUN, narrowed))
+    assert "0 runs" in text_of(viewer.get(RUN, {"state": "late"}))
+    set_test_clock(later(days=1, minutes=3))
+    assert "2 runs" in text_of(viewer.get(RUN, {"state": "late"}))
+    assert "late" in text_of(viewer.get(RUN))
+
+
+def test_nobody_writes_a_run_here(sign_in: SignIn, team: Team, welcome: Pipeline) -> None:
+    ann(team)
+    run, owner = PipelineRun.objects.get(), sign_in("owner")
+    assert owner.get(f"{RUN}add/").status_code == 403
+    assert owner.post(f"{RUN}{run.pk}/change/", {"status": 4}).status_code == 403
+    assert owner.post(f"{RUN}{run.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert owner.get(f"/admin/pipelines/pipelineversion/{run.version_id}/change/").status_code == 200
+    assert owner.post(f"/admin/pipelines/pipelineversion/{run.version_id}/change/", {"note": "x"}).status_code == 403
+
+
+def test_an_operator_pauses_resumes_and_cancels_one_run(manager: Client, team: Team, welcome: Pipeline) -> None:
+    ann(team)
+    run = PipelineRun.objects.get()
+    for verb, status in (("pause", "PAUSED"), ("resume", "PENDING"), ("cancel", "CANCELLED")):
+        before = run.status
+        assert "?" in text_of(manager.get(f"{RUN}{run.pk}/{verb}/"))
+        run.refresh_from_db()
+        assert run.status == before
+        assert manager.post(f"{RUN}{run.pk}/{verb}/", {}).status_code == 302
+        run.refresh_from_db()
+        assert run.status == RunStatus[status]
+    assert manager.post(f"{RUN}{run.pk}/cancel/", {}).status_code == 404
+    assert AuditEntry.objects.filter(action__startswith="pipeline-runs.").count() == 3
+
+
+def test_a_failed_run_is_tried_again_once_its_cause_is_mended(manager: Client, team: Team, mailoutbox: Any) -> None:
+    active(team, [email()])
+    contact = ann(team, email="")
+    run_until_idle(now=NOON)
+    run = PipelineRun.objects.get()
+    assert run.status == RunStatus.FAILED
+    Contact.objects.filter(pk=contact.pk).update(email="ann@example.org")
+    manager.post(f"{RUN}{run.pk}/retry/", {})
+    run_until_idle(now=later(hours=1))
+    run.refresh_from_db()
+    assert run.status == RunStatus.COMPLETED and [mail.to for mail in mailoutbox] == [["ann@example.org"]]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "retry"])
+def test_a_viewer_and_a_stranger_stop_nothing(
+    sign_in: SignIn, viewer: Client, team: Team, welcome: Pipeline, verb: str
+) -> None:
+    ann(team)
+    run = PipelineRun.objects.get()
+    stranger = sign_in("owner", of=create_team(name="Other", slug="other"))
+    assert viewer.post(f"{RUN}{run.pk}/{verb}/", {}).status_code == 403
+    assert stranger.post(f"{RUN}{run.pk}/{verb}/", {}).status_code == 404
+    assert stranger.get(f"{RUN}{run.pk}/change/").status_code == 302
+    for client in (viewer, stranger):
+        client.post(RUN, selected(verb, [run], confirmed="yes"))
+    run.refresh_from_db()
+    assert run.status == RunStatus.PENDING
+
+
+def test_many_runs_are_stopped_after_one_question(manager: Client, team: Team, welcome: Pipeline) -> None:
+    for number in range(3):
+        ann(team, email=f"ann{number}@example.org")
+    runs = list(PipelineRun.objects.order_by("pk"))
+    manager.post(f"{RUN}{runs[0].pk}/pause/", {})
+    question = text_of(manager.post(RUN, selected("pause", runs)))
+    assert "Pause 2 runs?" in question and "1 of the selected runs cannot be paused" in question
+    assert PipelineRun.objects.filter(status=RunStatus.PAUSED).count() == 1
+    answer = manager.post(RUN, selected("pause", runs, confirmed="yes"), follow=True)
+    assert "2 runs were paused." in text_of(answer)
+    assert PipelineRun.objects.filter(status=RunStatus.PAUSED).count() == 3
+    answer = manager.post(RUN, selected("cancel", runs[:1], confirmed="yes", select_across="1"), follow=True)
+    assert PipelineRun.objects.filter(status=RunStatus.CANCELLED).count() == 3
+    assert "None of these runs can be retried." in text_of(manager.post(RUN, selected("retry", runs), follow=True))
+
+
+def test_who_did_not_enter_is_listed_with_the_reason(viewer: Client, sign_in: SignIn, team: Team) -> None:
+    where = {"field": "contact.lifecycle_stage", "operator": "equals", "value": "lead"}
+    created = {"type": "created", "model": "contacts.contact", "automatic": True, "where": where}
+    active(team, [email()], triggers=[created])
+    ann(team, lifecycle_stage="customer")
+    assert EnrollmentDecision.objects.count() == 1
+    address = "/admin/pipelines/enrollmentdecision/"
+    page = text_of(viewer.get(address))
+    assert "conditions not met" in page and "contact.lifecycle_stage equals lead → no , it was customer" in page
+    stranger = sign_in("owner", of=create_team(name="Other", slug="other"))
+    assert "0 enrollment decisions" in text_of(stranger.get(address))
+
+
+def test_lists_cost_the_same_with_few_runs_and_many(
+    viewer: Client, team: Team, welcome: Pipeline, django_assert_max_num_queries: Any
+) -> None:
+    where = {"field": "contact.first_name", "operator": "equals", "value": "Nobody"}
+    never = {"type": "created", "model": "contacts.contact", "automatic": True, "where": where}
+    active(team, [email()], key="never", triggers=[never])
+    for number in range(30):
+        ann(team, email=f"ann{number}@example.org")
+    run_until_idle(now=NOON)
+    for address, most in ((RUN, 16), ("/admin/pipelines/enrollmentdecision/", 14), ("/admin/pipelines/pipeline/", 12)):
+        with django_assert_max_num_queries(most):
+            assert viewer.get(address).status_code == 200
+    run = PipelineRun.objects.latest("pk")
+    with django_assert_max_num_queries(20):
+        viewer.get(f"{RUN}{run.pk}/change/")
