@@ -1,9 +1,55 @@
 """What the sidebar of the admin shows, and to whom."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
+from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+
+from crm.mailbox import mail_is_captured
+from crm.permissions import RESOURCES, allows
+
+# Group, then model, title, icon and what narrows the list.
+GROUPS: Final = (
+    (
+        "People",
+        (
+            ("contacts.contact", "Contacts", "person", ""),
+            ("contacts.company", "Companies", "domain", ""),
+            ("contacts.deal", "Deals", "handshake", ""),
+            ("contacts.activity", "Activities", "history_edu", ""),
+            ("contacts.tag", "Tags", "sell", ""),
+        ),
+    ),
+    (
+        "Automation",
+        (
+            ("pipelines.pipeline", "Pipelines", "conversion_path", ""),
+            ("pipelines.automaticpipeline", "Automatic for", "bolt", ""),
+            ("pipelines.pipelinerun", "Runs", "directions_run", ""),
+            ("pipelines.enrollmentdecision", "Who did not enter", "block", ""),
+        ),
+    ),
+    (
+        "Work",
+        (
+            ("crm.task", "My tasks", "task_alt", "?mine=me&status__exact=open"),
+            ("crm.message", "Messages", "mail", ""),
+            ("crm.messagetemplate", "Templates", "description", ""),
+            ("crm.suppression", "Suppressions", "unsubscribe", ""),
+        ),
+    ),
+    (
+        "Team",
+        (
+            ("crm.team", "Settings", "settings", ""),
+            ("crm.member", "Members", "group", ""),
+            ("crm.apikey", "API keys", "key", ""),
+            ("crm.auditentry", "Audit log", "policy", ""),
+        ),
+    ),
+)
 
 
 def team_name(request: HttpRequest) -> str:
@@ -13,5 +59,32 @@ def team_name(request: HttpRequest) -> str:
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """Groups of links; Unfold hides those whose permission is refused."""
-    return [{"title": "Overview", "items": [{"title": "Dashboard", "icon": "home", "link": reverse("admin:index")}]}]
+    """Groups of links to the pages the person may see."""
+    overview = [{"title": "Dashboard", "icon": "home", "link": reverse("admin:index")}]
+    if mail_is_captured():
+        overview.append({"title": "Captured mail", "icon": "drafts", "link": reverse("captured-mail")})
+    groups: list[dict[str, Any]] = [{"title": "Overview", "items": overview}]
+    for title, entries in GROUPS:
+        items = [_item(*entry) for entry in entries if _is_registered(entry[0]) and _may_view(entry[0])(request)]
+        if items:
+            groups.append({"title": title, "separator": True, "collapsible": False, "items": items})
+    return groups
+
+
+def _item(label: str, title: str, icon: str, query: str) -> dict[str, Any]:
+    link = reverse(f"admin:{label.replace('.', '_')}_changelist")
+    return {"title": title, "icon": icon, "link": f"{link}{query}"}
+
+
+def _is_registered(label: str) -> bool:
+    return any(model._meta.label_lower == label for model in admin.site._registry)
+
+
+def _may_view(label: str) -> Callable[[HttpRequest], bool]:
+    def may(request: HttpRequest) -> bool:
+        user: Any = request.user
+        member = getattr(request, "member", None)
+        role = member.role if member else None
+        return bool(user.is_superuser or allows(role=role, resource=RESOURCES[label], verb="view"))
+
+    return may

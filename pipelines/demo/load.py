@@ -166,7 +166,10 @@ def _notes() -> Iterator[str]:
 
 def _finish_some_tasks(team: Team, now: datetime) -> None:
     """The people of the demo have not been idle either."""
-    member = User.objects.get(memberships__team=team, memberships__role=Role.MEMBER)
+    member, owner = (
+        User.objects.get(memberships__team=team, memberships__role=role) for role in (Role.MEMBER, Role.OWNER)
+    )
     ids = list(Task.objects.for_team(team).order_by("pk").values_list("pk", flat=True))
     Task.objects.filter(pk__in=ids[::3]).update(status=Task.Status.DONE, completed_at=now, assignee=member)
     Task.objects.filter(pk__in=ids[1::3]).update(assignee=member)
+    Task.objects.filter(pk__in=ids[2::9]).update(assignee=owner)
