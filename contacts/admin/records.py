@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import Count, QuerySet, URLField
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
@@ -27,6 +27,11 @@ class CompanyAdmin(TeamScopedAdmin[Company]):
         (None, {"fields": (("name", "industry"), ("domain", "website"), ("phone", "owner"), "address")}),
         ("More", {"classes": ("collapse",), "fields": ("custom",)}),
     )
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if isinstance(db_field, URLField):
+            kwargs["assume_scheme"] = "https"
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Company]:
         rows: QuerySet[Company] = super().get_queryset(request)

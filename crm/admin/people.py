@@ -21,6 +21,7 @@ class TeamAdmin(TeamScopedAdmin[Team]):
     """The team's own settings; superusers make new teams."""
 
     list_display = ["name", "slug", "timezone"]
+    ordering = ["name", "id"]
     search_fields = ["name", "slug"]
     fieldsets = [
         (None, {"fields": ["name", "slug", "timezone"]}),
