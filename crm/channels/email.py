@@ -130,6 +130,7 @@ class Mailer:
         try:
             self._connection.open()
         except Exception as error:  # every backend has its own; none has handed anything over yet
+            self.close()
             return Refused(code="connection", detail=f"{type(error).__name__}: {error}"[:400], permanent=False)
         return None
 
