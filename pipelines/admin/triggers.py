@@ -14,6 +14,7 @@ from pipelines.admin.fields import ConditionField, JsonField
 from pipelines.admin.steps import INPUT
 from pipelines.definition.conditions import ConditionError, compile_condition
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, Trigger
+from pipelines.operations.checking import FIRED_TRIGGERS
 
 CHECKBOX = {"class": "pl-check"}
 
@@ -22,6 +23,10 @@ class TriggerForm(forms.ModelForm[Any]):
     """One way in; a change raises its revision, so that old decisions can be explained."""
 
     where = ConditionField(label="Only if")
+
+    def has_changed(self) -> bool:
+        """A row that somebody added is meant, even with every field as it came."""
+        return self.instance.pk is None or super().has_changed()
 
     def clean_where(self) -> Any:
         """A condition that cannot be read would keep everybody out, so it is refused here."""
@@ -35,7 +40,7 @@ class TriggerForm(forms.ModelForm[Any]):
         return where
 
     def save(self, commit: bool = True) -> Any:
-        if self.instance.pk and self.has_changed():
+        if self.instance.pk and self.changed_data:
             self.instance.revision += 1
         if self.has_changed():
             live = self.instance.enabled and self.instance.pipeline.status == Pipeline.Status.ACTIVE
@@ -76,6 +81,15 @@ class OtherTriggerForm(TriggerForm):
             "max_per_hour": forms.NumberInput(INPUT),
             "enabled": forms.CheckboxInput(CHECKBOX),
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is None:
+            self.fields["kind"].initial = Trigger.Kind.MANUAL.value
+        # Ways in that nothing uses yet are not offered, but stay where a document brought them.
+        offered = {Trigger.Kind[name.upper()].value for name in FIRED_TRIGGERS} | {self.instance.kind}
+        choices = [(value, label) for value, label in Trigger.Kind.choices if value in offered]
+        self.fields["kind"].choices = choices  # type: ignore[attr-defined]
 
 
 class TriggerFormSet(BaseInlineFormSet[Any, Pipeline, Any]):

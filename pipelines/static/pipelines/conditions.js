@@ -116,8 +116,8 @@
         commit(state);
         drawValue();
       }
-      field.addEventListener("change", changed);
-      field.addEventListener("input", () => { clause.field = field.value; commit(state); });
+      // Not on "change", which comes when the value already has the focus and must not be drawn again.
+      field.addEventListener("input", changed);
       operator.addEventListener("change", changed);
       remove.addEventListener("click", () => { state.clauses.splice(state.clauses.indexOf(clause), 1); commit(state); draw(); });
       drawValue();

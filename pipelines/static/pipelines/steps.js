@@ -222,13 +222,29 @@
     });
   }
 
+  // Of a trigger only what its kind uses; numbers are those of the form's choices.
+  const OF_KIND = { model: ["0", "1", "2"], event: ["3"], cron: ["4"], tz: ["4"] };
+  function setUpTrigger(row) {
+    row.querySelectorAll('[name$="-where"]').forEach(editor.conditionBuilder);
+    const kind = inRow(row, "kind");
+    if (!kind) return;
+    const draw = () => {
+      for (const [name, kinds] of Object.entries(OF_KIND)) {
+        const field = row.querySelector(`.pl-field-${name}`);
+        if (field) field.hidden = !kinds.includes(kind.value) && !field.matches(".pl-has-errors");
+      }
+    };
+    kind.addEventListener("change", draw);
+    draw();
+  }
+
   function setUpList(section) {
     const list = section.querySelector("[data-rows]");
     const prefix = section.dataset.prefix;
     const isSteps = list.dataset.rows === "step";
     const setUp = (row) => {
       if (isSteps) setUpStep(row, list);
-      else row.querySelectorAll('[name$="-where"]').forEach(editor.conditionBuilder);
+      else setUpTrigger(row);
     };
     rowsOf(list).forEach(setUp);
     list.addEventListener("click", (event) => {

@@ -1,0 +1,65 @@
+"""A real Chromium before a real server; without a Chromium these tests are skipped."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django.live_server_helper import LiveServer
+
+from crm.models import Member, Team
+from crm.teams import create_team
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+FLAGS = (
+    "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update"
+    " disable-sync"
+)
+PASSWORD = "a-password-of-tests"
+
+
+@pytest.fixture(scope="module")
+def chromium(django_db_setup: None) -> Iterator["Browser"]:
+    """One browser for the tests of a module."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    arguments = [f"--{flag}" for flag in FLAGS.split()]
+    # The driver of the browser keeps an event loop in this thread, in which nothing else runs.
+    with pytest.MonkeyPatch.context() as patch, playwright.sync_playwright() as started:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = started.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def team(transactional_db: None) -> Team:
+    return create_team(name="Acme", slug="acme")
+
+
+@pytest.fixture
+def page(chromium: "Browser", live_server: LiveServer, team: Team) -> Iterator["Page"]:
+    """A manager, signed in; the test fails when the page reports an error of its own."""
+    user = User.objects.create_user("maya", email="maya@acme.example", password=PASSWORD, is_staff=True)
+    Member.objects.create(team=team, user=user, role="manager")
+    context = chromium.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.set_default_timeout(15_000)
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.goto("/admin/")
+    opened.fill("#id_username", "maya")
+    opened.fill("#id_password", PASSWORD)
+    opened.press("#id_password", "Enter")
+    opened.locator(".pl-dashboard").wait_for()
+    yield opened
+    context.close()
+    assert complaints == []
