@@ -81,7 +81,7 @@ class SendEmail(Kind):
                 "x-advanced": True,
                 "type": "array",
                 "title": "Attachments",
-                "description": 'File references, such as [{"file": "brochures/intro.pdf"}].',
+                "description": 'Files of the team, such as [{"file": "intro.pdf"}], below attachments/<team>/.',
                 "x-widget": "json",
                 "items": {
                     "type": "object",

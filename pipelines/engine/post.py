@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from mimetypes import guess_type
 from pathlib import PurePosixPath
 
+from django.core.exceptions import SuspiciousOperation
 from django.core.files.storage import default_storage
 from django.db import transaction
 
@@ -36,7 +37,7 @@ class Post:
         """Mark messages as being sent, in the same transaction that looks for suppressions."""
         with transaction.atomic():
             mine = mark_sending(effects)
-            messages = Message.objects.in_bulk([effect.payload["message"] for effect in mine])
+            messages = Message.objects.select_related("team").in_bulk([effect.payload["message"] for effect in mine])
             reasons = _reasons(list(messages.values()))
             ready: list[Ready] = []
             skipped: list[tuple[Effect, Result]] = []
@@ -61,7 +62,7 @@ class Post:
                 return
             try:
                 mail = build(content_of(message))
-            except (InvalidMessage, OSError) as error:
+            except (InvalidMessage, OSError, SuspiciousOperation) as error:
                 yield effect, Refused(code="validation", detail=str(error)[:400], permanent=True, retry_after=None)
                 continue
             yield effect, next(self._mailer.deliver([mail]))
@@ -93,7 +94,7 @@ def content_of(message: Message) -> EmailContent:
         reply_to=message.reply_to,
         message_id=message.message_id,
         headers=message.headers,
-        attachments=tuple(_attachment(item) for item in message.attachments),
+        attachments=tuple(_attachment(item, team=message.team.slug) for item in message.attachments),
         unsubscribe_url=link,
     )
 
@@ -111,7 +112,11 @@ def _with_footer(text: str, html: str, link: str) -> tuple[str, str]:
     return text, html
 
 
-def _attachment(item: dict[str, str]) -> tuple[str, bytes, str]:
-    name = item.get("name") or PurePosixPath(item["file"]).name
-    with default_storage.open(item["file"]) as file:
+def _attachment(item: dict[str, str], *, team: str) -> tuple[str, bytes, str]:
+    """A file of the team: references are read below `attachments/<team>/` of the storage and nowhere else."""
+    path = PurePosixPath(item["file"])
+    if path.is_absolute() or ".." in path.parts:
+        raise InvalidMessage("The attachment is not a file of this team.")
+    name = item.get("name") or path.name
+    with default_storage.open(f"attachments/{team}/{path}") as file:
         return name, file.read(), guess_type(name)[0] or "application/octet-stream"
