@@ -39,12 +39,13 @@ class PipelineForm(forms.ModelForm[Pipeline]):
             self.fields["key"].required = False
             self.fields["key"].help_text = "Names the pipeline in documents and the API; made from the name if empty."
 
-    def clean_key(self) -> str:
-        key = str(self.cleaned_data.get("key") or "")
-        return key or free_key(name=str(self.cleaned_data.get("name") or ""), pipeline=self.instance)
-
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
+        if "key" in self.fields and not self.cleaned_data.get("key") and "key" not in self.errors:
+            if self.cleaned_data.get("team"):
+                self.instance.team = self.cleaned_data["team"]
+            name = str(self.cleaned_data.get("name") or "")
+            self.cleaned_data["key"] = free_key(name=name, pipeline=self.instance)
         revision = self.cleaned_data.get("seen_revision")
         if self.instance.pk is not None and revision is not None:
             self.instance.revision = revision

@@ -17,7 +17,7 @@ from crm.scoping import TeamScopedReadOnlyAdmin
 from pipelines.admin.links import from_now, link_to, subject_link, subject_words, table_time
 from pipelines.admin.run_buttons import RunButtons
 from pipelines.admin.run_filters import StateFilter, StepFilter
-from pipelines.admin.telling import stands, step_title, tell, words
+from pipelines.admin.telling import said_reason, stands, step_title, tell, words
 from pipelines.engine.clock import engine_now
 from pipelines.models import PipelineRun
 from pipelines.queries import LATE_AFTER, run_story
@@ -149,7 +149,7 @@ def run_context(run: PipelineRun) -> dict[str, Any]:
         "next_title": step_title(run.step) if run.next_step_id and run.step else "",
         "next_at": moment,
         "next_words": from_now(moment, now) if moment else "",
-        "ended_because": words(run.reason) if run.reason and run.reason != "end" else "",
+        "ended_because": words(run.reason or "") if said_reason(run) else "",
         "entries": tell(run, story),
         "kept": [(name, _pairs(values)) for name, values in kept.items() if values],
         "same_subject": _runs_of_subject(run),

@@ -78,11 +78,17 @@ def stands(run: PipelineRun) -> SafeString:
         until = format_html(", at the latest until {}", clock_time(run.next_step_at)) if run.next_step_at else ""
         return format_html("Waits at ‘{}’ for something to happen{}.", title, until)
     if name == "paused":
-        return format_html("Was paused before ‘{}’ and waits to be resumed.", title)
+        plan = format_html(" Its time was {}.", clock_time(run.held_until)) if run.held_until else ""
+        return format_html("Was paused before ‘{}’ and waits to be resumed.{}", title, plan)
     when = clock_time(run.finished_at) if run.finished_at else ""
-    reason = format_html(" ({})", words(run.reason)) if run.reason and run.reason != "end" else ""
+    reason = format_html(" ({})", words(run.reason or "")) if said_reason(run) else ""
     ended = {"completed": "Completed", "failed": "Failed", "cancelled": "Was cancelled"}[name]
     return format_html("{}{} on {}.", ended, reason, when)
+
+
+def said_reason(run: PipelineRun) -> bool:
+    """Whether the reason of an end says more than its status."""
+    return bool(run.reason) and run.reason not in ("end", "error", run.get_status_display())
 
 
 def step_title(step: Any) -> str:

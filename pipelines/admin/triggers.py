@@ -109,7 +109,7 @@ class TriggerInline(TeamScopedStackedInline):
     template = "admin/pipelines/triggers_inline.html"
     verbose_name = "trigger"
     verbose_name_plural = "Other triggers"
-    heading_help = "By hand, on an event, on a schedule."
+    heading_help = "Such as by hand; records enter only if they meet the conditions."
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Closing a way in is a change of its pipeline."""

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
@@ -149,3 +150,30 @@ def test_the_page_costs_the_same_with_few_steps_and_many(
     publish(pipeline=welcome)
     with django_assert_max_num_queries(32):
         assert manager.get(f"{PIPELINE}{welcome.pk}/change/").status_code == 200
+
+
+def test_names_that_look_like_markup_stay_text_everywhere(manager: Client, team: Team) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+    values = {**with_step(new_form(manager), "wait", name=evil), "name": evil, "description": evil}
+    save(manager, with_automatic(values, contact_type()))
+    pipeline = Pipeline.objects.get()
+    manager.post(f"{PIPELINE}{pipeline.pk}/activate/", {})
+    contact = Contact.objects.create(team=team, first_name=evil[:50], email="ann@example.org")
+    run = PipelineRun.objects.get(subject_id=contact.pk)
+    pages = [
+        f"{PIPELINE}{pipeline.pk}/change/", f"{PIPELINE}{pipeline.pk}/archive/", PIPELINE, "/admin/",
+        "/admin/pipelines/pipelinerun/", f"/admin/pipelines/pipelinerun/{run.pk}/change/",
+        f"/admin/pipelines/pipelineversion/{run.version_id}/change/", "/admin/pipelines/automaticpipeline/",
+    ]  # fmt: skip
+    for address in pages:
+        html = manager.get(address).content.decode()
+        assert "alert(1)" in html and "<script>alert(1)" not in html and "<img src=x" not in html, address
+
+
+def test_a_superuser_chooses_the_team_of_a_new_pipeline(team: Team, welcome: Pipeline) -> None:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    values = with_step(form_of(client.get(f"{PIPELINE}add/")), "wait") | {"name": "Welcome", "team": str(team.pk)}
+    assert "This field is required." in text_of(save(client, values | {"team": ""}))
+    assert "was added successfully" in text_of(save(client, values))
+    assert set(Pipeline.objects.values_list("team", "key")) == {(team.pk, "welcome"), (team.pk, "welcome_2")}
