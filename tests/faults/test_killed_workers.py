@@ -57,9 +57,9 @@ def test_before_anything_leaves_a_death_changes_nothing(house: Installation, tmp
     marks = house.sql(f"SELECT custom FROM contacts_contact WHERE lead_source = '{key}'")
     assert [json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in marks] == [{"marks": 1}] * COUNT
     assert report["failed"] == 0
-    # That workers died here is worth a word; that anything is stuck is not so.
+    # That workers died here is worth a word, and what they left in doubt; nothing is stuck or late.
     found = json.loads(house.command("doctor", "--json", status=None))["findings"]
-    assert {finding["code"] for finding in found} <= {"steps.deadly"}
+    assert {finding["code"] for finding in found} <= {"steps.deadly", "messages.uncertain"}
 
 
 def test_a_death_while_handing_over_leaves_doubt_to_a_person(house: Installation, tmp_path: Path) -> None:
