@@ -40,7 +40,7 @@ class PipelineSerializer(TeamScopedSerializer):
     class Meta:
         model = Pipeline
         fields: tuple[str, ...] = (
-            "id", "key", "name", "description", "status", "subject", "version", "revision", "enrolled_total",
+            "id", "key", "name", "description", "status", "subject", "version", "revision",
             "created_at", "updated_at",
         )  # fmt: skip
         read_only_fields = fields
