@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from contacts import hooks, operations
 from contacts.exports import csv_lines
+from contacts.merging import MAX_OTHERS
 from contacts.models import Contact
 from contacts.tagging import clean_names
 from crm.auditing import audit_request
@@ -72,7 +75,7 @@ class BulkActions:
 
     admin_site: Any
     opts: Any
-    actions = ("set_stage", "assign_owner", "add_tags", "enroll_selected", "export_selected")
+    actions = ("set_stage", "assign_owner", "add_tags", "enroll_selected", "export_selected", "merge_selected")
 
     @admin.action(description="Set the stage…", permissions=["bulk"])
     def set_stage(self, request: HttpRequest, queryset: QuerySet[Contact]) -> HttpResponse | None:
@@ -119,6 +122,15 @@ class BulkActions:
         answer["Content-Type"] = "text/csv; charset=utf-8"
         answer["Content-Disposition"] = 'attachment; filename="contacts.csv"'
         return answer
+
+    @admin.action(description="Merge into one…", permissions=["merge"])
+    def merge_selected(self, request: HttpRequest, queryset: QuerySet[Contact]) -> HttpResponse | None:
+        ids = list(queryset.order_by("pk").values_list("pk", flat=True)[: MAX_OTHERS + 2])
+        if not 2 <= len(ids) <= MAX_OTHERS + 1:
+            messages.error(request, f"Choose two to {MAX_OTHERS + 1} contacts to merge.")
+            return None
+        query = urlencode({"id": ids}, doseq=True)
+        return HttpResponseRedirect(f"{reverse('admin:contacts_contact_merge')}?{query}")
 
     def _ask(
         self, request: HttpRequest, queryset: QuerySet[Contact], name: str, title: str, shape: Any, perform: Perform

@@ -1,5 +1,7 @@
 """Many contacts at once: actions, duplicates, merging, importing, exporting."""
 
+import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -41,6 +43,26 @@ def test_an_action_asks_for_its_value_and_then_does_it(sign_in: SignIn, team: Te
     act(client, "assign_owner", contacts[:1], value=owner.pk)
     assert Contact.objects.get(owner=owner).pk == contacts[0].pk
     assert AuditEntry.objects.filter(action="contacts.set_stage").exists()
+
+
+def test_all_that_match_a_filter_stay_those_of_the_filter(sign_in: SignIn, team: Team) -> None:
+    client, contacts = sign_in(), some(team)
+    Contact.objects.filter(pk=contacts[0].pk).update(lifecycle_stage="qualified")
+    body = {"action": "add_tags", "select_across": "1", "_selected_action": [contacts[0].pk]}
+    asked = client.post(f"{LIST}?lifecycle_stage__exact=qualified", body).content.decode()
+    assert "For 1 contact." in asked
+    address = re.search(r'action="([^"]*lifecycle_stage[^"]*)"', asked)
+    assert address is not None
+    client.post(unescape(address[1]), {**body, "value": "vip"})
+    assert Contact.objects.get(tags__name="vip").pk == contacts[0].pk
+
+
+def test_chosen_contacts_are_taken_to_the_merge_page(sign_in: SignIn, team: Team) -> None:
+    client, contacts = sign_in(), some(team)
+    answer = act(client, "merge_selected", contacts[:2])
+    assert answer["Location"].endswith(f"/merge/?id={contacts[0].pk}&id={contacts[1].pk}")
+    act(client, "merge_selected", contacts[:1])
+    assert b"two to 21 contacts" in client.get(LIST).content
 
 
 def test_chosen_contacts_are_put_into_a_pipeline(sign_in: SignIn, team: Team, manual: Pipeline) -> None:
