@@ -21,6 +21,10 @@ from pipelines.operations import import_document
 from tests.pipelines.engine.building import NOON, document, email
 
 SECRET = "secretb"
+SIMPLE = (
+    "contacts.company", "contacts.deal", "contacts.tag", "contacts.activity", "crm.task", "crm.message",
+    "crm.messagetemplate", "crm.suppression", "crm.notification", "crm.auditentry",
+)  # fmt: skip
 _numbers = count(1)
 
 
@@ -104,6 +108,25 @@ class Side:
             return "UTC"
         text = f"{self.word}{next(_numbers)}"
         return f"{text}@example.org" if isinstance(field, models.EmailField) else text[: field.max_length or 200]
+
+    def grow(self, count: int) -> None:
+        """More of everything: contacts with runs and messages, pipelines, people, and rows of every other table."""
+        with pretend(NOON):
+            for number in range(count):
+                Contact.objects.create(
+                    team=self.team, first_name=f"{self.word}{number}", email=f"{self.word}{number}@example.org",
+                    lead_source="out" if number % 2 else f"{self.word} out",
+                )  # fmt: skip
+                steps = [email(f"{number}")]
+                import_document(team=self.team, document=document(steps, key=f"{self.word}_{number}"), activate=True)
+                user = User.objects.create_user(f"{self.word}{number}", email=f"{self.word}m{number}@example.org")
+                Member.objects.create(team=self.team, user=user, role=Role.MEMBER)
+                create_key(team=self.team, name=f"key {number}", role="member", created_by=user)
+            process_due_runs()
+        for label in SIMPLE:
+            model = apps.get_model(label)
+            for _ in range(count):
+                model._default_manager.create(**dict(self._values(model)))
 
     def snapshot(self) -> dict[str, list[dict[str, Any]]]:
         """Every column of every row of this side."""

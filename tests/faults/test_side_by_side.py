@@ -1,0 +1,42 @@
+"""Several engines at once: on one machine, beside a loop, and stopped in the middle."""
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.installation import Installation, installation
+from tests.pipelines.engine.building import document, email
+from tests.project.processes import eventually
+
+pytestmark = pytest.mark.slow
+COUNT = 120
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Installation]:
+    with installation(tmp_path, name="beside") as made:
+        made.environment["PIPELINES_KICK"] = "0"
+        file = tmp_path / "pipeline.json"
+        file.write_text(json.dumps(document([email()])), "utf-8")
+        made.command("pipelines", "import", str(file), "--team", "acme", "--activate")
+        people = tmp_path / "people.csv"
+        people.write_text("\n".join(["Email", *(f"c{n}@example.org" for n in range(COUNT))]), "utf-8")
+        made.command("import_contacts", str(people), "--team", "acme")
+        yield made
+
+
+def test_two_loops_and_a_pass_do_everything_once_and_stop_when_asked(house: Installation) -> None:
+    loops = [house.start("process_pipelines", "--loop", "--json") for _ in range(2)]
+    house.command("process_pipelines", "--json")
+    eventually(lambda: len(house.smtp.recipients()) >= COUNT)
+    for loop in loops:
+        loop.process.send_signal(signal.SIGTERM)
+    assert [loop.ends(within=30) for loop in loops] == [0, 0]
+    assert Counter(house.smtp.recipients()) == Counter({f"c{n}@example.org": 1 for n in range(COUNT)})
+    report = json.loads(house.command("process_pipelines", "--json"))
+    assert report == {"runs": 0, "visits": 0, "sent": 0, "failed": 0, "late_seconds": 0.0}
+    assert json.loads(house.command("doctor", "--json"))["findings"] == []
