@@ -107,7 +107,9 @@ class ContactAdmin(BulkActions, TeamScopedAdmin[Contact]):
         note = path("<int:pk>/note/", self.admin_site.admin_view(self.add_note), name="contacts_contact_note")
         merge = path("merge/", self.admin_site.admin_view(self.merge_page), name="contacts_contact_merge")
         errors = path(
-            "import/errors/", self.admin_site.admin_view(self.import_errors), name="contacts_contact_import_errors"
+            "import/errors/<str:token>/",
+            self.admin_site.admin_view(self.import_errors),
+            name="contacts_contact_import_errors",
         )
         return [note, merge, errors, *super().get_urls()]
 
@@ -115,8 +117,8 @@ class ContactAdmin(BulkActions, TeamScopedAdmin[Contact]):
     def import_page(self, request: HttpRequest) -> HttpResponse:
         return importing.import_view(request, model_admin=self)
 
-    def import_errors(self, request: HttpRequest) -> HttpResponse:
-        return importing.errors_view(request, model_admin=self)
+    def import_errors(self, request: HttpRequest, token: str) -> HttpResponse:
+        return importing.errors_view(request, model_admin=self, token=token)
 
     @action(description="Duplicates", icon="group_remove", permissions=["merge"], url_path="duplicates")
     def duplicates_page(self, request: HttpRequest) -> HttpResponse:

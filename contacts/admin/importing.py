@@ -1,57 +1,83 @@
-"""Importing a CSV file: upload, look at how it is read, then take it."""
+"""Importing a CSV file: upload, look at how it is read, correct that, then take it."""
 
 import csv
-import secrets
 from io import StringIO
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from contacts.custom import key_from_header
+from contacts.admin.import_files import ImportFiles
+from contacts.custom import KEY, key_from_header
 from contacts.imports.apply import Existing, Options, Result, import_table
-from contacts.imports.mapping import FIELDS, Column, ColumnMap, MappingProblem, map_columns
+from contacts.imports.mapping import FIELDS, Column, ColumnMap, MappingProblem, check_columns, map_columns
 from contacts.imports.parse import MemoryBytes, Table, UnreadableFile, inspect
 from crm.auditing import audit_request
 
-LARGEST = 20 * 1024 * 1024
-SESSION = "contacts-import"
-ERRORS = "contacts-import-errors"
-SHOWN = 10
+# What one request can do while a person waits; the command takes files of any length.
+LARGEST: Final = 10 * 1024 * 1024
+MOST_ROWS: Final = 25_000
+SHOWN: Final = 8
+SHOWN_PROBLEMS: Final = 200
 
 
 class UploadForm(forms.Form):
     """The file."""
 
-    file = forms.FileField(label="CSV file", widget=UnfoldAdminFileFieldWidget)
+    file = forms.FileField(
+        label="CSV file", widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.tsv,.txt,text/csv"})
+    )
 
     def clean_file(self) -> Any:
         file = self.cleaned_data["file"]
         if file.size > LARGEST:
             raise forms.ValidationError(
-                f"The file has {file.size // 1_048_576} MB; at most {LARGEST // 1_048_576} can be uploaded here."
+                f"The file has {file.size / 1_048_576:.1f} MB; at most {LARGEST // 1_048_576} can be uploaded here."
                 " The command import_contacts takes larger ones."
             )
         return file
+
+
+class Upload:
+    """A file that lies here, and how the person wants it read."""
+
+    def __init__(self, *, token: str, table: Table, columns: ColumnMap, options: Options, problem: str = "") -> None:
+        self.token, self.table, self.columns, self.options = token, table, columns, options
+        self.problem = problem
 
 
 def import_view(request: HttpRequest, *, model_admin: Any) -> HttpResponse:
     """Three looks of one page: upload, preview, result."""
     if getattr(request, "team", None) is None:
         messages.error(request, "Switch to a team first: contacts are imported into one.")
-        return _page(request, model_admin, form=None)
-    if request.method == "POST" and "file" in request.FILES:
-        return _upload(request, model_admin)
-    if request.method == "POST" and SESSION in request.session:
+        return _page(request, model_admin)
+    if request.method == "POST" and "token" in request.POST:
         return _take(request, model_admin)
+    if request.method == "POST":
+        return _upload(request, model_admin)
     return _page(request, model_admin, form=UploadForm())
+
+
+def errors_view(request: HttpRequest, *, model_admin: Any, token: str) -> HttpResponse:
+    """The rows that were not taken, for the person who imported them only."""
+    if not model_admin.has_bulk_permission(request):
+        raise PermissionDenied
+    content = _files(request).get("errors", token) if getattr(request, "team", None) else None
+    if content is None:
+        raise Http404
+    answer = HttpResponse(content, content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = 'attachment; filename="not-imported.csv"'
+    return answer
+
+
+def _files(request: HttpRequest) -> ImportFiles:
+    team: Any = getattr(request, "team", None)
+    return ImportFiles(team=team, user=request.user)
 
 
 def _upload(request: HttpRequest, model_admin: Any) -> HttpResponse:
@@ -60,80 +86,113 @@ def _upload(request: HttpRequest, model_admin: Any) -> HttpResponse:
         return _page(request, model_admin, form=form)
     content = form.cleaned_data["file"].read()
     try:
-        table, columns = _read(content, {})
-    except (UnreadableFile, MappingProblem) as problem:
+        table = _read(content)
+    except UnreadableFile as problem:
         form.add_error("file", str(problem))
         return _page(request, model_admin, form=form)
-    _keep(request, content)
-    return _preview(request, model_admin, table, columns)
+    columns, problem_of_columns = _guess(table)
+    _files(request).clear("errors")
+    token = _files(request).put("upload", content)
+    upload = Upload(token=token, table=table, columns=columns, options=Options(), problem=problem_of_columns)
+    return _preview(request, model_admin, upload)
+
+
+def _read(content: bytes) -> Table:
+    table = inspect(source=MemoryBytes(content))
+    if table.row_count > MOST_ROWS:
+        raise UnreadableFile(
+            f"The file has {table.row_count:,} rows; {MOST_ROWS:,} can be imported here at once."
+            " Split it, or use the command import_contacts."
+        )
+    return table
+
+
+def _guess(table: Table) -> tuple[ColumnMap, str]:
+    """Columns by their titles; when no title says anything, a person says where they go."""
+    try:
+        return map_columns(header=table.header), ""
+    except MappingProblem:
+        return _columns(table, []), "No title of a column is known here. Say below which holds an email or a name."
+
+
+def _columns(table: Table, targets: list[str]) -> ColumnMap:
+    """Columns as chosen on the page, in the order of the file."""
+    chosen = [*targets, *[""] * len(table.header)]
+    return ColumnMap(
+        columns=tuple(
+            Column(index=index, title=title, target=chosen[index]) for index, title in enumerate(table.header)
+        )
+    )
 
 
 def _take(request: HttpRequest, model_admin: Any) -> HttpResponse:
-    """Read the stored file with the chosen columns: again as a preview, or for good."""
-    content = _kept(request)
+    """Read the file that lies here with the chosen columns: again as a preview, or for good."""
+    token = request.POST["token"]
+    content = _files(request).get("upload", token)
+    if content is None:
+        messages.error(request, "This file is no longer here: it was imported, or another was uploaded since.")
+        return _page(request, model_admin, form=UploadForm())
+    table = _read(content)
+    options = Options(
+        existing=Existing.SKIP if request.POST.get("existing") == "skip" else Existing.UPDATE,
+        enroll=request.POST.get("enroll") == "yes",
+    )
+    columns = _columns(table, request.POST.getlist("target"))
+    upload = Upload(token=token, table=table, columns=columns, options=options)
     try:
-        table, columns = _read(content, _chosen(request))
-    except (UnreadableFile, MappingProblem) as problem:
-        messages.error(request, str(problem))
-        table, columns = _read(content, {})
-        return _preview(request, model_admin, table, columns)
-    if "import" not in request.POST:
-        return _preview(request, model_admin, table, columns)
-    result = _import(request, table, columns)
-    return _page(request, model_admin, form=UploadForm(), result=result)
+        check_columns(columns)
+    except MappingProblem as problem:
+        upload.problem = str(problem)
+    if upload.problem or "import" not in request.POST:
+        return _preview(request, model_admin, upload)
+    return _import(request, model_admin, upload)
 
 
-def _import(request: HttpRequest, table: Table, columns: ColumnMap) -> Result:
-    existing = Existing.SKIP if request.POST.get("existing") == "skip" else Existing.UPDATE
-    options = Options(existing=existing, enroll="enroll" in request.POST, dry_run=False)
-    sink = StringIO()
-    team: Any = getattr(request, "team", None)
-    result = import_table(team=team, table=table, columns=columns, options=options, open_errors=lambda: sink)
-    _forget(request)
-    if result.reported:
-        request.session[ERRORS] = _store(sink.getvalue().encode("utf-8-sig"), "errors")
+def _import(request: HttpRequest, model_admin: Any, upload: Upload) -> HttpResponse:
+    result, errors = _run(request, upload, upload.options)
+    files = _files(request)
+    files.clear("upload")
+    token = files.put("errors", errors.encode("utf-8-sig")) if result.reported else ""
     numbers: dict[str, Any] = result.as_dict()
-    audit_request(request=request, action="contacts.import", team=team, **numbers)
-    return result
+    audit_request(request=request, action="contacts.import", team=getattr(request, "team", None), **numbers)
+    return _page(request, model_admin, form=UploadForm(), result=result, errors=token)
 
 
-def errors_view(request: HttpRequest, *, model_admin: Any) -> HttpResponse:
-    """The rows that were not taken, for the person who imported them only."""
-    if not model_admin.has_bulk_permission(request):
-        raise PermissionDenied
-    name = request.session.get(ERRORS, "")
-    if not name or not default_storage.exists(name):
-        raise Http404
-    with default_storage.open(name) as file:
-        answer = HttpResponse(file.read(), content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = 'attachment; filename="not-imported.csv"'
-    return answer
-
-
-def _preview(request: HttpRequest, model_admin: Any, table: Table, columns: ColumnMap) -> HttpResponse:
-    team: Any = getattr(request, "team", None)
-    wishes = Options(existing=Existing.UPDATE, enroll=False, dry_run=True)
+def _run(request: HttpRequest, upload: Upload, options: Options) -> tuple[Result, str]:
+    """The numbers and the text of the errors file."""
     sink = StringIO()
-    trial = import_table(team=team, table=table, columns=columns, options=wishes, open_errors=lambda: sink)
-    refused = list(islice(csv.reader(StringIO(sink.getvalue())), 1, SHOWN + 1))
+    team: Any = getattr(request, "team", None)
+    result = import_table(
+        team=team, table=upload.table, columns=upload.columns, options=options, open_errors=lambda: sink
+    )
+    return result, sink.getvalue()
+
+
+def _preview(request: HttpRequest, model_admin: Any, upload: Upload) -> HttpResponse:
+    """How the file will be read, and every row that cannot be taken; nothing is written."""
+    more: dict[str, Any] = {}
+    if not upload.problem:
+        options = Options(existing=upload.options.existing, enroll=upload.options.enroll, dry_run=True)
+        trial, errors = _run(request, upload, options)
+        refused = [cells[:2] for cells in islice(csv.reader(StringIO(errors)), 1, SHOWN_PROBLEMS + 1)]
+        more = {"trial": trial, "refused": refused, "wanted": trial.created + trial.updated}
+    width = len(upload.table.header)
     return _page(
         request,
         model_admin,
-        form=None,
-        table=table,
-        columns=columns,
-        choices=[(column, _targets(column)) for column in columns.columns],
-        head=list(islice(table.rows(), SHOWN)),
-        trial=trial,
-        refused=[cells[:2] for cells in refused],
+        upload=upload,
+        choices=[(column, _targets(column)) for column in upload.columns.columns],
+        rows=[(*row.cells, *[""] * width)[:width] for row in islice(upload.table.rows(), SHOWN)],
+        **more,
     )
 
 
 def _targets(column: Column) -> list[tuple[str, str]]:
     """Where a column may go: nowhere, a field, or a custom value of its own name."""
-    custom = f"custom.{key_from_header(column.title)}"
     fields = [(name, name.replace("_", " ").capitalize()) for name in FIELDS]
-    return [("", "Not read"), *fields, (custom, f"Custom value “{custom.removeprefix('custom.')}”")]
+    key = column.title.strip().lower().removeprefix("custom.")
+    key = key if KEY.match(key) else key_from_header(column.title)
+    return [("", "Not read"), *fields, (f"custom.{key}", f"Custom value “{key}”")]
 
 
 def _page(request: HttpRequest, model_admin: Any, **more: Any) -> HttpResponse:
@@ -144,37 +203,3 @@ def _page(request: HttpRequest, model_admin: Any, **more: Any) -> HttpResponse:
         **more,
     }
     return TemplateResponse(request, "admin/contacts/import.html", context)
-
-
-def _read(content: bytes, given: dict[str, str]) -> tuple[Table, ColumnMap]:
-    table = inspect(source=MemoryBytes(content))
-    return table, map_columns(header=table.header, given=given, unknown="ignore")
-
-
-def _chosen(request: HttpRequest) -> dict[str, str]:
-    titles, targets = request.POST.getlist("title"), request.POST.getlist("target")
-    return {title: target or "-" for title, target in zip(titles, targets, strict=False)}
-
-
-def _keep(request: HttpRequest, content: bytes) -> None:
-    """Between two requests the file lies in the storage under a name only this session knows."""
-    _forget(request)
-    request.session[SESSION] = _store(content, "uploads")
-
-
-def _store(content: bytes, folder: str) -> str:
-    return default_storage.save(f"imports/{folder}/{secrets.token_hex(16)}.csv", ContentFile(content))
-
-
-def _kept(request: HttpRequest) -> bytes:
-    name = request.session[SESSION]
-    if not default_storage.exists(name):
-        raise Http404
-    with default_storage.open(name) as file:
-        return bytes(file.read())
-
-
-def _forget(request: HttpRequest) -> None:
-    name = request.session.pop(SESSION, "")
-    if name:
-        default_storage.delete(name)

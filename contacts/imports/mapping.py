@@ -107,6 +107,20 @@ def map_columns(
     return ColumnMap(columns=tuple(columns))
 
 
+def check_columns(columns: ColumnMap) -> None:
+    """Refuse columns, as a person chose them, that name no field, one twice, or nobody at all."""
+    taken: dict[str, str] = {}
+    for column in columns.used:
+        if column.target not in FIELDS and not _is_custom(column.target):
+            raise MappingProblem(f"“{column.target}” is no field.")
+        if column.target in taken:
+            field = column.target.replace("_", " ")
+            raise MappingProblem(f"“{taken[column.target]}” and “{column.title}” both fill {field}: choose one.")
+        taken[column.target] = column.title
+    if not IDENTIFYING & set(taken):
+        raise MappingProblem("Choose a column that holds an email, a name or a phone number.")
+
+
 def _wishes(header: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     titles = {_folded(title) for title in header}
     wishes: dict[str, str] = {}

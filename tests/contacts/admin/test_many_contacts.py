@@ -1,11 +1,9 @@
-"""Many contacts at once: actions, duplicates, merging, importing, exporting."""
+"""Many contacts at once: actions, duplicates, merging, exporting."""
 
 import re
 from html import unescape
 from typing import Any
 
-import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -13,15 +11,9 @@ from contacts.models import Contact
 from crm.models import AuditEntry, Member, Team
 from pipelines.models import Pipeline, PipelineRun
 from tests.contacts.conftest import SignIn
-from tests.pipelines.engine.building import active, email
+from tests.pipelines.engine.building import active
 
 LIST = "/admin/contacts/contact/"
-CSV = '''First name,Last name,E-Mail,Company,Stage,Shoe size
-Zoë,"O'Brien",zoe@example.org,"Acme, Inc.",customer,38
-Jörg,"Müller ""Jo""",joerg@example.org,Acme GmbH,lead,44
-Nobody,Wrong,not-an-address,,lead,
-Twin,One,zoe@example.org,,lead,
-'''
 
 
 def some(team: Team, count: int = 3) -> list[Contact]:
@@ -101,39 +93,6 @@ def test_duplicates_are_found_and_merged_with_their_runs(sign_in: SignIn, team: 
     client.post("/admin/contacts/contact/merge/", {"id": [keep.pk, other.pk], "keep": other.pk, "merge": "1"})
     assert Contact.objects.get() == other
     assert set(PipelineRun.objects.values_list("subject_id", flat=True)) == {other.pk}
-
-
-def test_a_file_is_looked_at_and_then_taken(sign_in: SignIn, team: Team) -> None:
-    active(team, [email(delay=60)], key="welcome")
-    client = sign_in()
-    upload = SimpleUploadedFile("people.csv", CSV.encode(), content_type="text/csv")
-    page = client.post("/admin/contacts/contact/import/", {"file": upload}).content.decode()
-    assert "not-an-address" in page and not Contact.objects.exists()
-    titles = ["First name", "Last name", "E-Mail", "Company", "Stage", "Shoe size"]
-    targets = ["first_name", "last_name", "email", "company", "lifecycle_stage", "custom.shoe_size"]
-    body = {"title": titles, "target": targets, "enroll": "1", "import": "1"}
-    done = client.post("/admin/contacts/contact/import/", body).content.decode()
-    assert "2 created" in done
-    zoe = Contact.objects.get(email="zoe@example.org")
-    assert (str(zoe), str(zoe.company), zoe.custom) == ("Zoë O'Brien", "Acme, Inc.", {"shoe_size": "38"})
-    assert PipelineRun.objects.count() == 2
-    errors = client.get("/admin/contacts/contact/import/errors/")
-    assert "not-an-address" in errors.content.decode()
-    assert sign_in("manager").get("/admin/contacts/contact/import/errors/").status_code == 404
-
-
-def test_an_import_may_be_quiet(sign_in: SignIn, team: Team) -> None:
-    active(team, [email(delay=60)], key="welcome")
-    client = sign_in()
-    client.post("/admin/contacts/contact/import/", {"file": SimpleUploadedFile("p.csv", b"Email\nq@example.org\n")})
-    client.post("/admin/contacts/contact/import/", {"title": ["Email"], "target": ["email"], "import": "1"})
-    assert Contact.objects.count() == 1 and not PipelineRun.objects.exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"Shoe size\n38\n", b"\x00\x01\x02"])
-def test_a_file_that_cannot_be_read_is_refused_with_a_sentence(sign_in: SignIn, team: Team, content: bytes) -> None:
-    answer = sign_in().post("/admin/contacts/contact/import/", {"file": SimpleUploadedFile("p.csv", content)})
-    assert answer.status_code == 200 and answer.context["form"].errors
 
 
 def test_the_list_costs_the_same_with_two_and_with_fifty(sign_in: SignIn, team: Team) -> None:
