@@ -22,7 +22,7 @@ class Installation:
     """Commands, web and worker on one scratch database; mail goes to `smtp`."""
 
     def __init__(self, *, url: str, folder: Path, smtp: SmtpSink) -> None:
-        self.smtp = smtp
+        self.smtp, self.folder = smtp, folder
         self.port = free_port()
         self.environment = {
             "DJANGO_SETTINGS_MODULE": "config.settings", "DEBUG": "1", "HTTPS": "0", "LOG_LEVEL": "WARNING",

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from crm.scoping import TeamScopedSerializer, TeamScopedViewSet
 from pipelines.api.errors import told
 from pipelines.api.lookup import filter_by_pipeline, pipeline_of_team
-from pipelines.api.shapes import label_of
+from pipelines.api.shapes import AnyJson, label_of
 from pipelines.documents import trigger_values
 from pipelines.models import AutomaticPipeline
 from pipelines.operations import triggers as operations
@@ -22,8 +22,8 @@ class AutomaticSerializer(TeamScopedSerializer):
 
     pipeline = serializers.CharField(source="pipeline.key")
     model = serializers.SerializerMethodField()
-    conditions = serializers.JSONField(source="where", required=False, allow_null=True)
-    reentry = serializers.JSONField(required=False, allow_null=True)
+    conditions = AnyJson(source="where", required=False, allow_null=True)
+    reentry = AnyJson(required=False, allow_null=True)
     enabled = serializers.BooleanField(required=False, default=True)
 
     class Meta:
@@ -40,8 +40,8 @@ class AutomaticIn(serializers.Serializer[Any]):
     """A pipeline by key or id, and the conditions under which records enter."""
 
     pipeline = serializers.CharField(max_length=40, required=False)
-    conditions = serializers.JSONField(required=False, allow_null=True)
-    reentry = serializers.JSONField(required=False, allow_null=True)
+    conditions = AnyJson(required=False, allow_null=True)
+    reentry = AnyJson(required=False, allow_null=True)
     enabled = serializers.BooleanField(required=False)
 
 

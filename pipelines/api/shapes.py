@@ -14,6 +14,11 @@ from pipelines.queries import STATUS_GROUPS, StoryVisit
 from pipelines.states import RunStatus
 
 
+@extend_schema_field({})
+class AnyJson(serializers.JSONField):
+    """Any JSON value, null included."""
+
+
 def label_of(type_id: int | None) -> str | None:
     """`contacts.contact` of a content type id."""
     if type_id is None:
@@ -142,8 +147,8 @@ class VisitSerializer(serializers.Serializer[StoryVisit]):
     action = serializers.CharField(source="action_type")
     event = serializers.CharField()
     outcome = serializers.CharField(allow_null=True)
-    why = serializers.JSONField(allow_null=True)
-    output = serializers.JSONField(allow_null=True)
+    why = AnyJson(allow_null=True)
+    output = AnyJson(allow_null=True)
     error = serializers.CharField(allow_null=True)
 
 

@@ -6,7 +6,10 @@ import pytest
 from django.test import Client
 
 from contacts.models import Activity, Contact
-from crm.models import Message, Task, Team
+from contacts.operations import bulk_tag
+from crm.models import AuditEntry, Message, Task, Team
+from pipelines.engine.controls import cancel_runs
+from pipelines.engine.enroll import enroll
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.operations import pause
 from pipelines.states import RunStatus
@@ -69,6 +72,71 @@ def test_a_paused_pipeline_takes_nobody_and_says_so(sign_in: SignIn, manual: Pip
     assert b"Not put into a pipeline" in client.get("/admin/contacts/contact/").content
 
 
+def shown_on(client: Client, contact: Contact, **typed: Any) -> dict[str, Any]:
+    """The form as the browser would send it, with what was typed."""
+    form = client.get(f"/admin/contacts/contact/{contact.pk}/change/").context["adminform"].form
+    names = [name for name in ("shown", "custom", "tag_names", "pipelines", *FORM) if name in form.fields]
+    values = {name: form[name].value() for name in names}
+    return {**FORM, **{name: value for name, value in values.items() if value is not None}, **typed}
+
+
+def test_what_pipelines_and_colleagues_did_meanwhile_stays(sign_in: SignIn, manual: Pipeline, team: Team) -> None:
+    contact = Contact.objects.create(team=team, first_name="Ann", custom={"plan": "free", "old": "x"})
+    bulk_tag(team=team, ids=[contact.pk], names=["news", "gone"])
+    client = sign_in()
+    typed = shown_on(client, contact, job_title="Boss", custom='{"plan": "free", "new": 1}', tag_names="news, vip")
+    Contact.objects.filter(pk=contact.pk).update(
+        lifecycle_stage="customer", phone="+1", custom={"plan": "pro", "old": "x", "score": 7}
+    )
+    bulk_tag(team=team, ids=[contact.pk], names=["buyer"])
+    enroll(pipeline=manual, subject_ids=[contact.pk])
+    saved(client, f"/admin/contacts/contact/{contact.pk}/change/", **typed)
+    contact.refresh_from_db()
+    assert (contact.job_title, contact.lifecycle_stage, contact.phone) == ("Boss", "customer", "+1")
+    assert contact.custom == {"plan": "pro", "score": 7, "new": 1}
+    assert sorted(tag.name for tag in contact.tags.all()) == ["buyer", "news", "vip"]
+    assert live(contact) == {"by_hand"}
+
+
+def test_a_run_that_ended_meanwhile_is_not_begun_again(sign_in: SignIn, manual: Pipeline, team: Team) -> None:
+    contact = Contact.objects.create(team=team, first_name="Ann")
+    enroll(pipeline=manual, subject_ids=[contact.pk])
+    client = sign_in()
+    typed = shown_on(client, contact, first_name="Anna")
+    assert typed["pipelines"] == [str(manual.pk)]
+    cancel_runs(run_ids=list(PipelineRun.objects.values_list("pk", flat=True)), reason="test")
+    saved(client, f"/admin/contacts/contact/{contact.pk}/change/", **typed)
+    assert live(contact) == set() and PipelineRun.objects.count() == 1
+
+
+def test_saving_without_a_change_changes_nothing(sign_in: SignIn, team: Team) -> None:
+    moment = NOON.replace(microsecond=123_456)
+    contact = Contact.objects.create(team=team, first_name="Ann", last_interaction=moment, custom={"a": [1, 2]})
+    client = sign_in()
+    typed = shown_on(client, contact, last_interaction_0="2027-03-01", last_interaction_1="12:00:00")
+    before = Contact.objects.values().get()
+    saved(client, f"/admin/contacts/contact/{contact.pk}/change/", **typed)
+    assert {**Contact.objects.values().get(), "updated_at": None} == {**before, "updated_at": None}
+
+
+def test_a_forged_memory_of_the_form_is_not_believed(sign_in: SignIn, team: Team) -> None:
+    contact = Contact.objects.create(team=team, first_name="Ann", phone="1")
+    client = sign_in()
+    typed = shown_on(client, contact, phone="", shown='{"pipelines": ["x"]}')
+    saved(client, f"/admin/contacts/contact/{contact.pk}/change/", **typed)
+    contact.refresh_from_db()
+    assert (contact.first_name, contact.phone) == ("Ann", "")
+    assert AuditEntry.objects.get(action="contacts.changed").details == {"fields": ["phone"]}
+
+
+def test_an_address_that_another_has_leads_to_merging(sign_in: SignIn, team: Team) -> None:
+    other = Contact.objects.create(team=team, email="ANN@example.org")
+    client = sign_in()
+    saved(client, ADD, first_name="Ann", email="ann@example.org")
+    page = client.get("/admin/contacts/contact/").content.decode()
+    assert "Another contact has this email." in page and f"merge/?id={other.pk}&amp;id=" in page
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
@@ -90,8 +158,6 @@ def test_what_is_wrong_is_said_and_nothing_typed_is_lost(
 
 def test_the_page_tells_what_happened_and_what_comes_next(sign_in: SignIn, manual: Pipeline, team: Team) -> None:
     contact = Contact.objects.create(team=team, first_name="Ann")
-    from pipelines.engine.enroll import enroll
-
     enroll(pipeline=manual, subject_ids=[contact.pk])
     Task.objects.create(team=team, title="Call Ann", subject=contact)
     Message.objects.create(team=team, recipient="a@x.org", subject="Hi there", about=contact, created_at=NOON)
