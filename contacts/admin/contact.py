@@ -1,6 +1,7 @@
 """The page of a contact and the list of contacts."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
@@ -8,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from contacts import hooks, operations
@@ -15,10 +17,12 @@ from contacts.admin import duplicates, importing
 from contacts.admin.bulk import BulkActions
 from contacts.admin.contact_form import ContactForm
 from contacts.admin.page import page_context
+from contacts.merging import MAX_OTHERS
 from contacts.models import Activity, Contact, Tag
-from contacts.queries import search
+from contacts.queries import search, with_email
 from crm.scoping import TeamScopedAdmin
 
+ADMIN = "admin:contacts_contact"
 STAGE_COLORS = {
     "Lead": "info", "Qualified": "info", "Opportunity": "warning", "Customer": "success", "Former customer": "danger",
 }  # fmt: skip
@@ -69,6 +73,7 @@ class ContactAdmin(BulkActions, TeamScopedAdmin[Contact]):
                     ("lifecycle_stage", "owner"),
                     "tag_names",
                     "pipelines",
+                    "shown",
                 )
             },
         ),
@@ -148,21 +153,34 @@ class ContactAdmin(BulkActions, TeamScopedAdmin[Contact]):
         obj.__dict__.update(
             {name: value for name, value in saved.__dict__.items() if not name.startswith("_prefetched")}
         )
-        self._assign(request, saved, form, change=change)
+        self._assign(request, saved, form)
+        if "email" in form.changed_data:
+            self._point_at_duplicates(request, saved)
 
-    def _assign(self, request: HttpRequest, contact: Contact, form: Any, *, change: bool) -> None:
-        """Put the contact into the chosen pipelines; a new contact also stays in those it entered by itself."""
-        if "pipelines" not in form.changed_data:
+    def _assign(self, request: HttpRequest, contact: Contact, form: Any) -> None:
+        """Put the contact into the pipelines that were ticked and take it out of those that were cleared."""
+        wish = form.pipeline_wish
+        if not wish.add and not wish.remove:
             return
-        offered = {int(pk) for pk, _ in form.fields["pipelines"].choices}
-        current = hooks.manual_pipelines.current(subject=contact)
-        kept = [pk for pk in current if not change or pk not in offered]
+        current = set(hooks.manual_pipelines.current(subject=contact))
         user: Any = request.user
         refused = hooks.manual_pipelines.sync(
-            subject=contact, pipelines=[*kept, *form.cleaned_data["pipelines"]], by=user
+            subject=contact, pipelines=sorted((current - set(wish.remove)) | set(wish.add)), by=user
         )
         for sentence in refused.values():
             messages.warning(request, f"Not put into a pipeline: {sentence}")
+
+    def _point_at_duplicates(self, request: HttpRequest, contact: Contact) -> None:
+        if not contact.email:
+            return
+        same = with_email(team=contact.team, emails=[contact.email]).exclude(pk=contact.pk).order_by("pk")
+        ids = list(same.values_list("pk", flat=True)[:MAX_OTHERS])
+        if not ids:
+            return
+        text = "Another contact has this email." if len(ids) == 1 else f"{len(ids)} other contacts have this email."
+        query = urlencode({"id": [*ids, contact.pk]}, doseq=True)
+        link = format_html(' <a class="ct-link" href="{}?{}">Merge them…</a>', reverse(f"{ADMIN}_merge"), query)
+        messages.warning(request, format_html("{}{}", text, link if self._may("merge", request) else ""))
 
     def add_note(self, request: HttpRequest, pk: int) -> HttpResponse:
         """A note, call or meeting typed below the contact."""

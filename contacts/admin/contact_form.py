@@ -1,9 +1,15 @@
-"""The form of a contact: tags as words, custom values as JSON, pipelines as boxes to tick."""
+"""The form of a contact: tags as words, custom values as JSON, pipelines as boxes to tick.
 
-import json
-from typing import Any
+While somebody types, pipelines and colleagues change the same contact. So the form remembers what
+it showed, and only what a person changed is written: a stage set by a pipeline meanwhile stays,
+and a run that began meanwhile is not ended by a box that was never there to be ticked.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from django import forms
+from django.core import signing
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from contacts import custom, hooks
@@ -15,6 +21,24 @@ FIELDS = (
     "timezone", "language", "last_interaction", "custom",
 )  # fmt: skip
 NAMING = ("first_name", "last_name", "email", "phone")
+SALT = "contacts.contact-form"
+REMEMBERED = (*FIELDS, "tag_names", "pipelines")
+
+
+class PipelineWish(NamedTuple):
+    """What a person changed among the boxes."""
+
+    add: list[int]
+    remove: list[int]
+
+
+class RememberedField(forms.CharField):
+    """What a page showed; it travels with the form and is never a change of its own."""
+
+    widget = forms.HiddenInput
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return False
 
 
 class ContactForm(forms.ModelForm[Contact]):
@@ -40,6 +64,8 @@ class ContactForm(forms.ModelForm[Contact]):
         help_text="Ticking puts the contact in. Clearing a box ends the run in that pipeline.",
     )
 
+    shown = RememberedField(required=False)
+
     class Meta:
         model = Contact
         fields = FIELDS
@@ -59,6 +85,11 @@ class ContactForm(forms.ModelForm[Contact]):
             field.widget = forms.HiddenInput()
             field.help_text = ""
             field.label = ""
+        shown = {name: _plain(self._initial(name)) for name in REMEMBERED} if known else {}
+        self.fields["shown"].initial = signing.dumps(shown, salt=SALT)
+
+    def _initial(self, name: str) -> Any:
+        return self.initial.get(name, self.fields[name].initial) if name in self.fields else None
 
     def _pipelines(self) -> list[tuple[str, str]]:
         team = self.current_team or getattr(self.instance, "team", None) if self._has_team() else self.current_team
@@ -92,22 +123,63 @@ class ContactForm(forms.ModelForm[Contact]):
             self.add_error(None, "Give a name, an email or a phone number.")
         return cleaned
 
+    def clean_shown(self) -> dict[str, Any]:
+        """A page that says nothing about what it showed is compared with what is stored."""
+        try:
+            return dict(signing.loads(self.cleaned_data["shown"], salt=SALT))
+        except signing.BadSignature:
+            return dict(signing.loads(self.fields["shown"].initial, salt=SALT))
+
+    def _touched(self, name: str) -> bool:
+        if name not in self.cleaned_data:
+            return False
+        return not self.instance.pk or self._now(name) != self._before(name)
+
+    def _now(self, name: str) -> Any:
+        value = self.cleaned_data[name]
+        return _blank(_plain(", ".join(sorted(value)) if name == "tag_names" else value))
+
+    def _before(self, name: str) -> Any:
+        return _blank(self.cleaned_data["shown"].get(name))
+
     @property
     def values(self) -> dict[str, Any]:
-        """What the operations take; a cleared custom value is named with null, so that it goes."""
-        wanted = {name: self.cleaned_data[name] for name in FIELDS if name in self.cleaned_data}
+        """What the operations take: the touched fields, a cleared custom value named with null so that it goes."""
+        wanted = {name: self.cleaned_data[name] for name in FIELDS if self._touched(name)}
         if "custom" in wanted:
-            gone = dict.fromkeys(set(self._stored_custom()) - set(wanted["custom"]))
-            wanted["custom"] = {**wanted["custom"], **gone}
-        if "tag_names" in self.cleaned_data:
-            wanted["tags"] = self.cleaned_data["tag_names"]
+            wanted["custom"] = self._custom_changes(wanted["custom"])
+        if self._touched("tag_names"):
+            wanted["tags"] = self._tags()
         return wanted
 
-    def _stored_custom(self) -> dict[str, Any]:
-        stored = Contact.objects.filter(pk=self.instance.pk).values_list("custom", flat=True).first()
-        return dict(stored or {}) if self.instance.pk else {}
+    def _custom_changes(self, custom_now: dict[str, Any]) -> dict[str, Any]:
+        before = self._before("custom") or {}
+        changed = {key: value for key, value in custom_now.items() if before.get(key) != value}
+        return {**changed, **dict.fromkeys(set(before) - set(custom_now))}
+
+    def _tags(self) -> list[str]:
+        """The tags the contact has by now, with what was typed added and what was taken out removed."""
+        before = {name.lower() for name in clean_names(str(self._before("tag_names") or "").split(","))}
+        typed = {name.lower() for name in self.cleaned_data["tag_names"]}
+        stored = [tag.name for tag in self.instance.tags.all()] if self.instance.pk else []
+        kept = [name for name in stored if name.lower() in typed or name.lower() not in before]
+        return clean_names([*kept, *(name for name in self.cleaned_data["tag_names"] if name.lower() not in before)])
+
+    @property
+    def pipeline_wish(self) -> PipelineWish:
+        before, now = {int(pk) for pk in self._before("pipelines") or []}, set(self.cleaned_data["pipelines"])
+        return PipelineWish(add=sorted(now - before), remove=sorted(before - now))
 
 
-def shown_custom(contact: Contact) -> str:
-    """Custom values as text for a page that cannot be edited."""
-    return json.dumps(contact.custom, indent=2, ensure_ascii=False) if contact.custom else "-"
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it, the same for what a form begins with and what it understands."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(microsecond=0).isoformat()
+    if isinstance(value, list):
+        return sorted(str(item) for item in value)
+    return getattr(value, "pk", value)
+
+
+def _blank(value: Any) -> Any:
+    """An empty text, list or object and nothing at all are the same."""
+    return value or None

@@ -126,7 +126,7 @@ def test_a_forged_memory_of_the_form_is_not_believed(sign_in: SignIn, team: Team
     saved(client, f"/admin/contacts/contact/{contact.pk}/change/", **typed)
     contact.refresh_from_db()
     assert (contact.first_name, contact.phone) == ("Ann", "")
-    assert AuditEntry.objects.get(action="contacts.changed").details == {"fields": ["phone"]}
+    assert AuditEntry.objects.get(action="contacts.changed").details == {"fields": ["Phone"]}
 
 
 def test_an_address_that_another_has_leads_to_merging(sign_in: SignIn, team: Team) -> None:
