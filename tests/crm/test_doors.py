@@ -163,3 +163,20 @@ def test_a_changed_link_does_nothing_and_tells_nothing(team: Team) -> None:
     good, bad = (Client().post(path, {"List-Unsubscribe": "One-Click"}) for path in (link, changed))
     assert good.status_code == bad.status_code == 200 and good.content == bad.content
     assert Suppression.objects.count() == 1
+
+
+def test_health_says_whether_the_work_can_be_done(settings: Settings) -> None:
+    assert Client().get("/health/live/").json() == {"status": "ok"}
+    ready = Client().get("/health/")
+    assert ready.status_code == 200 and set(ready.json()["checks"]) == {"database", "migrations"}
+    settings.HEALTH_CHECKS = [f"{__name__}.a_broken_part"]
+    broken = Client().get("/health/ready/")
+    assert broken.status_code == 503 and broken.json()["checks"]["disk"] == {
+        "status": "failed",
+        "detail": "It is full.",
+    }
+    assert Client().post("/health/").status_code == 405
+
+
+def a_broken_part() -> tuple[str, bool, str]:
+    return "disk", False, "It is full."
