@@ -1,7 +1,7 @@
 """The API as a whole: resources of every app on one router, the schema and its page."""
 
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 import contacts.api.urls
 import crm.api.urls
@@ -14,7 +14,7 @@ for app in (crm.api.urls, contacts.api.urls, pipelines.api.urls):
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     *crm.api.urls.urlpatterns,
     *pipelines.api.urls.urlpatterns,
     *router.urls,

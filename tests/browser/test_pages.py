@@ -1,0 +1,37 @@
+"""Pages open in a real browser without a complaint of it, such as about the content security policy."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contacts.models import Contact
+from crm.models import Team
+from tests.pipelines.engine.building import active, email
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_the_description_of_the_api_is_drawn(page: "Page") -> None:
+    page.goto("/api/v1/docs/")
+    page.get_by_text("/api/v1/contacts/", exact=True).first.wait_for()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/",
+        "/admin/contacts/contact/",
+        "/admin/contacts/contact/import/",
+        "/admin/pipelines/pipelinerun/",
+        "/admin/crm/task/",
+    ],
+)
+def test_a_page_opens_quietly(page: "Page", team: Team, path: str) -> None:
+    active(team, [email(delay=60)])
+    Contact.objects.create(team=team, first_name="Ann", email="ann@example.org")
+    answer = page.goto(path)
+    assert answer is not None and answer.status == 200
+    page.wait_for_load_state("networkidle")
