@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -12,9 +12,10 @@ MAX_URL: Final = 4_000
 MAX_HEADERS: Final = 50
 MAX_VALUE: Final = 4_000
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+_UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\\\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
+_BRACKETS = re.compile(r"\[([0-9A-Fa-f:.]+)\](:[0-9]*)?")
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
 # The client writes these itself; a second copy is how requests are smuggled.
 _OWN: Final = frozenset(
@@ -55,14 +56,18 @@ def parse_url(url: str) -> Target:
         raise BadRequest("Only http and https addresses can be called.")
     if "@" in parts.netloc:
         raise BadRequest("An address may not contain a user name.")
+    if port == 0:
+        raise BadRequest("The port must be between 1 and 65535.")
     tls = parts.scheme.lower() == "https"
-    return Target(tls, _host(parts.hostname or ""), port or (443 if tls else 80), _path(parts))
+    return Target(tls, _host(parts), port or (443 if tls else 80), _path(parts))
 
 
-def _host(text: str) -> str:
-    host = text.rstrip(".")
+def _host(parts: SplitResult) -> str:
+    if "[" in parts.netloc or "]" in parts.netloc:
+        return _literal_6(parts.netloc)
+    host = (parts.hostname or "").rstrip(".")
     try:
-        return str(ip_address(host))
+        return str(IPv4Address(host))
     except ValueError:
         pass
     try:
@@ -73,6 +78,14 @@ def _host(text: str) -> str:
     if not _HOST.fullmatch(host) or _NUMBER.fullmatch(host.rpartition(".")[2]):
         raise BadRequest("The host name is not valid.")
     return host
+
+
+def _literal_6(netloc: str) -> str:
+    found = _BRACKETS.fullmatch(netloc)
+    try:
+        return str(IPv6Address(found.group(1) if found else ""))
+    except ValueError:
+        raise BadRequest("The address in brackets is not valid.") from None
 
 
 def _path(parts: SplitResult) -> str:
@@ -96,7 +109,9 @@ def check_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
 def _header(name: str, value: str) -> tuple[str, str]:
     if not _TOKEN.fullmatch(name):
         raise BadRequest("The name of a header contains characters that are not allowed.")
-    if name.lower() in _OWN or name.lower().startswith("proxy-"):
+    # Receivers that hand headers on as variables take X_Y for X-Y.
+    meant = name.lower().replace("_", "-")
+    if meant in _OWN or meant.startswith("proxy-"):
         raise BadRequest(f"The header {name} is written by the system.")
     if _CONTROL.search(value) or len(value) > MAX_VALUE:
         raise BadRequest(f"The value of the header {name} is too long or contains a line break.")

@@ -38,6 +38,8 @@ class EmailBackend(BaseEmailBackend):
             self._keep(mail)
         except OSError as error:
             return Refused(code="connection", detail=f"{type(error).__name__}: {error}"[:400], permanent=False)
+        except Exception as error:  # what mail cannot carry is told in many ways, and there is no file either
+            return Refused(code="validation", detail=f"{type(error).__name__}: {error}"[:400], permanent=True)
         return Delivered(reference=str(mail.extra_headers.get("Message-ID", "")))
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
@@ -52,9 +54,10 @@ class EmailBackend(BaseEmailBackend):
         return len(email_messages)
 
     def _keep(self, mail: EmailMessage) -> None:
+        content = mail.message().as_bytes()
         name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
         unfinished = self._folder / f".{name}"
-        unfinished.write_bytes(mail.message().as_bytes())
+        unfinished.write_bytes(content)
         os.replace(unfinished, self._folder / f"{name}.eml")
 
 

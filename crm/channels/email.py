@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import formataddr, parseaddr
+from email.utils import formataddr, getaddresses
 from html.parser import HTMLParser
 from typing import Any, Final
 
@@ -20,7 +20,10 @@ HEADERS: Final = frozenset(
     {"auto-submitted", "feedback-id", "in-reply-to", "list-id", "precedence", "references", "importance"}
 )
 _OWN_HEADER = re.compile(r"x-[a-z0-9][a-z0-9-]{0,60}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
+# Everything that some reader takes for the end of a line, and halves of characters that nobody can encode.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_HALF = re.compile(r"[\ud800-\udfff]")
+_MEDIA_TYPE = re.compile(r"(?!multipart/)[a-z0-9][a-z0-9.+_-]*/[a-z0-9][a-z0-9.+_-]*", re.IGNORECASE)
 MAX_LINE: Final = 900
 MAX_ATTACHMENTS: Final = 20
 
@@ -47,11 +50,14 @@ class EmailContent:
 
 def valid_address(address: str) -> bool:
     """True for one bare address that may receive mail."""
+    # Django lets control characters stand between quotes, where they break the line of a header.
+    if len(address) > 254 or _CONTROL.search(address):
+        return False
     try:
         validate_email(address)
     except ValidationError:
         return False
-    return len(address) <= 254
+    return True
 
 
 def message_id(*, run_id: int, seq: int, n: int, domain: str) -> str:
@@ -67,7 +73,7 @@ def build(content: EmailContent) -> EmailMessage:
         raise InvalidMessage(f"A message may have at most {MAX_ATTACHMENTS} attachments.")
     mail = EmailMultiAlternatives(
         subject=_line(content.subject, "subject"),
-        body=content.text or html_to_text(content.html),
+        body=_text(content.text) or html_to_text(_text(content.html)),
         from_email=_address(content.from_email or settings.DEFAULT_FROM_EMAIL, "sender"),
         to=[content.to],
         reply_to=[_address(content.reply_to, "reply-to")] if content.reply_to else None,
@@ -76,8 +82,20 @@ def build(content: EmailContent) -> EmailMessage:
     if content.html:
         mail.attach_alternative(content.html, "text/html")
     for name, data, media_type in content.attachments:
-        mail.attach(_line(name, "attachment name"), data, _line(media_type, "attachment type"))
+        mail.attach(_line(name, "attachment name"), data, _media_type(media_type))
     return mail
+
+
+def _text(text: str) -> str:
+    if _HALF.search(text):
+        raise InvalidMessage("The text contains characters that mail cannot carry.")
+    return text
+
+
+def _media_type(text: str) -> str:
+    if not _MEDIA_TYPE.fullmatch(text):
+        raise InvalidMessage("The type of an attachment is not of the form text/plain.")
+    return text
 
 
 def _headers(content: EmailContent) -> dict[str, str]:
@@ -85,10 +103,12 @@ def _headers(content: EmailContent) -> dict[str, str]:
     for name, value in content.headers.items():
         if name.lower() not in HEADERS and not _OWN_HEADER.fullmatch(name.lower()):
             raise InvalidMessage(f"The header {_shown(name)} is not allowed.")
-        headers[name] = _line(value, f"header {name}")
+        headers[name] = _line(str(value), f"header {name}")
     if content.message_id:
         headers["Message-ID"] = _line(content.message_id, "message id")
     if content.unsubscribe_url:
+        if re.search(r"[<> ]", content.unsubscribe_url):
+            raise InvalidMessage("The unsubscribe address contains characters that end it.")
         headers["List-Unsubscribe"] = f"<{_line(content.unsubscribe_url, 'unsubscribe address')}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     return headers
@@ -104,9 +124,17 @@ def _line(text: str, part: str) -> str:
 
 
 def _address(text: str, part: str) -> str:
-    name, address = parseaddr(_line(text, part))
+    found = getaddresses([_line(text, part)])
+    if len(found) != 1:
+        raise InvalidMessage(f"The {part} must be one email address.")
+    ((name, address),) = found
     if not valid_address(address) and not _local(address):
         raise InvalidMessage(f"The {part} is not a valid email address.")
+    mailbox, _, domain = address.rpartition("@")
+    try:
+        address = f"{mailbox}@{domain.encode('idna').decode('ascii')}"
+    except UnicodeError:
+        raise InvalidMessage(f"The domain of the {part} is not valid.") from None
     return formataddr((name, address)) if name else address
 
 
@@ -177,6 +205,9 @@ class _Text(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in self.HIDDEN:
             self.hidden += 1
+        elif tag == "body":
+            # The end of a head may be left out.
+            self.hidden = 0
         elif tag in self.BREAKS:
             self.parts.append("\n")
         elif tag == "a":

@@ -1,41 +1,31 @@
 """The only way out by HTTP: one request to a checked address, within a total time and a size, without redirects."""
 
-import json
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as StillWaiting
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPResponse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from io import BufferedReader, RawIOBase
 from typing import Any, Final, cast
 
 from crm.channels.addresses import Allowed, may_reach, parse_allow
-from crm.channels.base import Code, Delivered, DeliveryResult, Refused, Unknown
+from crm.channels.answers import HttpAnswer, parse_retry_after
+from crm.channels.base import Code, DeliveryResult, Refused, Unknown
 from crm.channels.calls import BadRequest, Target, check_headers, check_method, parse_url
+from crm.channels.resolver import Resolver, ask_system, lookup
 from crm.faults import point, register
 
 __all__ = ["HttpAnswer", "HttpFailure", "HttpPolicy", "parse_allow", "request"]
 
 USER_AGENT: Final = "self-running-crm/1"
-LONGEST_WAIT: Final = 24 * 3600.0
-SHOWN: Final = 64 * 1024
+PIECE: Final = 64 * 1024
+# Room for headers and the lengths of chunks, beside the body.
+OVERHEAD: Final = 256 * 1024
 
 register("before_http", "a connection stands, nothing of the request was sent")
 register("after_http", "the receiver has answered, nobody has read the answer")
-
-Resolver = Callable[[str, int], Sequence[str]]
-# Resolvers have time limits of their own that nobody can shorten, so they wait in threads.
-_resolvers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolve")
-
-
-def _resolve(host: str, port: int) -> Sequence[str]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,47 +37,8 @@ class HttpPolicy:
     max_bytes: int = 256 * 1024
     ports: tuple[int, ...] = (80, 443)
     allow: tuple[Allowed, ...] = ()
-    resolver: Resolver = _resolve
+    resolver: Resolver = ask_system
     tls: ssl.SSLContext | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """What the receiver said. Cookies and other headers are not kept."""
-
-    status: int
-    body: bytes
-    content_type: str = ""
-    retry_after: float | None = None
-
-    def to_result(self) -> DeliveryResult:
-        """2xx is success; 408, 429 and 5xx are worth another try, everything else is not."""
-        if 200 <= self.status < 300:
-            return Delivered(reference="", detail={"status": self.status, "body": self.shown()})
-        if 300 <= self.status < 400:
-            sentence = f"The receiver answered {self.status}: redirects are not followed."
-            return Refused(code="http_4xx", detail=sentence, permanent=True)
-        code, permanent = _meaning(self.status)
-        detail = f"The receiver answered {self.status}."
-        return Refused(code=code, detail=detail, permanent=permanent, retry_after=self.retry_after)
-
-    def shown(self) -> Any:
-        """The answer as later steps read it: JSON where it is JSON, else text, bounded."""
-        text = self.body[:SHOWN].decode("utf-8", errors="replace")
-        if len(self.body) <= SHOWN and "json" in self.content_type:
-            try:
-                return json.loads(text)
-            except (ValueError, RecursionError):
-                return text
-        return text
-
-
-def _meaning(status: int) -> tuple[Code, bool]:
-    if status == 429:
-        return "http_429", False
-    if status == 408:
-        return "timeout", False
-    return ("http_5xx", False) if status >= 500 else ("http_4xx", True)
 
 
 class HttpFailure(Exception):
@@ -120,17 +71,21 @@ class _Clock:
 
 
 class _Reader(RawIOBase):
-    """Bytes of a socket; each read may take what is left of the deadline, so slow drips end."""
+    """Bytes of a socket, not too many; each read may take what is left of the deadline, so slow drips end."""
 
-    def __init__(self, sock: socket.socket, clock: _Clock) -> None:
-        self._sock, self._clock = sock, clock
+    def __init__(self, sock: socket.socket, clock: _Clock, most: int) -> None:
+        self._sock, self._clock, self._left = sock, clock, most
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         self._sock.settimeout(self._clock.left())
-        return self._sock.recv_into(buffer)
+        count = self._sock.recv_into(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise HttpFailure(code="validation", detail="The answer is too large.", sent=True)
+        return count
 
 
 class _Source:
@@ -186,8 +141,8 @@ def _connect(target: Target, policy: HttpPolicy, clock: _Clock) -> socket.socket
 def _addresses(target: Target, policy: HttpPolicy, clock: _Clock) -> Sequence[str]:
     """Resolve once and check every answer: one private answer among public ones refuses the call."""
     try:
-        found = list(_resolvers.submit(policy.resolver, target.host, target.port).result(timeout=clock.left()))
-    except (StillWaiting, TimeoutError):
+        found = lookup(policy.resolver, target.host, target.port, seconds=clock.left())
+    except TimeoutError:
         raise HttpFailure(code="timeout", detail=f"{target.host} could not be resolved in time.", sent=False) from None
     except (OSError, UnicodeError):
         raise HttpFailure(code="connection", detail=f"{target.host} has no address.", sent=False) from None
@@ -208,7 +163,7 @@ def _open(target: Target, address: str, policy: HttpPolicy, clock: _Clock) -> so
             raise HttpFailure(code="blocked", detail=f"{target.host} led to a private address.", sent=False)
         if not target.tls:
             return sock
-        context = policy.tls or ssl.create_default_context()
+        context = policy.tls or _verifying()
         tls = context.wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
         sock = tls
         tls.settimeout(clock.left())
@@ -219,11 +174,19 @@ def _open(target: Target, address: str, policy: HttpPolicy, clock: _Clock) -> so
     return tls
 
 
+@cache
+def _verifying() -> ssl.SSLContext:
+    """Certificates and names are always checked; reading the authorities of the system takes its time, once."""
+    return ssl.create_default_context()
+
+
 def _exchange(sock: socket.socket, data: bytes, method: str, policy: HttpPolicy, clock: _Clock) -> HttpAnswer:
     try:
-        sock.settimeout(clock.left())
-        sock.sendall(data)
-        response = HTTPResponse(cast(socket.socket, _Source(_Reader(sock, clock))), method=method)
+        for start in range(0, len(data), PIECE):
+            sock.settimeout(clock.left())
+            sock.sendall(data[start : start + PIECE])
+        source = _Source(_Reader(sock, clock, policy.max_bytes + OVERHEAD))
+        response = HTTPResponse(cast(socket.socket, source), method=method)
         response.begin()
         return _read(response, policy)
     except TimeoutError:
@@ -235,30 +198,23 @@ def _exchange(sock: socket.socket, data: bytes, method: str, policy: HttpPolicy,
 
 
 def _read(response: HTTPResponse, policy: HttpPolicy) -> HttpAnswer:
-    """The answer, without ever holding more of it than the policy allows."""
+    """The answer. That it is a no is known from its head, whatever follows."""
+    answer = HttpAnswer(
+        status=response.status,
+        content_type=(response.getheader("content-type") or "").lower(),
+        retry_after=parse_retry_after(response.getheader("retry-after")),
+    )
+    return replace(answer, body=_body(response, policy)) if answer.accepted else answer
+
+
+def _body(response: HTTPResponse, policy: HttpPolicy) -> bytes:
+    """The whole body, without ever holding more of it than the policy allows."""
     encoding = (response.getheader("content-encoding") or "identity").strip().lower()
     if encoding != "identity":
         raise HttpFailure(code="validation", detail="The answer is compressed, which was not asked for.", sent=True)
     body = response.read(policy.max_bytes + 1)
     if len(body) > policy.max_bytes:
         raise HttpFailure(code="validation", detail=f"The answer is larger than {policy.max_bytes} bytes.", sent=True)
-    return HttpAnswer(
-        status=response.status,
-        body=body,
-        content_type=(response.getheader("content-type") or "").lower(),
-        retry_after=_wait(response.getheader("retry-after")),
-    )
-
-
-def _wait(text: str | None) -> float | None:
-    """Seconds a receiver asks us to wait, never more than a day."""
-    if not text:
-        return None
-    try:
-        seconds = float(int(text))
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError):
-            return None
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+    if response.length:
+        raise IncompleteRead(body, response.length)
+    return body

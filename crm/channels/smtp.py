@@ -9,6 +9,7 @@ from django.core.mail.message import sanitize_address
 
 from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
 from crm.faults import point, register
+from crm.logs import CONTROL
 
 register("in_send", "the mail server has accepted sender and recipient and waits for the text")
 
@@ -68,6 +69,8 @@ class EmailBackend(DjangoEmailBackend):
         try:
             self.open()
         except Exception as error:  # nothing has been handed over, whatever it is
+            # What was half opened, such as without a login, must not carry the next message.
+            self._drop()
             return Refused(code="connection", detail=_shown(error), permanent=False)
         return None
 
@@ -120,8 +123,9 @@ def _answer_of(error: Exception) -> tuple[int, str] | None:
 
 
 def _text(answer: Any) -> str:
-    return answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
+    text = answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
+    return CONTROL.sub(" ", text)
 
 
 def _shown(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:400]
+    return CONTROL.sub(" ", f"{type(error).__name__}: {error}")[:400]
