@@ -4,21 +4,21 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 
 from contacts import hooks, operations
 from contacts.admin import duplicates, importing
 from contacts.admin.bulk import BulkActions
 from contacts.admin.contact_form import ContactForm
-from contacts.admin.page import page_context
+from contacts.admin.page import Card, RecordPage
+from contacts.admin.records import deals_card
 from contacts.merging import MAX_OTHERS
-from contacts.models import Activity, Contact, Tag
+from contacts.models import Contact, Deal, Tag
 from contacts.queries import search, with_email
 from crm.scoping import TeamScopedAdmin
 
@@ -48,15 +48,14 @@ class TagFilter(admin.SimpleListFilter):
 
 
 @admin.register(Contact)
-class ContactAdmin(BulkActions, TeamScopedAdmin[Contact]):
+class ContactAdmin(BulkActions, RecordPage, TeamScopedAdmin[Contact]):
     """People: found by any word, changed through the same operations as everywhere."""
 
     form = ContactForm
-    change_form_template = "admin/contacts/contact_form.html"
     list_before_template = "admin/contacts/no_contacts.html"
     list_display = ("person", "company", "stage", "owner", "tag_words", "last_interaction")
     list_display_links = ("person",)
-    list_filter = ("lifecycle_stage", "owner", TagFilter, "lead_source")
+    list_filter = ("lifecycle_stage", "owner", TagFilter, ("company", AutocompleteSelectFilter), "lead_source")
     list_select_related = ("company", "owner")
     search_fields = ("first_name", "last_name", "email", "phone")
     search_help_text = "Name, email, phone, company or tag"
@@ -86,9 +85,6 @@ class ContactAdmin(BulkActions, TeamScopedAdmin[Contact]):
         ),
     )
 
-    class Media:
-        css = {"all": ("contacts/contacts.css",)}
-
     @display(description="Name", ordering="last_name", header=True)
     def person(self, contact: Contact) -> tuple[str, str]:
         return str(contact), contact.email
@@ -109,14 +105,13 @@ class ContactAdmin(BulkActions, TeamScopedAdmin[Contact]):
         return search(contacts=queryset, text=search_term, team=getattr(request, "team", None)), False
 
     def get_urls(self) -> Any:
-        note = path("<int:pk>/note/", self.admin_site.admin_view(self.add_note), name="contacts_contact_note")
         merge = path("merge/", self.admin_site.admin_view(self.merge_page), name="contacts_contact_merge")
         errors = path(
             "import/errors/<str:token>/",
             self.admin_site.admin_view(self.import_errors),
             name="contacts_contact_import_errors",
         )
-        return [note, merge, errors, *super().get_urls()]
+        return [merge, errors, *super().get_urls()]
 
     @action(description="Import", icon="upload", permissions=["bulk"], url_path="import")
     def import_page(self, request: HttpRequest) -> HttpResponse:
@@ -132,14 +127,20 @@ class ContactAdmin(BulkActions, TeamScopedAdmin[Contact]):
     def merge_page(self, request: HttpRequest) -> HttpResponse:
         return duplicates.merge_view(request, model_admin=self)
 
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
-    ) -> Any:
-        contact = self.get_object(request, object_id) if object_id else None
-        more = {**(extra_context or {})}
-        if contact is not None and request.method == "GET" and self.has_view_permission(request, contact):
-            more |= page_context(request, contact)
-        return super().changeform_view(request, object_id, form_url, more)
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who may only look sees tags as words; the pipelines stand in their own card."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        seen: list[Any] = ["tag_words" if name == "tag_names" else name for name in fieldsets[-2][1]["fields"]]
+        first = {"fields": [name for name in seen if name not in ("pipelines", "shown")]}
+        return [*fieldsets[:-2], (None, first), fieldsets[-1]]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*super().get_readonly_fields(request, obj), "tag_words")
+
+    def cards(self, request: HttpRequest, record: Contact) -> list[Card]:
+        return [deals_card(Deal.objects.filter(contact=record), f"?contact__id__exact={record.pk}")]
 
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
         """One operation writes the contact; what it made is put into the row of the form."""
@@ -181,26 +182,3 @@ class ContactAdmin(BulkActions, TeamScopedAdmin[Contact]):
         query = urlencode({"id": [*ids, contact.pk]}, doseq=True)
         link = format_html(' <a class="ct-link" href="{}?{}">Merge them…</a>', reverse(f"{ADMIN}_merge"), query)
         messages.warning(request, format_html("{}{}", text, link if self._may("merge", request) else ""))
-
-    def add_note(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A note, call or meeting typed below the contact."""
-        contact = self.get_object(request, str(pk))
-        back = reverse("admin:contacts_contact_change", args=(pk,))
-        if request.method != "POST" or contact is None or not self.has_change_permission(request, contact):
-            return HttpResponseRedirect(back if contact else reverse("admin:contacts_contact_changelist"))
-        kind = request.POST.get("kind", "")
-        user: Any = request.user
-        try:
-            operations.add_note(
-                subject=contact,
-                team=contact.team,
-                text=request.POST.get("text", "")[:10_000],
-                by=user,
-                kind=kind if kind in (Activity.Kind.CALL, Activity.Kind.MEETING) else Activity.Kind.NOTE,
-                at=timezone.now(),
-            )
-        except ValidationError as error:
-            messages.error(request, " ".join(error.messages))
-        else:
-            messages.success(request, "Written into the timeline.")
-        return HttpResponseRedirect(f"{back}#timeline")

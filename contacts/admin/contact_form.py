@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from django import forms
 from django.core import signing
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from contacts import custom, hooks
+from contacts import hooks
+from contacts.admin.fields import CustomValuesField, RememberedField
 from contacts.models import Contact
 from contacts.tagging import MAX_NAME, clean_names
 
@@ -32,15 +33,6 @@ class PipelineWish(NamedTuple):
     remove: list[int]
 
 
-class RememberedField(forms.CharField):
-    """What a page showed; it travels with the form and is never a change of its own."""
-
-    widget = forms.HiddenInput
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return False
-
-
 class ContactForm(forms.ModelForm[Contact]):
     """Everything a person may set; what is chosen is written by one operation."""
 
@@ -51,10 +43,7 @@ class ContactForm(forms.ModelForm[Contact]):
         widget=UnfoldAdminTextInputWidget({"placeholder": "vip, newsletter"}),
         help_text="Words separated by commas.",
     )
-    custom = forms.JSONField(
-        label="Custom values",
-        required=False,
-        widget=UnfoldAdminTextareaWidget({"rows": 3}),
+    custom = CustomValuesField(
         help_text='Such as {"favorite_color": "blue"}; conditions and messages read them as contact.favorite_color.',
     )
     pipelines = forms.MultipleChoiceField(
@@ -75,8 +64,6 @@ class ContactForm(forms.ModelForm[Contact]):
         known = bool(self.instance.pk)
         if known:
             self.fields["tag_names"].initial = ", ".join(sorted(tag.name for tag in self.instance.tags.all()))
-        # An empty object would be refused as "this field is required" by nobody, and be shown as "null" to everybody.
-        self.initial["custom"] = self.instance.custom or None
         field: Any = self.fields["pipelines"]
         field.choices = self._pipelines()
         if known:
@@ -106,13 +93,6 @@ class ContactForm(forms.ModelForm[Contact]):
         if long is not None:
             raise forms.ValidationError(f"A tag has at most {MAX_NAME} characters: “{long[:30]}…” is longer.")
         return names
-
-    def clean_custom(self) -> dict[str, Any]:
-        value = self.cleaned_data.get("custom") or {}
-        found = custom.problems(value)
-        if found:
-            raise forms.ValidationError([f"{path}: {message}" for path, message in found])
-        return dict(value)
 
     def clean_pipelines(self) -> list[int]:
         return [int(pk) for pk in self.cleaned_data["pipelines"]]

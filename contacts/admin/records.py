@@ -2,22 +2,37 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
-from django.db.models import Count, QuerySet, URLField
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery, URLField
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
-from django.utils import timezone
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
 from unfold.decorators import display
 
-from contacts.models import Activity, Company, Deal, Tag
+from contacts.admin.fields import CustomValuesField
+from contacts.admin.page import SHOWN, Card, Line, RecordPage
+from contacts.models import Activity, Company, Contact, Deal, Tag
 from crm.scoping import TeamScopedAdmin
 
 DEAL_COLORS = {"New": "info", "Proposal": "warning", "Negotiation": "warning", "Won": "success", "Lost": "danger"}
+SYSTEMS = (Activity.Kind.CHANGE, Activity.Kind.MERGE)
+
+
+class CompanyForm(forms.ModelForm[Company]):
+    """A company with checked custom values."""
+
+    custom = CustomValuesField()
 
 
 @admin.register(Company)
-class CompanyAdmin(TeamScopedAdmin[Company]):
+class CompanyAdmin(RecordPage, TeamScopedAdmin[Company]):
     """Organizations."""
 
+    form = CompanyForm
+    list_before_template = "admin/contacts/no_records.html"
     list_display = ("name", "domain", "industry", "owner", "people")
     list_filter = ("industry", "owner")
     search_fields = ("name", "domain", "phone")
@@ -27,6 +42,7 @@ class CompanyAdmin(TeamScopedAdmin[Company]):
         (None, {"fields": (("name", "industry"), ("domain", "website"), ("phone", "owner"), "address")}),
         ("More", {"classes": ("collapse",), "fields": ("custom",)}),
     )
+    nothing = "A company gathers its people and its deals. Imports make companies by themselves."
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if isinstance(db_field, URLField):
@@ -35,22 +51,48 @@ class CompanyAdmin(TeamScopedAdmin[Company]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Company]:
         rows: QuerySet[Company] = super().get_queryset(request)
-        return rows.annotate(people_count=Count("contacts"))
+        return rows.annotate(people_count=_count(Contact.objects.filter(company=OuterRef("pk")), "company"))
+
+    def cards(self, request: HttpRequest, record: Company) -> list[Card]:
+        people = Contact.objects.filter(company=record)
+        where = f"?company__id__exact={record.pk}"
+        return [people_card(people, where), deals_card(Deal.objects.filter(company=record), where)]
 
     @display(description="People", ordering="people_count")
     def people(self, company: Any) -> str:
         return f"{company.people_count:,}"
 
 
+class DealForm(forms.ModelForm[Deal]):
+    """A deal whose amount makes sense."""
+
+    custom = CustomValuesField()
+
+    def clean_amount(self) -> Any:
+        amount = self.cleaned_data["amount"]
+        if amount is not None and amount < 0:
+            raise forms.ValidationError("An amount is not negative.")
+        return amount
+
+    def clean_currency(self) -> str:
+        currency = str(self.cleaned_data["currency"]).upper()
+        if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
+            raise forms.ValidationError("Use three letters, such as EUR.")
+        return currency
+
+
 @admin.register(Deal)
-class DealAdmin(TeamScopedAdmin[Deal]):
+class DealAdmin(RecordPage, TeamScopedAdmin[Deal]):
     """Business that may be won."""
 
+    form = DealForm
+    list_before_template = "admin/contacts/no_records.html"
     list_display = ("title", "contact", "company", "stage_label", "worth", "expected_close", "owner")
-    list_filter = ("stage", "owner")
+    list_filter = ("stage", "owner", "expected_close")
     search_fields = ("title", "contact__last_name", "contact__email", "company__name")
     ordering = ("-id",)
     list_select_related = ("contact", "company", "owner")
+    extra_lookups = ("contact__id__exact", "company__id__exact")
     fieldsets = (
         (
             None,
@@ -62,6 +104,7 @@ class DealAdmin(TeamScopedAdmin[Deal]):
         ),
         ("More", {"classes": ("collapse",), "fields": ("custom",)}),
     )  # fmt: skip
+    nothing = "A deal is business that may be won: what it is worth, and when it is expected to close."
 
     @display(description="Stage", ordering="stage", label=DEAL_COLORS)
     def stage_label(self, deal: Deal) -> str:
@@ -69,49 +112,61 @@ class DealAdmin(TeamScopedAdmin[Deal]):
 
     @display(description="Amount", ordering="amount")
     def worth(self, deal: Deal) -> str:
-        return "-" if deal.amount is None else f"{deal.amount:,.2f} {deal.currency}"
+        return _money(deal) or "-"
 
 
 @admin.register(Tag)
 class TagAdmin(TeamScopedAdmin[Tag]):
     """Words that group contacts."""
 
+    list_before_template = "admin/contacts/no_records.html"
     list_display = ("name", "people")
     search_fields = ("name",)
     ordering = ("name", "id")
     fields = ("name",)
+    nothing = "Tags are made where they are used: on the page of a contact, by an import or by a pipeline."
+
+    class Media:
+        css = {"all": ("contacts/contacts.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tag]:
         rows: QuerySet[Tag] = super().get_queryset(request)
-        return rows.annotate(people_count=Count("contacts"))
+        through = Contact.tags.through._default_manager.filter(tag=OuterRef("pk"))
+        return rows.annotate(people_count=_count(through, "tag"))
 
     @display(description="People", ordering="people_count")
     def people(self, tag: Any) -> str:
-        return f"{tag.people_count:,}"
+        url = reverse("admin:contacts_contact_changelist")
+        return format_html('<a class="ct-link" href="{}?tag={}">{}</a>', url, tag.pk, f"{tag.people_count:,}")
 
 
 @admin.register(Activity)
 class ActivityAdmin(TeamScopedAdmin[Activity]):
-    """Notes, calls and meetings, newest first."""
+    """Notes, calls and meetings, newest first; they are written on the page of the record they are about."""
 
+    list_before_template = "admin/contacts/no_records.html"
     list_display = ("short", "kind", "about", "author", "at")
-    list_filter = ("kind", "author")
+    list_filter = ("kind", "author", "at")
     search_fields = ("text",)
     ordering = ("-at", "-id")
     list_select_related = ("author", "subject_type")
-    fields = ("kind", "text", "at", "subject_type", "subject_id")
+    fields = ("text", "kind", "about", "author", "at")
+    readonly_fields = ("kind", "about", "author", "at")
+    nothing = "Notes, calls and meetings are written on the pages of contacts, companies and deals."
+
+    class Media:
+        css = {"all": ("contacts/contacts.css",)}
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What the system wrote down stays as it is."""
+        return super().has_change_permission(request, obj) and getattr(obj, "kind", "") not in SYSTEMS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Activity]:
         rows: QuerySet[Activity] = super().get_queryset(request)
         return rows.prefetch_related("subject")
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> Any:
-        return {"at": timezone.now(), **super().get_changeform_initial_data(request)}
-
-    def save_model(self, request: HttpRequest, obj: Activity, form: Any, change: bool) -> None:
-        if not change:
-            obj.author_id = request.user.pk
-        super().save_model(request, obj, form, change)
 
     @display(description="Text")
     def short(self, activity: Activity) -> str:
@@ -119,4 +174,45 @@ class ActivityAdmin(TeamScopedAdmin[Activity]):
 
     @display(description="About")
     def about(self, activity: Activity) -> str:
-        return str(activity.subject or "-")
+        if activity.subject is None:
+            return "-"
+        kind: ContentType = activity.subject_type
+        try:
+            url = reverse(f"admin:{kind.app_label}_{kind.model}_change", args=[activity.subject_id])
+        except NoReverseMatch:
+            return str(activity.subject)
+        return format_html('<a class="ct-link" href="{}">{}</a>', url, activity.subject)
+
+
+def people_card(rows: QuerySet[Contact], where: str) -> Card:
+    """Some people and how many more there are."""
+    found = list(rows.order_by("last_name", "first_name", "pk")[:SHOWN])
+    lines = [
+        Line(str(row), reverse("admin:contacts_contact_change", args=[row.pk]), row.job_title or row.email)
+        for row in found
+    ]
+    more = rows.count() - SHOWN if len(found) == SHOWN else 0
+    return Card("People", lines, "Nobody yet.", more, reverse("admin:contacts_contact_changelist") + where)
+
+
+def deals_card(rows: QuerySet[Deal], where: str) -> Card:
+    """The newest deals and how many more there are."""
+    found = list(rows.order_by("-pk")[:SHOWN])
+    lines = [Line(row.title, reverse("admin:contacts_deal_change", args=[row.pk]), _deal_detail(row)) for row in found]
+    more = rows.count() - SHOWN if len(found) == SHOWN else 0
+    return Card("Deals", lines, "No deal yet.", more, reverse("admin:contacts_deal_changelist") + where)
+
+
+def _deal_detail(deal: Deal) -> str:
+    close = f"expected {deal.expected_close:%d %b %Y}".replace(" 0", " ") if deal.expected_close else ""
+    return " · ".join(filter(None, [deal.get_stage_display(), _money(deal), close]))
+
+
+def _money(deal: Deal) -> str:
+    return "" if deal.amount is None else f"{deal.amount:,.2f} {deal.currency}"
+
+
+def _count(rows: QuerySet[Any], key: str) -> Coalesce:
+    """A count for the rows of a page only, where a join would count the whole table first."""
+    counted = rows.order_by().values(key).annotate(n=Count(F("pk"))).values("n")
+    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)

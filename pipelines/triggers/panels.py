@@ -1,4 +1,4 @@
-"""What pipelines add to the page of a contact: where it is, what comes next, and what it did there."""
+"""What pipelines add to the page of a record: where it is, what comes next, and what it did there."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,6 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 
-from contacts.models import Contact
 from contacts.panels import Panel
 from contacts.timeline import Entry
 from pipelines.models import PipelineRun
@@ -19,9 +18,9 @@ SHOWN = 10
 ENDED = {RunStatus.COMPLETED.value: "completed", RunStatus.FAILED.value: "failed", RunStatus.CANCELLED.value: "ended"}
 
 
-def runs_panel(request: HttpRequest, contact: Contact, /) -> Panel:
+def runs_panel(request: HttpRequest, record: Model, /) -> Panel:
     """The newest runs with the next step and when."""
-    runs = contact_runs(subject=contact, limit=SHOWN)
+    runs = contact_runs(subject=record, limit=SHOWN)
     return Panel(
         title="Pipelines", template="admin/pipelines/runs_panel.html", context={"runs": [_line(r) for r in runs]}
     )
