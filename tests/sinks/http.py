@@ -1,10 +1,12 @@
 """A web server that records every request and answers as it is told.
 
-As a program: `python -m tests.sinks.http --file received.jsonl [--port 0]` prints its port and answers 200.
+As a program: `python -m tests.sinks.http --file received.jsonl [--port 0] [--status 500 …]` prints its port, gives the
+statuses named and then answers 200.
 """
 
 import argparse
 import gzip
+import ssl
 import threading
 import time
 from collections import deque
@@ -19,7 +21,7 @@ from tests.sinks.receipts import Receipts
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. `trick` is one of: "", drip_headers, drip_body, large, gzip, silent, close."""
+    """One answer. `trick` is one of: "", drip_headers, drip_body, endless, large, gzip, cut, chunked, silent, close."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -32,9 +34,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: "_Server"
 
     def _serve(self) -> None:
+        sink = self.server.sink
+        if sink.deaf.is_set():
+            sink.stopped.wait(timeout=30)
+            return
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
-        sink = self.server.sink
         sink.receipts.add(
             at=time.time(), method=self.command, path=self.path, headers=dict(self.headers.items()),
             body=body.decode("utf-8", "replace"),
@@ -63,6 +68,16 @@ class _Handler(BaseHTTPRequestHandler):
                 self._head(answer, {"Content-Length": str(64 * 1024 * 1024)})
                 for _ in range(1024):
                     self.wfile.write(b"x" * 65536)
+            case "endless":
+                self._head(answer, {"Transfer-Encoding": "chunked"})
+                while not sink.stopped.is_set():
+                    self.wfile.write(b"1;" + b"x" * 60_000 + b"\r\n.\r\n")
+            case "chunked":
+                self._head(answer, {"Transfer-Encoding": "chunked"})
+                self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(answer.body), answer.body))
+            case "cut":
+                self._head(answer, {"Content-Length": str(len(answer.body) + 100)})
+                self.wfile.write(answer.body)
             case "gzip":
                 packed = gzip.compress(b"0" * 10_000_000)
                 self._head(answer, {"Content-Encoding": "gzip", "Content-Length": str(len(packed))})
@@ -93,17 +108,30 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     sink: "HttpSink"
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.sink.connections += 1
+        super().process_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Connections that callers cut are no errors."""
+
 
 class HttpSink:
     """`with HttpSink(path) as sink:`; `sink.script(Answer(500), Answer(200))` sets the next answers."""
 
-    def __init__(self, path: Path, *, port: int = 0) -> None:
+    def __init__(self, path: Path, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.receipts = Receipts(path)
         self.stopped = threading.Event()
+        # A deaf server reads the head of a request and never its body.
+        self.deaf = threading.Event()
+        self.connections = 0
         self.cut = 0
         self._answers: deque[Answer] = deque()
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.sink = self
+        if tls is not None:
+            # Each handshake runs in the thread of its connection, so a silent caller holds up nobody.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
@@ -138,8 +166,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--status", type=int, action="append", default=[], help="next answers, in order")
     options = parser.parse_args()
     with HttpSink(options.file, port=options.port) as sink:
+        sink.script(*(Answer(status) for status in options.status))
         print(sink.port, flush=True)
         threading.Event().wait()
 

@@ -19,7 +19,7 @@ from tests.sinks.receipts import Receipts
 # What happens to a message: answers that mean no, and ways to lose the answer.
 BEHAVIORS = (
     "accept", "drop_after_dot", "hang_after_dot", "drop_in_data", "greeting_421", "greylist", "reject_data",
-    "drop_at_quit", "refuse_auth",
+    "drop_at_quit", "refuse_auth", "reject_sender", "close_421", "babble",
 )  # fmt: skip
 
 
@@ -63,6 +63,12 @@ class _Session(socketserver.StreamRequestHandler):
         return True
 
     def _mail(self, line: str) -> bool:
+        if self.server.sink.behavior == "reject_sender":
+            self._say("550-not from you here,\r\n550 nor from anybody else")
+            return True
+        if self.server.sink.behavior == "close_421":
+            self._say("421 closing, come back later")
+            return False
         self.sender, self.recipients = _address(line), []
         self._say("250 ok")
         return True
@@ -96,7 +102,7 @@ class _Session(socketserver.StreamRequestHandler):
             return False
         if sink.behavior == "hang_after_dot":
             sink.released.wait(timeout=30)
-        self._say("250 queued")
+        self._say("what was that?" if sink.behavior == "babble" else "250 queued")
         return True
 
     def _text(self) -> bytes | None:

@@ -77,6 +77,44 @@ def test_after_a_no_the_same_connection_goes_on(sink: SmtpSink) -> None:
     assert sink.connections == 1
 
 
+def test_a_login_that_fails_in_between_carries_no_message(sink: SmtpSink, settings: Settings) -> None:
+    settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "ann", "right"
+    mailer = Mailer()
+    assert mailer.open() is None
+    results = []
+    for number, behavior in enumerate(["drop_after_dot", "refuse_auth", "refuse_auth", "accept"]):
+        sink.behavior = behavior
+        results.append(next(mailer.deliver([mail(number)])))
+    mailer.close()
+    assert [type(result) for result in results] == [Unknown, Refused, Refused, Delivered]
+    assert sink.recipients() == ["c0@example.org", "c3@example.org"]
+    assert sink.connections == 4
+
+
+def test_a_server_that_closes_with_a_word_has_said_no(sink: SmtpSink) -> None:
+    """421 may come at any time; what was begun is not accepted, and the next message opens a new connection."""
+    mailer = Mailer()
+    assert mailer.open() is None
+    sink.behavior = "close_421"
+    first = next(mailer.deliver([mail(0)]))
+    sink.behavior = "accept"
+    second = next(mailer.deliver([mail(1)]))
+    mailer.close()
+    assert isinstance(first, Refused) and (first.code, first.permanent) == ("smtp_4xx", False)
+    assert isinstance(second, Delivered) and sink.recipients() == ["c1@example.org"]
+
+
+def test_a_sender_that_is_refused_is_a_no_with_the_words_of_the_server(sink: SmtpSink) -> None:
+    sink.behavior = "reject_sender"
+    (result,) = deliver(mail())
+    assert result == Refused(code="smtp_5xx", detail="550 not from you here, nor from anybody else", permanent=True)
+
+
+def test_an_answer_nobody_understands_after_the_text_is_unknown(sink: SmtpSink) -> None:
+    sink.behavior = "babble"
+    assert isinstance(deliver(mail())[0], Unknown)
+
+
 def test_after_a_lost_answer_a_new_connection_goes_on(sink: SmtpSink) -> None:
     mailer = Mailer()
     assert mailer.open() is None
@@ -102,11 +140,39 @@ def test_a_lost_goodbye_changes_nothing(sink: SmtpSink) -> None:
         {"headers": {"X-A": "b\nBcc: x@example.org"}}, {"headers": {"X-A\nBcc": "x@example.org"}},
         {"headers": {"Bcc": "x@example.org"}}, {"headers": {"To": "x@example.org"}}, {"subject": "x" * 1_000},
         {"attachments": [("a\nb.txt", b"", "text/plain")]}, {"unsubscribe_url": "https://x/\nBcc: y"},
+        {"attachments": [("a.txt", b"", "text/plain\nBcc: y")]}, {"attachments": [("a.txt", b"", "nonsense")]},
+        {"attachments": [("a.txt", b"", "multipart/mixed")]}, {"attachments": [("a.txt", b"", "text/plain")] * 21},
+        {"unsubscribe_url": "https://x/>, <mailto:y@example.org"}, {"message_id": "<a@b>\r\nBcc: y"},
+        {"to": '"a\x0bBcc:x@example.org"@example.org'}, {"to": '"a\x1cb"@example.org'}, {"to": "a@b.org\x85"},
+        {"from_email": "Ann\x0b <a@example.org>"}, {"subject": "Hi\u2028there"}, {"subject": "Hi\x85there"},
+        {"from_email": "a@example.org, b@example.org"}, {"reply_to": "a@example.org, b@example.org"},
+        {"from_email": "nobody"}, {"headers": {"Sender": "x@example.org"}}, {"headers": {"": "x"}},
+        {"headers": {"X-A: y\r\nBcc": "x@example.org"}}, {"headers": {"Message-ID": "<other@example.org>"}},
+        {"subject": "half \ud800"}, {"text": "half \ud800"}, {"text": "", "html": "<p>\ud800"},
     ],
 )  # fmt: skip
 def test_no_part_of_a_message_can_add_a_header_or_a_person(more: dict[str, Any]) -> None:
     with pytest.raises(InvalidMessage):
         mail(**more)
+
+
+def test_headers_hold_whatever_people_write_into_names_and_subjects(sink: SmtpSink) -> None:
+    deliver(mail(subject="Grüße: 你好", from_email='"Ä, Ö" <ann@bücher.example>', reply_to="desk@bücher.example"))
+    (received,) = sink.messages()
+    assert received["Subject"] == "Grüße: 你好"
+    assert received["From"] == '"Ä, Ö" <ann@xn--bcher-kva.example>'
+    assert received["Reply-To"] == "desk@xn--bcher-kva.example"
+    assert sink.receipts.all()[0]["sender"] == "ann@xn--bcher-kva.example"
+
+
+def test_a_text_cannot_end_itself_and_begin_another_message(sink: SmtpSink) -> None:
+    text = "one\r\n.\r\nMAIL FROM:<x@example.org>\r\nRCPT TO:<y@example.org>\r\nDATA\r\ntwo\n.\nthree\r.\rfour\n.."
+    deliver(mail(text=text))
+    (received,) = sink.messages()
+    assert sink.recipients() == ["c0@example.org"]
+    part = received.get_body(["plain"])
+    assert part is not None
+    assert part.get_content().split() == text.split()
 
 
 def test_a_message_has_its_parts(sink: SmtpSink) -> None:
@@ -124,6 +190,19 @@ def test_a_message_has_its_parts(sink: SmtpSink) -> None:
     assert {part.get_content_type() for part in received.walk()} >= {"text/plain", "text/html"}
 
 
+def test_html_alone_is_sent_with_a_text_part(sink: SmtpSink) -> None:
+    deliver(mail(text="", html="<head><style>p {}</style></head><p>Only <b>HTML</b></p>"))
+    part = sink.messages()[0].get_body(["plain"])
+    assert part is not None and part.get_content().strip() == "Only HTML"
+
+
+def test_a_message_that_can_be_left_says_how_in_one_click() -> None:
+    headers = mail(unsubscribe_url="https://crm.example.org/u/abc/").extra_headers
+    assert headers["List-Unsubscribe"] == "<https://crm.example.org/u/abc/>"
+    assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert not {"List-Unsubscribe", "List-Unsubscribe-Post"} & set(mail().extra_headers)
+
+
 def test_the_same_visit_has_the_same_id() -> None:
     assert message_id(run_id=5, seq=2, n=0, domain="x.org") == message_id(run_id=5, seq=2, n=0, domain="x.org")
     assert message_id(run_id=5, seq=3, n=0, domain="x.org") != message_id(run_id=5, seq=2, n=0, domain="x.org")
@@ -136,6 +215,12 @@ def test_the_same_visit_has_the_same_id() -> None:
         ("<style>p{}</style><script>x()</script>Only this", "Only this"),
         ('<a href="https://x.org">Here</a> &amp; there', "Here (https://x.org) & there"),
         ("", ""),
+        ("<html><head><style>p{}</style><body><p>No end of head", "No end of head"),
+        ("<html><head><title>T</title></head><body>A<br>B<ul><li>C</li></ul></body></html>", "A\nB\n\nC"),
+        ("<p>&lt;b&gt; &nbsp;x\n   y</p>", "<b> x y"),
+        ("<p>unclosed <b>words", "unclosed words"),
+        ("<!-- hidden -->shown", "shown"),
+        ("<a>no target</a>", "no target"),
     ],
 )
 def test_html_becomes_readable_text(html: str, text: str) -> None:
