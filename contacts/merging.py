@@ -35,8 +35,15 @@ class Mover(Protocol):
     def __call__(self, keep: Contact, others: Sequence[Contact], /) -> object: ...
 
 
+class Counter(Protocol):
+    """Says what its mover would move, such as ("Runs", 3)."""
+
+    def __call__(self, others: Sequence[Contact], /) -> tuple[str, int]: ...
+
+
 movers: Registry[Mover] = Registry()
 register = movers.register
+counters: Registry[Counter] = Registry()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +59,19 @@ class Choice:
 def plan(*, keep: Contact, others: Sequence[Contact]) -> list[Choice]:
     """What the merged contact will look like: its own values first, others fill gaps."""
     return [_choose(name, [keep, *others]) for name in FILLED]
+
+
+def moves(*, others: Sequence[Contact]) -> list[tuple[str, int]]:
+    """What comes along with the others, by kind; one statement each."""
+    ids = [other.pk for other in others]
+    kind = ContentType.objects.get_for_model(Contact)
+    own = [
+        ("Deals", Deal.objects.filter(contact_id__in=ids).count()),
+        ("Messages", Message.objects.filter(about_type=kind, about_id__in=ids).count()),
+        ("Tasks", Task.objects.filter(subject_type=kind, subject_id__in=ids).count()),
+        ("Notes", Activity.objects.filter(subject_type=kind, subject_id__in=ids).count()),
+    ]
+    return [*(counter(others) for counter in counters), *own]
 
 
 def _choose(name: str, contacts: Sequence[Contact]) -> Choice:

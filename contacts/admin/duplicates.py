@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from contacts import operations, queries
-from contacts.merging import MAX_OTHERS, plan
+from contacts.merging import MAX_OTHERS, Choice, moves, plan
 from contacts.models import Contact
 from crm.auditing import audit_request
 
@@ -51,9 +51,22 @@ def merge_view(request: HttpRequest, *, model_admin: Any) -> HttpResponse:
         "title": "Merge contacts",
         "contacts": contacts,
         "keep": keep,
-        "choices": [choice for choice in plan(keep=keep, others=others) if choice.value or choice.lost],
+        "rows": [_row(choice, keep) for choice in plan(keep=keep, others=others) if choice.value or choice.lost],
+        "moves": moves(others=others),
     }
     return TemplateResponse(request, "admin/contacts/merge.html", context)
+
+
+def _row(choice: Choice, keep: Contact) -> dict[str, str]:
+    """One line of what the contact will be: the value, whose it is, and what is only noted down."""
+    field: Any = Contact._meta.get_field(choice.field)
+    taken = "" if choice.source == keep else f"from number {choice.source.pk}"
+    return {
+        "label": str(field.verbose_name).capitalize(),
+        "value": str(choice.value),
+        "taken": taken,
+        "lost": ", ".join(str(value) for value in choice.lost),
+    }
 
 
 def _merge(request: HttpRequest, keep: Contact, others: list[Contact]) -> HttpResponse:

@@ -77,7 +77,7 @@ class RecordPage:
         return {
             "record": record,
             "panels": [(each.title, each.render(request)) for each in panels_for(request=request, record=record)],
-            "cards": [_tasks(record), _messages(record), *self.cards(request, record)],
+            "cards": [*self.cards(request, record), _tasks(record), _messages(record)],
             "entries": entries,
             "older": entries[-1].at.isoformat() if len(entries) == TIMELINE else "",
             "note_kinds": KINDS,

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from contacts.admin.fields import CustomValuesField
 from contacts.admin.page import SHOWN, Card, Line, RecordPage
@@ -24,6 +25,7 @@ SYSTEMS = (Activity.Kind.CHANGE, Activity.Kind.MERGE)
 class CompanyForm(forms.ModelForm[Company]):
     """A company with checked custom values."""
 
+    address = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget({"rows": 3}))
     custom = CustomValuesField()
 
 
@@ -145,13 +147,13 @@ class ActivityAdmin(TeamScopedAdmin[Activity]):
     """Notes, calls and meetings, newest first; they are written on the page of the record they are about."""
 
     list_before_template = "admin/contacts/no_records.html"
-    list_display = ("short", "kind", "about", "author", "at")
+    list_display = ("short", "kind", "about", "written_by", "at")
     list_filter = ("kind", "author", "at")
     search_fields = ("text",)
     ordering = ("-at", "-id")
     list_select_related = ("author", "subject_type")
-    fields = ("text", "kind", "about", "author", "at")
-    readonly_fields = ("kind", "about", "author", "at")
+    fields = ("text", "kind", "about", "written_by", "at")
+    readonly_fields = ("kind", "about", "written_by", "at")
     nothing = "Notes, calls and meetings are written on the pages of contacts, companies and deals."
 
     class Media:
@@ -171,6 +173,10 @@ class ActivityAdmin(TeamScopedAdmin[Activity]):
     @display(description="Text")
     def short(self, activity: Activity) -> str:
         return activity.text[:80]
+
+    @display(description="Author", ordering="author")
+    def written_by(self, activity: Activity) -> str:
+        return str(activity.author.get_full_name() or activity.author) if activity.author else "-"
 
     @display(description="About")
     def about(self, activity: Activity) -> str:
@@ -209,7 +215,7 @@ def _deal_detail(deal: Deal) -> str:
 
 
 def _money(deal: Deal) -> str:
-    return "" if deal.amount is None else f"{deal.amount:,.2f} {deal.currency}"
+    return "" if deal.amount is None else f"{deal.amount:,.2f}\N{NO-BREAK SPACE}{deal.currency}"
 
 
 def _count(rows: QuerySet[Any], key: str) -> Coalesce:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
@@ -39,6 +40,13 @@ def _line(run: PipelineRun) -> dict[str, Any]:
         "at": run.next_step_at if status == RunStatus.PENDING else run.finished_at,
         "waits": status == RunStatus.PENDING,
     }
+
+
+def count_runs(others: Sequence[Model], /) -> tuple[str, int]:
+    """Runs that go on for the contact that others are merged into."""
+    kind = ContentType.objects.get_for_model(others[0])
+    runs = PipelineRun.objects.filter(subject_type=kind, subject_id__in=[other.pk for other in others], parent=None)
+    return "Runs", runs.count()
 
 
 def run_entries(*, subject: Model, before: datetime | None, limit: int) -> Sequence[Entry]:

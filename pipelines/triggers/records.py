@@ -17,7 +17,7 @@ from pipelines.engine.enroll import NotEnrollable, enroll
 from pipelines.engine.manual import live_pipelines, rehome_runs, sync_manual_runs
 from pipelines.models import Pipeline
 from pipelines.subjects import subject_types
-from pipelines.triggers.panels import run_entries, runs_panel
+from pipelines.triggers.panels import count_runs, run_entries, runs_panel
 
 
 def connect() -> None:
@@ -26,6 +26,7 @@ def connect() -> None:
     hooks.after_quiet_create.register(leave_out_bulk)
     hooks.manual_pipelines.register(ManualPipelines())
     merging.register(move_runs)
+    merging.counters.register(count_runs)
     panels.register(runs_panel)
     timeline.register(run_entries)
     message_decided.connect(on_message_decided, dispatch_uid="pipelines:message-decided")

@@ -1,17 +1,13 @@
-"""Many contacts at once: actions, duplicates, merging, exporting."""
+"""Many contacts at once: actions and exports."""
 
 import re
 from html import unescape
 from typing import Any
 
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
-
 from contacts.models import Contact
 from crm.models import AuditEntry, Member, Team
 from pipelines.models import Pipeline, PipelineRun
 from tests.contacts.conftest import SignIn
-from tests.pipelines.engine.building import active
 
 LIST = "/admin/contacts/contact/"
 
@@ -79,30 +75,3 @@ def test_an_export_runs_no_formula_and_keeps_to_the_choice(sign_in: SignIn, team
     answer = act(sign_in(), "export_selected", contacts[:2])
     text = b"".join(answer.streaming_content).decode("utf-8-sig")
     assert "'=1+1" in text and "c1@example.org" in text and "c2@example.org" not in text
-
-
-def test_duplicates_are_found_and_merged_with_their_runs(sign_in: SignIn, team: Team) -> None:
-    active(team, [{"type": "wait", "delay": "1d"}], key="welcome")
-    keep, other = (
-        Contact.objects.create(team=team, first_name=name, email="Same@example.org") for name in ("Ann", "Anna")
-    )
-    client = sign_in()
-    assert b"same@example.org" in client.get("/admin/contacts/contact/duplicates/").content
-    page = client.get(f"/admin/contacts/contact/merge/?id={keep.pk}&id={other.pk}&keep={other.pk}")
-    assert b"Anna" in page.content and Contact.objects.count() == 2
-    client.post("/admin/contacts/contact/merge/", {"id": [keep.pk, other.pk], "keep": other.pk, "merge": "1"})
-    assert Contact.objects.get() == other
-    assert set(PipelineRun.objects.values_list("subject_id", flat=True)) == {other.pk}
-
-
-def test_the_list_costs_the_same_with_two_and_with_fifty(sign_in: SignIn, team: Team) -> None:
-    client = sign_in()
-    costs = []
-    for count in (2, 50):
-        Contact.objects.all().delete()
-        some(team, count)
-        client.get(LIST)
-        with CaptureQueriesContext(connection) as queries:
-            client.get(LIST)
-        costs.append(len(queries))
-    assert costs[0] == costs[1]
