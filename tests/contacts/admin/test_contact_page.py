@@ -1,13 +1,15 @@
 """The page of a contact, as a person uses it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from contacts.models import Activity, Contact
-from contacts.operations import bulk_tag
-from crm.models import AuditEntry, Message, Task, Team
+from contacts.operations import add_note, bulk_tag
+from crm.models import AuditEntry, Message, Role, Task, Team
+from crm.permissions import LEADERS
 from pipelines.engine.controls import cancel_runs
 from pipelines.engine.enroll import enroll
 from pipelines.models import Pipeline, PipelineRun
@@ -170,7 +172,7 @@ def test_the_page_tells_what_happened_and_what_comes_next(sign_in: SignIn, manua
     assert Activity.objects.get().kind == "call" and contact.last_interaction is not None
 
 
-@pytest.mark.parametrize("role", ["viewer", "member", "manager"])
+@pytest.mark.parametrize("role", Role.values)
 def test_roles_do_what_the_matrix_says(sign_in: SignIn, team: Team, role: str) -> None:
     contact = Contact.objects.create(team=team, first_name="Ann")
     client = sign_in(role)
@@ -179,9 +181,34 @@ def test_roles_do_what_the_matrix_says(sign_in: SignIn, team: Team, role: str) -
     assert (client.post(page, {**FORM, "first_name": "Eve"}).status_code == 302) == (role != "viewer")
     client.post(f"/admin/contacts/contact/{contact.pk}/note/", {"text": "x"})
     assert Activity.objects.exists() == (role != "viewer")
+    leads = role in LEADERS
     for path in ("import", "duplicates"):
-        assert (client.get(f"/admin/contacts/contact/{path}/").status_code == 200) == (role == "manager")
-    assert (client.get(f"/admin/contacts/contact/{contact.pk}/delete/").status_code == 200) == (role == "manager")
+        assert (client.get(f"/admin/contacts/contact/{path}/").status_code == 200) == leads
+    assert (client.get(f"/admin/contacts/contact/{contact.pk}/delete/").status_code == 200) == leads
+
+
+def test_who_may_only_look_sees_tags_and_pipelines(sign_in: SignIn, manual: Pipeline, team: Team) -> None:
+    contact = Contact.objects.create(team=team, first_name="Ann", custom={"favorite_tea": "oolong"})
+    bulk_tag(team=team, ids=[contact.pk], names=["vip"])
+    enroll(pipeline=manual, subject_ids=[contact.pk])
+    page = sign_in("viewer").get(f"/admin/contacts/contact/{contact.pk}/change/").content.decode()
+    for words in ("vip", "By Hand", "favorite_tea", "oolong"):
+        assert words in page
+    assert "<textarea" not in page
+
+
+def test_an_old_history_is_read_page_by_page(sign_in: SignIn, team: Team) -> None:
+    contact = Contact.objects.create(team=team, first_name="Ann")
+    for n in range(25):
+        add_note(subject=contact, team=team, text=f"Note {n:02}", at=NOON + timedelta(hours=n))
+    client, path = sign_in(), f"/admin/contacts/contact/{contact.pk}/change/"
+    first = client.get(path)
+    shown = [entry.text for entry in first.context["entries"]]
+    assert (shown[0], shown[-1]) == ("Note 24", "Note 05")
+    second = client.get(path, {"before": first.context["older"]})
+    assert [entry.text for entry in second.context["entries"]] == [f"Note {n:02}" for n in (4, 3, 2, 1, 0)]
+    for nonsense in ("yesterday", "2026-01-01T00:00", "2026-99-01T00:00:00Z"):
+        assert client.get(path, {"before": nonsense}).status_code == 200
 
 
 def test_a_contact_of_another_team_is_not_there(sign_in: SignIn) -> None:

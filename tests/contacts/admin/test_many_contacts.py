@@ -4,8 +4,12 @@ import re
 from html import unescape
 from typing import Any
 
+import pytest
+from django.contrib.auth.models import User
+
 from contacts.models import Contact
-from crm.models import AuditEntry, Member, Team
+from crm.models import AuditEntry, Member, Role, Team
+from crm.permissions import LEADERS
 from pipelines.models import Pipeline, PipelineRun
 from tests.contacts.conftest import SignIn
 
@@ -67,6 +71,30 @@ def test_actions_are_for_leaders_and_for_ones_own_team(sign_in: SignIn, team: Te
     theirs = Contact.objects.create(team=Team.objects.create(name="B", slug="b"), first_name="B")
     act(sign_in("manager"), "set_stage", [theirs], value="customer")
     assert not Contact.objects.filter(lifecycle_stage="customer").exists()
+
+
+@pytest.mark.parametrize("role", Role.values)
+def test_each_action_has_its_permission(sign_in: SignIn, team: Team, manual: Pipeline, role: str) -> None:
+    client, contacts = sign_in(role), some(team)
+    values = {"set_stage": "customer", "assign_owner": "", "add_tags": "vip", "enroll_selected": str(manual.pk)}
+    for name, value in values.items():
+        act(client, name, contacts, value=value)
+    exported = act(client, "export_selected", contacts)
+    asked = act(client, "delete_selected", contacts[:1])
+    assert Contact.objects.count() == 3
+    act(client, "delete_selected", contacts[:1], post="yes")
+    leads = role in LEADERS
+    assert exported.streaming == leads and (b"Are you sure" in asked.content) == leads
+    assert Contact.objects.filter(lifecycle_stage="customer", tags__name="vip").exists() == leads
+    assert PipelineRun.objects.exists() == leads
+    assert Contact.objects.count() == (2 if leads else 3)
+
+
+def test_an_owner_is_a_member_of_the_team(sign_in: SignIn, team: Team) -> None:
+    stranger = User.objects.create(username="stranger")
+    client, contacts = sign_in(), some(team)
+    assert b"not one of the available choices" in act(client, "assign_owner", contacts, value=stranger.pk).content
+    assert not Contact.objects.exclude(owner=None).exists()
 
 
 def test_an_export_runs_no_formula_and_keeps_to_the_choice(sign_in: SignIn, team: Team) -> None:

@@ -36,7 +36,7 @@ def test_the_merge_page_says_what_will_be_and_changes_nothing(sign_in: SignIn, p
     assert rows["First name"] == ("Ann", "", "Anna")
     assert rows["Phone"] == ("+49 30 1", f"from number {other.pk}", "")
     assert dict(page.context["moves"]) == {"Runs": 1, "Deals": 1, "Messages": 1, "Tasks": 1, "Notes": 0}
-    turned = client.get(MERGE, {"id": [keep.pk, other.pk], "keep": other.pk})
+    turned = client.get(MERGE, {"id": [keep.pk, other.pk], "keep": [other.pk]})
     assert turned.context["keep"] == other
     assert Contact.objects.count() == 2
 
