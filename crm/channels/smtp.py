@@ -69,8 +69,6 @@ class EmailBackend(DjangoEmailBackend):
         try:
             self.open()
         except Exception as error:  # nothing has been handed over, whatever it is
-            # What was half opened, such as without a login, must not carry the next message.
-            self._drop()
             return Refused(code="connection", detail=_shown(error), permanent=False)
         return None
 

@@ -115,7 +115,7 @@ def test_what_is_shown_of_an_answer_is_bounded(sink: HttpSink) -> None:
         (b'{"a\\u0000b": "c\\u0000"}', {"a\ufffdb": "c\ufffd"}),
         (b'["\\ud800", "\\ud83d\\ude00"]', ["\ufffd", "\U0001f600"]),
         (b"\x00plain\xff", "\ufffdplain\ufffd"),
-        (b"[" * 900 + b"]" * 900, "[" * 900 + "]" * 900),
+        (b"[" * 60 + b"]" * 60, "[" * 60 + "]" * 60),
         (b"[" * 30_000, "[" * 30_000),
         (b"9" * 5_000, "9" * 5_000),
         (b"{not json", "{not json"),

@@ -139,8 +139,8 @@ def test_a_slow_receiver_costs_the_deadline_and_no_more(sink: HttpSink, trick: s
     assert isinstance(error.to_result(), Unknown)
 
 
-def test_a_receiver_that_does_not_read_costs_the_deadline_and_no_more(sink: HttpSink) -> None:
-    sink.deaf.set()
+def test_a_receiver_that_hardly_reads_costs_the_deadline_and_no_more(sink: HttpSink) -> None:
+    sink.tired.set()
     limits = HttpPolicy(total_seconds=0.5, **near(sink))
     began = time.monotonic()
     with pytest.raises(HttpFailure) as caught:
