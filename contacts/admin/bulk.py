@@ -22,13 +22,14 @@ from contacts.tagging import clean_names
 from crm.auditing import audit_request
 
 MOST = 20_000
+UNCHOSEN = ("", "Choose…")
 Perform = Callable[[Any, list[int]], str]
 
 
 class StageForm(forms.Form):
     """The new stage."""
 
-    value = forms.ChoiceField(label="Stage", choices=Contact.Stage.choices, widget=UnfoldAdminSelectWidget)
+    value = forms.ChoiceField(label="Stage", choices=[UNCHOSEN, *Contact.Stage.choices], widget=UnfoldAdminSelectWidget)
 
 
 class OwnerForm(forms.Form):
@@ -65,9 +66,8 @@ class PipelineChoiceForm(forms.Form):
     def __init__(self, *args: Any, team: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field: Any = self.fields["value"]
-        field.choices = [
-            (choice.id, choice.name) for choice in hooks.manual_pipelines.choices(team=team, model=Contact)
-        ]
+        offered = hooks.manual_pipelines.choices(team=team, model=Contact)
+        field.choices = [UNCHOSEN, *((choice.id, choice.name) for choice in offered)] if offered else []
 
 
 class BulkActions:

@@ -80,7 +80,7 @@ class ContactAdmin(BulkActions, RecordPage, TeamScopedAdmin[Contact]):
             "More",
             {
                 "classes": ("collapse",),
-                "fields": (("lead_source", "last_interaction"), ("timezone", "language"), "custom"),
+                "fields": (("lead_source", "language"), "timezone", "last_interaction", "custom"),
             },
         ),
     )
