@@ -13,6 +13,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.db import transaction
 
+from crm.channels.answers import storable
 from crm.channels.base import Code, Delivered, DeliveryResult, Refused, Unknown
 from crm.faults import point, register
 from pipelines.actions.base import DeliveryError
@@ -140,6 +141,7 @@ def _deliver_custom(effect: Effect) -> DeliveryResult:
         )
     try:
         answer = kind.deliver(payload=effect.payload["payload"], key=key_of(effect))
+        detail = storable(json.loads(json.dumps(answer, default=str)))
     except DeliveryError as error:
         if error.unknown:
             return Unknown(detail=error.detail)
@@ -147,7 +149,7 @@ def _deliver_custom(effect: Effect) -> DeliveryResult:
     except Exception as error:  # code of a project: what it did before it broke is not known
         log.exception("custom action failed: effect %s", effect.pk)
         return Unknown(detail=f"{type(error).__name__}: {error}"[:400])
-    return Delivered(reference="", detail=json.loads(json.dumps(answer, default=str)))
+    return Delivered(reference="", detail=detail)
 
 
 def _settle(results: list[tuple[Effect, Result]], now: datetime, total: Delivery) -> None:

@@ -55,7 +55,8 @@ class Post:
     def send(self, ready: Sequence[Ready], *, until: float) -> Iterator[tuple[Effect, DeliveryResult]]:
         """Hand messages over one by one until `until` on the monotonic clock, at least one.
 
-        Those that are not answered for were not begun. A message that cannot be built is refused for good.
+        Those that are not answered for were not begun: without a connection none is, so that an outage in the
+        middle costs one attempt at most. A message that cannot be built is refused for good.
         """
         for index, (effect, message) in enumerate(ready):
             if index and time.monotonic() >= until:
@@ -65,7 +66,10 @@ class Post:
             except (InvalidMessage, OSError, SuspiciousOperation) as error:
                 yield effect, Refused(code="validation", detail=str(error)[:400], permanent=True, retry_after=None)
                 continue
-            yield effect, next(self._mailer.deliver([mail]))
+            result = next(self._mailer.deliver([mail]))
+            yield effect, result
+            if isinstance(result, Refused) and result.code == "connection":
+                return
 
 
 def _reasons(messages: Sequence[Message]) -> dict[tuple[int, str, str], str]:

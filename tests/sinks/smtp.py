@@ -19,7 +19,7 @@ from tests.sinks.receipts import Receipts
 # What happens to a message: answers that mean no, and ways to lose the answer.
 BEHAVIORS = (
     "accept", "drop_after_dot", "hang_after_dot", "drop_in_data", "greeting_421", "greylist", "reject_data",
-    "drop_at_quit", "refuse_auth", "reject_sender", "close_421", "babble",
+    "drop_at_quit", "refuse_auth", "reject_sender", "close_421", "babble", "vanish",
 )  # fmt: skip
 
 
@@ -102,6 +102,11 @@ class _Session(socketserver.StreamRequestHandler):
             return False
         if sink.behavior == "hang_after_dot":
             sink.released.wait(timeout=30)
+        if sink.behavior == "vanish":
+            # It is there for one message more, and then for nobody until it is told otherwise.
+            sink.behavior = "greeting_421"
+            self._say("250 queued")
+            return False
         self._say("what was that?" if sink.behavior == "babble" else "250 queued")
         return True
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from pytest_django import Settings
 
 from contacts.models import Contact
@@ -92,3 +93,18 @@ def test_a_receiver_that_never_answers_costs_one_deadline(team: Team, run_at: Ru
     run_at(later(minutes=5))
     assert len(web.requests()) == 2
     assert PipelineRun.objects.get().status == RunStatus.COMPLETED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a": NaN}', b'{"a": 1e999}', b'{"a": "\\u0000"}', b'["\\ud800"]', b"\x00", b"[" * 900 + b"]" * 900],
+    ids=["nan", "infinity", "nul", "half-character", "bytes", "deep"],
+)
+def test_an_answer_no_database_could_hold_stops_nobody(team: Team, run_at: Run, web: HttpSink, body: bytes) -> None:
+    web.script(Answer(body=body))
+    active(team, [call(f"{web.url}/")])
+    for number in range(3):
+        Contact.objects.create(team=team, email=f"c{number}@example.org")
+    run_at(NOON)
+    assert len(web.requests()) == 3
+    assert set(PipelineRun.objects.values_list("status", flat=True)) == {RunStatus.COMPLETED}

@@ -18,7 +18,7 @@ from tests.pipelines.engine.building import NOON, active, email, later
 from tests.pipelines.engine.conftest import Run
 
 ORDERS: list[tuple[str, Mapping[str, Any]]] = []
-PRINTER = {"broken": 0, "silent": False}
+PRINTER: dict[str, Any] = {"broken": 0, "silent": False, "answer": None}
 
 
 class SendPostcard(Kind):
@@ -52,7 +52,7 @@ class SendPostcard(Kind):
             raise DeliveryError("The printer is out of paper.", code="connection")
         if PRINTER["silent"]:
             raise TimeoutError("no answer")
-        return {"order": len(ORDERS)}
+        return PRINTER["answer"] or {"order": len(ORDERS)}
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def a_project_with_a_printer(settings: Settings) -> Iterator[None]:
     settings.PIPELINES_ACTIONS = [f"{__name__}.SendPostcard"]
     kinds.cache_clear()
     ORDERS.clear()
-    PRINTER.update(broken=0, silent=False)
+    PRINTER.update(broken=0, silent=False, answer=None)
     yield
     kinds.cache_clear()
 
@@ -74,6 +74,19 @@ def test_it_is_delivered_and_later_steps_read_its_answer(team: Team, run_at: Run
     run_at(NOON)
     assert [payload for _, payload in ORDERS] == [{"motif": "sea", "name": "Ann Lee"}]
     assert mail.outbox[0].body.startswith("Order 1")
+
+
+@pytest.mark.parametrize(
+    "answer", [{"price": float("nan")}, {"note": "a\x00b"}, {"note": "\ud800"}], ids=["nan", "nul", "half-character"]
+)
+def test_an_answer_no_database_could_hold_stops_nobody(team: Team, run_at: Run, answer: dict[str, Any]) -> None:
+    PRINTER["answer"] = answer
+    active(team, [POSTCARD])
+    for number in range(2):
+        Contact.objects.create(team=team, last_name="Lee", email=f"c{number}@example.org")
+    run_at(NOON)
+    assert len(ORDERS) == 2
+    assert not Effect.objects.filter(status__in=[Effect.Status.LEASED, Effect.Status.SENDING]).exists()
 
 
 def test_a_definite_no_is_tried_again_with_the_same_key(team: Team, run_at: Run) -> None:

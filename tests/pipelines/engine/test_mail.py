@@ -132,6 +132,20 @@ def test_a_server_that_is_down_burns_no_attempt(team: Team, run_at: Run, smtp: S
     assert len(smtp.recipients()) == 2
 
 
+def test_an_outage_in_the_middle_costs_one_attempt_at_most(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    active(team, [email()])
+    people(team, 30)
+    smtp.behavior = "vanish"
+    for minutes in range(10):
+        run_at(later(minutes=minutes))
+    assert len(smtp.recipients()) == 1
+    assert StepExecution.objects.filter(event=StepExecution.Event.RETRIED).count() == 1
+    smtp.behavior = "accept"
+    run_at(later(minutes=11))
+    assert sorted(smtp.recipients()) == sorted(f"c{n}@example.org" for n in range(30))
+    assert set(states()) == {"sent"}
+
+
 def test_a_lost_goodbye_is_no_doubt(team: Team, run_at: Run, smtp: SmtpSink) -> None:
     active(team, [email()])
     people(team)
