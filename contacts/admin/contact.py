@@ -104,6 +104,10 @@ class ContactAdmin(BulkActions, RecordPage, TeamScopedAdmin[Contact]):
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         return search(contacts=queryset, text=search_term, team=getattr(request, "team", None)), False
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        more = {"may_import": self._may("bulk", request), **(extra_context or {})}
+        return super().changelist_view(request, more)
+
     def get_urls(self) -> Any:
         merge = path("merge/", self.admin_site.admin_view(self.merge_page), name="contacts_contact_merge")
         errors = path(

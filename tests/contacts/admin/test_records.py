@@ -126,6 +126,16 @@ def test_an_empty_list_says_what_belongs_there(sign_in: SignIn, team: Team, kind
     assert "Nothing here yet" not in client.get(f"/admin/contacts/{kind}/?q=x").content.decode()
 
 
+@pytest.mark.parametrize(("role", "offers"), [("viewer", []), ("member", ["Add"]), ("manager", ["Add", "Import"])])
+def test_an_empty_list_of_contacts_offers_what_one_may_do(
+    sign_in: SignIn, team: Team, role: str, offers: list[str]
+) -> None:
+    page = sign_in(role).get("/admin/contacts/contact/").content.decode()
+    assert "No contacts yet" in page
+    found = {"Add": ">Add a contact</a>" in page, "Import": ">Import a CSV file</a>" in page}
+    assert [name for name, there in found.items() if there] == offers
+
+
 @pytest.mark.parametrize("role", ["viewer", "member", "manager"])
 def test_roles_do_with_deals_what_the_matrix_says(sign_in: SignIn, team: Team, role: str) -> None:
     client = sign_in(role)
