@@ -12,13 +12,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from contacts import hooks, operations
+from contacts.admin.fields import TagNamesField
 from contacts.exports import csv_lines
 from contacts.merging import MAX_OTHERS
 from contacts.models import Contact
-from contacts.tagging import clean_names
 from crm.auditing import audit_request
 
 MOST = 20_000
@@ -52,10 +52,7 @@ class OwnerForm(forms.Form):
 class TagForm(forms.Form):
     """Tags by name."""
 
-    value = forms.CharField(label="Tags", widget=UnfoldAdminTextInputWidget({"placeholder": "vip, newsletter"}))
-
-    def clean_value(self) -> list[str]:
-        return clean_names(self.cleaned_data["value"].split(","))
+    value = TagNamesField()
 
 
 class PipelineChoiceForm(forms.Form):
@@ -82,7 +79,7 @@ class BulkActions:
         def perform(value: Any, ids: list[int]) -> str:
             team = _team_of(queryset)
             count = operations.bulk_update_contacts(team=team, ids=ids, values={"lifecycle_stage": value})
-            return f"{count} contacts are now {dict(Contact.Stage.choices)[value].lower()}s."
+            return f"{_contacts(count)} changed: {dict(Contact.Stage.choices)[value].lower()}."
 
         return self._ask(request, queryset, "set_stage", "Set the stage", StageForm, perform)
 
@@ -90,7 +87,7 @@ class BulkActions:
     def assign_owner(self, request: HttpRequest, queryset: QuerySet[Contact]) -> HttpResponse | None:
         def perform(value: Any, ids: list[int]) -> str:
             count = operations.bulk_update_contacts(team=_team_of(queryset), ids=ids, values={"owner": value})
-            return f"{count} contacts belong to {value or 'nobody'} now."
+            return f"{_contacts(count)} changed: owned by {value or 'nobody'}."
 
         return self._ask(request, queryset, "assign_owner", "Assign an owner", OwnerForm, perform)
 
@@ -98,7 +95,7 @@ class BulkActions:
     def add_tags(self, request: HttpRequest, queryset: QuerySet[Contact]) -> HttpResponse | None:
         def perform(value: Any, ids: list[int]) -> str:
             count = operations.bulk_tag(team=_team_of(queryset), ids=ids, names=value)
-            return f"{count} contacts were tagged."
+            return f"{_contacts(count)} tagged."
 
         return self._ask(request, queryset, "add_tags", "Add tags", TagForm, perform)
 
@@ -109,7 +106,9 @@ class BulkActions:
             entered = hooks.manual_pipelines.enroll(
                 team=_team_of(queryset), model=Contact, pipeline=int(value), ids=ids, by=user
             )
-            return f"{entered} of {len(ids)} contacts entered; the others were in it already or may not enter."
+            return f"{entered} of {_contacts(len(ids))} entered." + (
+                " The others were in it already or may not enter." if entered < len(ids) else ""
+            )
 
         return self._ask(request, queryset, "enroll_selected", "Put into a pipeline", PipelineChoiceForm, perform)
 
@@ -168,3 +167,7 @@ class BulkActions:
 
 def _team_of(queryset: QuerySet[Contact]) -> Any:
     return queryset.select_related("team").order_by("pk")[0].team
+
+
+def _contacts(count: int) -> str:
+    return f"{count:,} contact{'' if count == 1 else 's'}"

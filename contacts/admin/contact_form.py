@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 from django import forms
 from django.core import signing
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from contacts import hooks
-from contacts.admin.fields import CustomValuesField, RememberedField
+from contacts.admin.fields import CustomValuesField, RememberedField, TagNamesField
 from contacts.models import Contact
-from contacts.tagging import MAX_NAME, clean_names
+from contacts.tagging import clean_names
 
 FIELDS = (
     "first_name", "last_name", "email", "phone", "job_title", "company", "owner", "lifecycle_stage", "lead_source",
@@ -37,12 +36,7 @@ class ContactForm(forms.ModelForm[Contact]):
     """Everything a person may set; what is chosen is written by one operation."""
 
     current_team: Any = None
-    tag_names = forms.CharField(
-        label="Tags",
-        required=False,
-        widget=UnfoldAdminTextInputWidget({"placeholder": "vip, newsletter"}),
-        help_text="Words separated by commas.",
-    )
+    tag_names = TagNamesField(required=False)
     custom = CustomValuesField(
         help_text='Such as {"favorite_color": "blue"}; conditions and messages read them as contact.favorite_color.',
     )
@@ -86,13 +80,6 @@ class ContactForm(forms.ModelForm[Contact]):
 
     def _has_team(self) -> bool:
         return self.instance.team_id is not None
-
-    def clean_tag_names(self) -> list[str]:
-        names = clean_names(self.cleaned_data["tag_names"].split(","))
-        long = next((name for name in names if len(name) > MAX_NAME), None)
-        if long is not None:
-            raise forms.ValidationError(f"A tag has at most {MAX_NAME} characters: “{long[:30]}…” is longer.")
-        return names
 
     def clean_pipelines(self) -> list[int]:
         return [int(pk) for pk in self.cleaned_data["pipelines"]]

@@ -3,9 +3,10 @@
 from typing import Any
 
 from django import forms
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from contacts import custom
+from contacts.tagging import MAX_NAME, clean_names
 
 
 class CustomValuesField(forms.JSONField):
@@ -31,6 +32,25 @@ class CustomValuesField(forms.JSONField):
         if found:
             raise forms.ValidationError([f"{path}: {message}" for path, message in found])
         return dict(values)
+
+
+class TagNamesField(forms.CharField):
+    """Names of tags between commas; the cleaned value is a list."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label", "Tags")
+        kwargs.setdefault("widget", UnfoldAdminTextInputWidget({"placeholder": "vip, newsletter"}))
+        kwargs.setdefault("help_text", "Words separated by commas.")
+        super().__init__(*args, **kwargs)
+
+    def clean(self, value: Any) -> Any:
+        names = clean_names(str(super().clean(value)).split(","))
+        if self.required and not names:
+            raise forms.ValidationError("Name at least one tag.")
+        long = next((name for name in names if len(name) > MAX_NAME), None)
+        if long is not None:
+            raise forms.ValidationError(f"A tag has at most {MAX_NAME} characters: “{long[:30]}…” is longer.")
+        return names
 
 
 class RememberedField(forms.CharField):

@@ -97,6 +97,24 @@ def test_an_owner_is_a_member_of_the_team(sign_in: SignIn, team: Team) -> None:
     assert not Contact.objects.exclude(owner=None).exists()
 
 
+@pytest.mark.parametrize(
+    ("action", "value", "sentence"),
+    [
+        ("add_tags", " , ", "Name at least one tag."),
+        ("add_tags", "x" * 61, "A tag has at most 60 characters"),
+        ("set_stage", "", "This field is required."),
+        ("set_stage", "emperor", "Select a valid choice."),
+        ("enroll_selected", "999999", "Select a valid choice."),
+    ],
+)
+def test_a_wrong_value_is_asked_for_again(
+    sign_in: SignIn, team: Team, manual: Pipeline, action: str, value: str, sentence: str
+) -> None:
+    answer = act(sign_in(), action, some(team), value=value)
+    assert sentence in answer.content.decode() and "For 3 contacts." in answer.content.decode()
+    assert not Contact.objects.exclude(tags=None).exists() and not PipelineRun.objects.exists()
+
+
 def test_an_export_runs_no_formula_and_keeps_to_the_choice(sign_in: SignIn, team: Team) -> None:
     contacts = some(team)
     Contact.objects.filter(pk=contacts[0].pk).update(first_name="=1+1")
