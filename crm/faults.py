@@ -3,15 +3,27 @@
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 VARIABLE: Final = "CRM_FAULT"
 ACTIONS: Final = ("kill9", "raise", "sleep", "stop", "exec_then_raise")
-SLEEP_SECONDS: Final = 3.0
+SLEEP_SECONDS: Final = 0.5
 
-# Name to one sentence that says where the process stands there.
-POINTS: dict[str, str] = {}
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One sentence that says where the process stands there, and whether it holds a transaction open."""
+
+    description: str
+    in_transaction: bool = False
+
+
+POINTS: dict[str, Point] = {}
+# How often each point was met, while this process counts.
+MET: Counter[str] = Counter()
 
 
 class InjectedFault(Exception):
@@ -41,13 +53,14 @@ def _from_environment() -> _Armed | None:
 
 
 _armed = _from_environment()
+_counting = False
 
 
-def register(name: str, description: str) -> None:
+def register(name: str, description: str, *, in_transaction: bool = False) -> None:
     """Announce a point, so that tests can walk all of them."""
-    if POINTS.get(name, description) != description:
+    new = Point(description, in_transaction)
+    if POINTS.setdefault(name, new) != new:
         raise ValueError(f"There are two fault points named {name}.")
-    POINTS[name] = description
 
 
 def arm(text: str) -> None:
@@ -56,8 +69,17 @@ def arm(text: str) -> None:
     _armed = _Armed(text) if text else None
 
 
+def count() -> None:
+    """From now on this process counts in `MET` which points it meets."""
+    global _counting
+    _counting = True
+    MET.clear()
+
+
 def point(name: str, then: Callable[[], object] | None = None) -> None:
     """Break here if this process was told to; `then` is the work `exec_then_raise` does before it raises."""
+    if _counting:
+        MET[name] += 1
     if _armed is not None and _armed.due(name):
         _break(_armed.action, name, then)
 

@@ -4,10 +4,11 @@ from django.conf import settings
 from django.contrib.contenttypes.fields import GenericRelation
 from django.db import models
 
-from crm.models import TeamScoped, TeamScopedQuerySet
+from contacts.models.observed import Observed
+from crm.models import TeamScopedQuerySet
 
 
-class Company(TeamScoped):
+class Company(Observed):
     """An organization."""
 
     name = models.CharField(max_length=200)

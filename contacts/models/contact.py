@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from contacts.models.company import Company
+from contacts.models.observed import Observed
 from crm.models import TeamScoped, TeamScopedQuerySet
 from crm.models.team import validate_timezone
 
@@ -24,7 +25,7 @@ class Tag(TeamScoped):
         return self.name
 
 
-class Contact(TeamScoped):
+class Contact(Observed):
     """A person."""
 
     class Stage(models.TextChoices):

@@ -6,10 +6,11 @@ from django.db import models
 
 from contacts.models.company import Company
 from contacts.models.contact import Contact
-from crm.models import TeamScoped, TeamScopedQuerySet
+from contacts.models.observed import Observed
+from crm.models import TeamScopedQuerySet
 
 
-class Deal(TeamScoped):
+class Deal(Observed):
     """One opportunity with an amount and an expected close."""
 
     class Stage(models.TextChoices):

@@ -14,6 +14,7 @@ from pipelines.engine.batch import Answer, Batch
 from pipelines.engine.cursor import Cursor
 from pipelines.engine.step import WATCHDOG, run_step
 from pipelines.engine.store import store
+from pipelines.engine.unheard import commit_unheard
 from pipelines.engine.writer import ForeignRecord, flush
 from pipelines.states import RunPhase, RunStatus
 
@@ -22,8 +23,8 @@ log = logging.getLogger(__name__)
 MAX_HOPS = 32
 COHORT_SECONDS = 1.0
 
-register("after_claim", "a batch of runs is locked, nothing was planned yet")
-register("before_commit", "everything of a batch is written, nothing is committed")
+register("after_claim", "a batch of runs is locked, nothing was planned yet", in_transaction=True)
+register("before_commit", "everything of a batch is written, nothing is committed", in_transaction=True)
 register("after_commit", "a batch is committed")
 
 
@@ -53,7 +54,7 @@ def advance_lane(*, step_id: int, now: datetime, limit: int) -> Progress:
         late = max((now - cursor.next_step_at).total_seconds() for cursor in cursors if cursor.next_step_at)
         progress = process(cursors, now=now)
         progress.late_seconds = max(0.0, late)
-        point("before_commit")
+        point("before_commit", then=commit_unheard)
     point("after_commit")
     return progress
 

@@ -74,7 +74,7 @@ def enroll_created(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> En
             )
     except Exception as error:  # whatever goes wrong here, saving the record must not
         log.exception("automatic enrollment failed for %s records of %s", len(ids), kind.label)
-        _keep_failure(kind=kind, ids=ids, team_id=team_id, now=now, error=error)
+        keep_failure(kind=kind, ids=ids, team_id=team_id, now=now, error=error)
         return EnrollResult()
 
 
@@ -84,13 +84,25 @@ def leave_out(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> None:
     _note(kind, ids, team_id, engine_now(), EnrollmentDecision.Decision.SUPPRESSED, why, settled=True)
 
 
-def _keep_failure(*, kind: SubjectType, ids: Sequence[int], team_id: int, now: datetime, error: Exception) -> None:
+def keep_failure(
+    *,
+    kind: SubjectType,
+    ids: Sequence[int],
+    team_id: int,
+    now: datetime,
+    error: Exception,
+    pipeline_ids: Collection[int] | None = None,
+) -> bool:
+    """Note an enrollment that failed, so that people see it and the sweep repeats it; False when that failed too."""
     why = [{"error": f"{type(error).__name__}: {error}"[:300]}]
     try:
         with transaction.atomic():
-            _note(kind, ids, team_id, now, EnrollmentDecision.Decision.ERROR, why, settled=False)
+            decision = EnrollmentDecision.Decision.ERROR
+            _note(kind, ids, team_id, now, decision, why, settled=False, pipeline_ids=pipeline_ids)
     except Exception:  # the database itself may be what failed; the sweep still finds the records
         log.exception("the failed enrollment could not be noted")
+        return False
+    return True
 
 
 def _note(
@@ -102,6 +114,7 @@ def _note(
     why: list[dict[str, str]],
     *,
     settled: bool,
+    pipeline_ids: Collection[int] | None = None,
 ) -> None:
     """The same decision for every record at every open way in."""
     triggers = Trigger.objects.filter(
@@ -112,6 +125,8 @@ def _note(
         pipeline__team_id=team_id,
         pipeline__status=Pipeline.Status.ACTIVE,
     )
+    if pipeline_ids is not None:
+        triggers = triggers.filter(pipeline_id__in=pipeline_ids)
     rows = [
         EnrollmentDecision(
             pipeline_id=pipeline_id,

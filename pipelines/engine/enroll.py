@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
+from crm.faults import point, register
 from pipelines.definition.conditions import compile_condition
 from pipelines.definition.durations import parse_duration
 from pipelines.definition.values import compile_value
@@ -22,6 +23,8 @@ from pipelines.engine.store import store
 from pipelines.models import Pipeline, PipelineRun, RunContext, Trigger
 from pipelines.states import RunStatus
 from pipelines.subjects import subject_type
+
+register("after_enroll", "the runs of new records are written, nothing is committed", in_transaction=True)
 
 
 @dataclass(slots=True)
@@ -106,6 +109,7 @@ def enroll_batch(
     )
     _remember(entries, entered, occasion)
     record_decisions(refusals, subject_type_id, now)
+    point("after_enroll")
     if any(row.next_step_at is not None and row.next_step_at <= now for row in rows):
         transaction.on_commit(kick)
     result = EnrollResult(enrolled=[run_id for run_id, _, _ in inserted])

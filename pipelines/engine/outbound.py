@@ -1,14 +1,17 @@
 """HTTP calls of steps, through the one guarded client, each attempt with the same webhook-id."""
 
 import json
+import logging
 import uuid
 from typing import Any
 
 from django.conf import settings
 
-from crm.channels.base import DeliveryResult, Refused
+from crm.channels.base import DeliveryResult, Unknown
 from crm.channels.http import HttpFailure, HttpPolicy, parse_allow, request
 from pipelines.models import Effect
+
+log = logging.getLogger(__name__)
 
 # Fixed for ever: receivers discard repeats by the id that comes from it.
 NAMESPACE = uuid.UUID("6f1c9c1e-8f0e-4a39-9a55-6d9b7b2f3a10")
@@ -40,10 +43,9 @@ def call(effect: Effect) -> DeliveryResult:
         )
     except HttpFailure as failure:
         return failure.to_result()
-    except Exception as error:  # the guard speaks in HttpFailure; anything else is our own mistake, not a crash
-        return Refused(
-            code="validation", detail=f"{type(error).__name__}: {error}"[:400], permanent=True, retry_after=None
-        )
+    except Exception as error:  # a mistake of our own: the receiver may have the request, so it is repeated by its id
+        log.exception("calling failed: effect %s", effect.pk)
+        return Unknown(detail=f"{type(error).__name__}: {error}"[:400])
     return answer.to_result()
 
 

@@ -20,6 +20,7 @@ from pipelines.engine.cursor import Cursor, Visit
 from pipelines.engine.programs import programs
 from pipelines.engine.step import WATCHDOG
 from pipelines.engine.store import store
+from pipelines.engine.unheard import commit_unheard
 from pipelines.models import Effect, PipelineRun, StepExecution
 from pipelines.states import RunPhase, RunStatus
 
@@ -34,6 +35,7 @@ DEFAULT_RETRY = (
 )  # fmt: skip
 
 register("before_settle", "the outside answered, nothing of it is written yet")
+register("in_settle", "the answers of effects are written, nothing is committed", in_transaction=True)
 register("after_settle", "the answers of effects are committed")
 
 
@@ -76,6 +78,7 @@ def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progre
         _write_effects(verdicts, now)
         _write_messages(verdicts, now)
         progress = _move_runs(verdicts, cursors, now)
+        point("in_settle", then=commit_unheard)
     point("after_settle")
     return progress
 

@@ -2,21 +2,20 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from django.db import connection, transaction
 
-from pipelines.engine.automatic import entries_for
-from pipelines.engine.clock import real_now
+from pipelines.engine.automatic import entries_for, keep_failure
 from pipelines.engine.enroll import enroll_batch
 from pipelines.engine.entry import Occasion
+from pipelines.engine.store import store
 from pipelines.models import EngineState, EnrollmentDecision, Pipeline, PipelineRun, Trigger
 from pipelines.subjects import SubjectType, subject_types
 
 log = logging.getLogger(__name__)
 
-# Ids commit out of order: records younger than this are looked at again.
-LOOK_BACK = timedelta(minutes=10)
 LIMIT = 5_000
 RETRY_LIMIT = 1_000
 
@@ -48,14 +47,26 @@ def sweep(*, now: datetime) -> int:
     return found
 
 
-def _marks(kinds: Sequence[SubjectType]) -> dict[str, int]:
-    """The id up to which every record of a model has been looked at for good."""
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far the records of a model have been looked at.
+
+    Everything up to `after` is settled for good. Everything up to `seen` was looked at once, while transactions
+    before `until` were still open: they may yet commit records with smaller ids.
+    """
+
+    after: int = 0
+    seen: int = 0
+    until: int = 0
+
+
+def _marks(kinds: Sequence[SubjectType]) -> dict[str, Mark]:
     names = [_mark(kind) for kind in kinds]
     found = dict(EngineState.objects.filter(name__in=names).values_list("name", "data"))
-    missing = [EngineState(name=name, data={"after": 0}) for name in names if name not in found]
+    missing = [EngineState(name=name, data=asdict(Mark())) for name in names if name not in found]
     if missing:
         EngineState.objects.bulk_create(missing, ignore_conflicts=True)
-    return {name: int(found.get(name, {}).get("after", 0)) for name in names}
+    return {name: Mark(**(found.get(name) or {})) for name in names}
 
 
 def retry_failed(*, now: datetime) -> int:
@@ -110,23 +121,34 @@ def _armed_models() -> set[int]:
     return set(triggers.order_by().values_list("model_id", flat=True).distinct())
 
 
-def _sweep_model(kind: SubjectType, after: int, now: datetime) -> int:
+def _sweep_model(kind: SubjectType, mark: Mark, now: datetime) -> int:
     """Look at the records after the mark, and move the mark behind those that are settled."""
+    horizon = store().horizon()
     newest = kind.model._default_manager.order_by("-pk").values_list("pk", flat=True).first()
-    if newest is None or newest <= after:
+    if newest is None or newest <= mark.after:
         return 0
-    missed = _missed(kind, after)
+    missed = _missed(kind, mark.after)
     groups: dict[tuple[int, int], list[int]] = {}
     for pk, pipeline_id, team_id in missed:
         groups.setdefault((pipeline_id, team_id), []).append(pk)
-    enrolled = sum(_enroll(kind, *group, ids, now) for group, ids in groups.items())
-    old = kind.model._default_manager.filter(pk__gt=after, created_at__lt=real_now() - LOOK_BACK)
-    settled = old.order_by("-pk").values_list("pk", flat=True).first()
-    if len(missed) == LIMIT and settled is not None:
-        settled = min(settled, missed[-1][0] - 1)
-    if settled is not None and settled > after:
-        EngineState.objects.filter(name=_mark(kind)).update(data={"after": settled})
-    return enrolled
+    found = [_enroll(kind, *group, ids, now) for group, ids in groups.items()]
+    if None not in found:
+        most = missed[-1][0] - 1 if len(missed) == LIMIT else newest
+        _move_mark(kind, mark, newest, most, horizon)
+    return sum(count or 0 for count in found)
+
+
+def _move_mark(kind: SubjectType, mark: Mark, newest: int, most: int, horizon: tuple[int, int] | None) -> None:
+    """Ids commit out of order, so on PostgreSQL a record is settled once all who wrote beside it have ended."""
+    if horizon is None:
+        moved = Mark(after=most, seen=newest)
+    else:
+        oldest, upcoming = horizon
+        if mark.seen > mark.after and mark.until > oldest:
+            return
+        moved = Mark(after=max(mark.after, min(mark.seen, most)), seen=newest, until=upcoming)
+    if moved != mark:
+        EngineState.objects.filter(name=_mark(kind)).update(data=asdict(moved))
 
 
 def _missed(kind: SubjectType, after: int) -> list[tuple[int, int, int]]:
@@ -151,7 +173,8 @@ def _mark(kind: SubjectType) -> str:
     return f"sweep:{kind.label}"
 
 
-def _enroll(kind: SubjectType, pipeline_id: int, team_id: int, ids: Sequence[int], now: datetime) -> int:
+def _enroll(kind: SubjectType, pipeline_id: int, team_id: int, ids: Sequence[int], now: datetime) -> int | None:
+    """The number of runs that came of it; None when it failed and could not even be noted."""
     try:
         with transaction.atomic():
             entries = entries_for(
@@ -163,6 +186,7 @@ def _enroll(kind: SubjectType, pipeline_id: int, team_id: int, ids: Sequence[int
                 entries=entries, subject_type_id=kind.content_type_id, subject_ids=ids, occasion=Occasion(now)
             )
         return len(result.enrolled)
-    except Exception:
+    except Exception as error:
         log.exception("the sweep could not enroll into pipeline %s", pipeline_id)
-        return 0
+        noted = keep_failure(kind=kind, ids=ids, team_id=team_id, now=now, error=error, pipeline_ids=[pipeline_id])
+        return 0 if noted else None

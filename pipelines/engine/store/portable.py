@@ -48,6 +48,10 @@ class PortableStore:
         )
         return [(lane["step_id"], lane["oldest"]) for lane in lanes if lane["step_id"] is not None]
 
+    def horizon(self) -> tuple[int, int] | None:
+        """The oldest transaction that still writes and the next one to come; None where writers queue up."""
+        return None
+
     def claim_lane(self, *, step_id: int, now: datetime, limit: int) -> list[Cursor]:
         """Lock due runs of one step; rows that another worker holds are passed over."""
         due = self._lockable().filter(step_id=step_id, next_step_at__lte=now).order_by("next_step_at")

@@ -28,6 +28,10 @@ WITH RECURSIVE lane AS (
 SELECT step_id, next_step_at FROM lane WHERE next_step_at <= %s ORDER BY next_step_at
 """  # noqa: S608 - names only
 
+HORIZON = """
+SELECT pg_snapshot_xmin(now.seen)::text, pg_snapshot_xmax(now.seen)::text FROM (SELECT pg_current_snapshot()) now(seen)
+"""
+
 CLAIM = f"""
 SELECT {", ".join(COLUMNS)} FROM {RUN}
  WHERE step_id = %s AND next_step_at <= %s AND next_step_at IS NOT NULL
@@ -114,6 +118,10 @@ class PostgresStore(PortableStore):
 
     def due_lanes(self, *, now: datetime) -> list[tuple[int, datetime]]:
         return list(_fetch(LANES, [now]))
+
+    def horizon(self) -> tuple[int, int] | None:
+        (oldest, upcoming) = _fetch(HORIZON, [])[0]
+        return int(oldest), int(upcoming)
 
     def claim_lane(self, *, step_id: int, now: datetime, limit: int) -> list[Cursor]:
         return [Cursor(*row) for row in _fetch(CLAIM, [step_id, now, limit])]

@@ -8,8 +8,8 @@ from django.db import OperationalError
 
 from contacts.models import Contact
 from crm.models import Team
-from pipelines.engine import automatic
-from pipelines.models import EnrollmentDecision, PipelineRun
+from pipelines.engine import automatic, sweep
+from pipelines.models import EngineState, EnrollmentDecision, PipelineRun
 from tests.pipelines.engine.building import NOON, active, email
 from tests.pipelines.engine.conftest import Run
 
@@ -58,3 +58,30 @@ def test_a_failing_enrollment_never_fails_the_contact_and_is_tried_again(
     run_at(NOON)
     decision.refresh_from_db()
     assert decision.settled and len(mail.outbox) == 1
+
+
+def test_what_the_sweep_cannot_enroll_is_noted_and_tried_again(
+    team: Team, run_at: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    active(team, [email()])
+    Contact.objects.bulk_create([Contact(team=team, email="a@example.org")])
+
+    def broken(**_: Any) -> Any:
+        raise OperationalError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep, "enroll_batch", broken)
+        run_at(NOON)
+    decision = EnrollmentDecision.objects.get()
+    assert decision.decision == EnrollmentDecision.Decision.ERROR and not mail.outbox
+    run_at(NOON)
+    assert len(mail.outbox) == 1
+
+
+def test_records_that_were_looked_at_are_not_looked_at_for_ever(team: Team, run_at: Run) -> None:
+    active(team, [email()])
+    Contact.objects.bulk_create([Contact(team=team, email=f"c{n}@example.org") for n in range(3)])
+    for _ in range(3):
+        run_at(NOON)
+    mark = EngineState.objects.get(name="sweep:contacts.contact").data
+    assert mark["after"] == Contact.objects.order_by("-pk")[0].pk

@@ -1,0 +1,150 @@
+"""What worker processes do in the fault tests; each is called in a process of its own and may be broken anywhere."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from contacts.models import Contact
+from contacts.operations import bulk_create_contacts
+from crm import faults
+from crm.models import Message, Task, Team
+from pipelines.actions.base import Await, EffectRequest, Input, Kind, Outcome
+from pipelines.definition.program import Step
+from pipelines.doctor import examine
+from pipelines.engine.clock import engine_now, set_test_clock
+from pipelines.engine.tick import process_due_runs, run_until_idle
+from pipelines.models import Effect, Pipeline, PipelineRun
+from pipelines.operations import import_document
+from tests.pipelines.engine.building import document
+from tests.sinks.receipts import Receipts
+
+LETTERS = "FAULTS_LETTERS"
+
+
+class PostLetter(Kind):
+    """An action of a project: each letter is a line of a file."""
+
+    code = "custom.post_letter"
+    label = "Post letter"
+    effects = True
+    requires_subject = True
+    schema = {"type": "object", "additionalProperties": False, "properties": {}}
+
+    def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
+        return [Await(EffectRequest("custom", payload={"to": dict(visit.subject or {})["email"]})) for visit in batch]
+
+    def deliver(self, *, payload: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        letters = Receipts(Path(os.environ[LETTERS]))
+        letters.add(to=payload["to"], key=key)
+        letters.close()
+        return {}
+
+
+def clock(at: str) -> None:
+    """Set the test clock."""
+    set_test_clock(datetime.fromisoformat(at))
+
+
+def build(key: str, steps: list[dict[str, Any]]) -> None:
+    """An active pipeline that takes the contacts whose lead source is its key."""
+    trigger = {"type": "created", "model": "contacts.contact", "automatic": True,
+               "where": {"field": "contact.lead_source", "operator": "equals", "value": key}}  # fmt: skip
+    import_document(team=_team(), document=document(steps, key=key, triggers=[trigger]), activate=True)
+
+
+def enter(key: str, numbers: list[int], receipts: str, *, one_by_one: bool = False) -> None:
+    """Create contacts and write down, on disk, which of them the database acknowledged."""
+    items = [{"first_name": f"C{n}", "email": f"{key}{n}@example.org", "lead_source": key} for n in numbers]
+    acknowledged = Receipts(Path(receipts))
+    if one_by_one:
+        for item in items:
+            Contact.objects.create(team=_team(), **item)
+            acknowledged.add(email=item["email"])
+    else:
+        bulk_create_contacts(team=_team(), items=items)
+        for item in items:
+            acknowledged.add(email=item["email"])
+
+
+def work() -> dict[str, Any]:
+    """One pass of the engine."""
+    return process_due_runs().as_dict()
+
+
+def enter_and_work(key: str, numbers: list[int], receipts: str) -> dict[str, Any]:
+    """A process that takes people in, and then moves everybody who is due."""
+    enter(key, numbers, receipts, one_by_one=True)
+    return work()
+
+
+def met(key: str, numbers: list[int], receipts: str) -> dict[str, int]:
+    """How often each fault point is met by such a process."""
+    faults.count()
+    enter_and_work(key, numbers, receipts)
+    return dict(faults.MET)
+
+
+def end_leases() -> None:
+    """Let the time pass that dead or standing workers had."""
+    Effect.objects.filter(status__in=[Effect.Status.LEASED, Effect.Status.SENDING]).update(
+        lease_until=datetime.fromisoformat("2001-01-01T00:00:00Z")
+    )
+
+
+def drain() -> None:
+    """Work until nothing is due in two days, retries included."""
+    end_leases()
+    start = engine_now()
+    for hours in (0, 1, 48):
+        run_until_idle(now=start + timedelta(hours=hours))
+
+
+def close(key: str) -> None:
+    """Nobody enters this pipeline any more."""
+    Pipeline.objects.filter(key=key).update(status=Pipeline.Status.ARCHIVED)
+
+
+def state(key: str) -> dict[str, Any]:
+    """What the database holds about the contacts of a scene."""
+    contacts = Contact.objects.for_team(_team()).filter(lead_source=key)
+    addresses = dict(contacts.values_list("pk", "email"))
+    runs = PipelineRun.objects.filter(pipeline__key=key)
+    effects = Effect.objects.filter(run_id__in=runs.values("pk"))
+    owners = {pk: subject for pk, subject in runs.values_list("pk", "subject_id") if subject is not None}
+    tasks = Task.objects.filter(run_id__in=owners).values_list("run_id", flat=True)
+    doubtful = effects.filter(status__in=[Effect.Status.UNCERTAIN, Effect.Status.FAILED]).values_list("run_id", "error")
+    return {
+        "contacts": sorted(addresses.values()),
+        "marks": {row.email: row.custom.get("marks") for row in contacts},
+        "runs": Counter(addresses[pk] for pk in owners.values()),
+        "tasks": Counter(addresses[owners[pk]] for pk in tasks if pk is not None),
+        "told": {addresses[owners[run_id]]: error for run_id, error in doubtful},
+        "statuses": Counter(str(status) for status in runs.values_list("status", flat=True)),
+        "keys": {f"{run}:": addresses[subject] for run, subject in owners.items()},
+    }
+
+
+def findings() -> list[str]:
+    """Codes of what the doctor finds."""
+    return [finding.code for finding in examine(minutes=5)]
+
+
+def messages(key: str) -> dict[str, int]:
+    """Messages of a scene by state."""
+    return dict(Counter(Message.objects.filter(recipient__startswith=key).values_list("state", flat=True)))
+
+
+def query(sql: str) -> list[list[Any]]:
+    """Rows of a statement."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return [list(row) for row in cursor.fetchall()] if cursor.description else []
+
+
+def _team() -> Team:
+    return Team.objects.get(slug="acme")

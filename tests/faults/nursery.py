@@ -1,0 +1,136 @@
+"""Worker processes by the dozen: a ready program that forks one for each deed, breaks it on request and watches it.
+
+As a program it reads requests as JSON lines and answers each with one. It never touches the database itself, so every
+child has connections of its own, as the processes of a cluster do.
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tests.faults.programs import Pipe
+
+DEEDS = "tests.faults.deeds"
+
+
+class Child:
+    """One worker process: a deed, perhaps with a fault in its way."""
+
+    def __init__(self, nursery: "Nursery", pid: int, answer: Path) -> None:
+        self._nursery, self.pid, self._answer = nursery, pid, answer
+
+    def wait(self) -> int | None:
+        """Its exit status, negative for the signal that ended it; None when it stands still."""
+        found: int | None = self._nursery.ask(wait=self.pid)["status"]
+        return found
+
+    def go_on(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    @property
+    def ended(self) -> bool:
+        return bool(self._nursery.ask(poll=self.pid)["ended"])
+
+    @property
+    def answer(self) -> Any:
+        """What the deed returned; it must have ended well."""
+        status = self.wait()
+        text = self._answer.read_text("utf-8") if self._answer.exists() else "nothing"
+        assert status == 0, f"ended with {status}: {text}"
+        return json.loads(text)
+
+
+class Nursery:
+    """`nursery.do("work")` runs a deed to its end, `nursery.start("work", fault="after_claim:kill9")` a doomed one."""
+
+    def __init__(self, *, folder: Path, environment: dict[str, str]) -> None:
+        self._folder = folder
+        self._folder.mkdir(exist_ok=True)
+        self._pipe = Pipe("-m", "tests.faults.nursery", environment=environment)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        return self._pipe.ask(request)
+
+    def start(self, deed: str, *, fault: str = "", **arguments: Any) -> Child:
+        answer = self._folder / f"{time.monotonic_ns()}.json"
+        born = self.ask(start=deed, fault=fault, arguments=arguments, answer=str(answer))
+        return Child(self, int(born["pid"]), answer)
+
+    def do(self, deed: str, **arguments: Any) -> Any:
+        return self.start(deed, **arguments).answer
+
+    def close(self) -> None:
+        self._pipe.close()
+
+
+def _main() -> None:
+    import django
+
+    django.setup()
+    importlib.import_module(DEEDS)
+    statuses: dict[int, int] = {}
+    # The pipe itself is for the answers; whatever a deed prints goes where errors go.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "start" in request:
+            answer: dict[str, Any] = {"pid": _fork(request)}
+        elif "poll" in request:
+            answer = {"ended": _reaped(int(request["poll"]), statuses, os.WNOHANG) is not None}
+        else:
+            answer = {"status": _reaped(int(request["wait"]), statuses, os.WUNTRACED)}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _fork(request: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        status = _live(request)
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _live(request: dict[str, Any]) -> int:
+    from crm import faults
+
+    target = Path(request["answer"])
+    try:
+        deed = getattr(importlib.import_module(DEEDS), request["start"])
+        faults.arm(request["fault"])
+        answer = json.dumps(deed(**request["arguments"]), default=str)
+        # Whole or not at all.
+        target.with_suffix(".part").write_text(answer, "utf-8")
+        target.with_suffix(".part").rename(target)
+    except BaseException:
+        target.write_text(traceback.format_exc(), "utf-8")
+        return 1
+    return 0
+
+
+def _reaped(pid: int, statuses: dict[int, int], flags: int) -> int | None:
+    """The exit status once it ended; None while it lives or stands still."""
+    if pid in statuses:
+        return statuses[pid]
+    done, status = os.waitpid(pid, flags)
+    if done == 0 or os.WIFSTOPPED(status):
+        return None
+    statuses[pid] = os.waitstatus_to_exitcode(status)
+    return statuses[pid]
+
+
+if __name__ == "__main__":
+    _main()

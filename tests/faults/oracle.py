@@ -1,0 +1,111 @@
+"""The judge of the fault tests: what the sinks received, in the classes of a total queue."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+from tests.project.processes import ROOT
+
+# One line for each judged scene; `python -m tests.faults.report` makes a table of them.
+LEDGER = ROOT / "var" / "faults.jsonl"
+ENOUGH = 0.95
+
+
+@dataclass(slots=True)
+class Tally:
+    """Effects owed and what became of them.
+
+    Attempted are all that a process began to cause, acknowledged those whose cause the database committed.
+    Of these: arrived once or more, told to people as doubtful or failed, or lost. Recovered arrived although
+    nobody heard that their cause was committed. Unexpected belongs to nobody.
+    """
+
+    attempted: int
+    acknowledged: int
+    arrived: int = 0
+    told: int = 0
+    lost: list[str] = field(default_factory=list)
+    duplicated: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    recovered: int = 0
+
+
+def judge(
+    *,
+    attempted: Iterable[str],
+    acknowledged: Iterable[str],
+    existing: Iterable[str],
+    received: Mapping[str, int],
+    told: Iterable[str] = (),
+) -> Tally:
+    """Compare who was owed an effect with how often each received it."""
+    owed, real, doubtful = set(acknowledged), set(existing), set(told)
+    tally = Tally(attempted=len(set(attempted)), acknowledged=len(owed))
+    tally.arrived = sum(1 for name in owed if received.get(name))
+    tally.told = len(owed & doubtful)
+    tally.lost = sorted(name for name in owed if not received.get(name) and name not in doubtful)
+    tally.duplicated = sorted(name for name, count in received.items() if count > 1)
+    tally.unexpected = sorted(set(received) - real)
+    tally.recovered = len((real - owed) & set(received))
+    return tally
+
+
+def record(tally: Tally, **facts: Any) -> None:
+    """Keep the figures, then insist on them."""
+    LEDGER.parent.mkdir(exist_ok=True)
+    counted = {name: len(value) if isinstance(value, list) else value for name, value in asdict(tally).items()}
+    line = json.dumps({"database": connection.vendor, **facts, **counted})
+    with LEDGER.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    assert tally.lost == [], f"lost: {tally.lost}"
+    assert tally.duplicated == [], f"twice: {tally.duplicated}"
+    assert tally.unexpected == [], f"for nobody: {tally.unexpected}"
+    # Nothing is proven by a test in which nothing ran.
+    assert tally.acknowledged >= ENOUGH * tally.attempted, tally
+    assert tally.arrived >= ENOUGH * tally.acknowledged, tally
+
+
+def mails(recipients: Iterable[str], key: str) -> Counter[str]:
+    """How often each address of a scene got its mail."""
+    return Counter(address for address in recipients if address.startswith(key))
+
+
+def calls(requests: Iterable[Mapping[str, Any]], key: str) -> Counter[str]:
+    """How many different calls each contact caused; a repeat by the same id is what receivers discard."""
+    ids: dict[str, set[str]] = {}
+    for request in requests:
+        headers = {name.lower(): value for name, value in request["headers"].items()}
+        to = json.loads(request["body"])["to"]
+        if to.startswith(key):
+            ids.setdefault(to, set()).add(headers["webhook-id"])
+    return Counter({to: len(found) for to, found in ids.items()})
+
+
+def letters(path: Path, key: str) -> Counter[str]:
+    """How many different letters each contact got; repeats carry the same key."""
+    keys: dict[str, set[str]] = {}
+    if path.exists():
+        for line in path.read_text("utf-8").splitlines():
+            letter = json.loads(line)
+            if letter["to"].startswith(key):
+                keys.setdefault(letter["to"], set()).add(letter["key"])
+    return Counter({to: len(found) for to, found in keys.items()})
+
+
+def acknowledged(path: Path) -> list[str]:
+    """Addresses of contacts whose creation was committed and heard of."""
+    if not path.exists():
+        return []
+    return [json.loads(line)["email"] for line in path.read_text("utf-8").splitlines()]
+
+
+def forget() -> None:
+    """Begin a new ledger."""
+    if LEDGER.exists():
+        os.remove(LEDGER)

@@ -1,0 +1,123 @@
+"""Small pipelines, one for each kind of effect, on an installation whose workers can be broken anywhere."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from tests.faults import oracle
+from tests.faults.deeds import LETTERS
+from tests.faults.nursery import Nursery
+from tests.installation import Installation, installation
+from tests.pipelines.engine.building import NOON, email
+from tests.sinks.http import HttpSink
+
+BEFORE, DURING = 29, 1
+MARK = {"type": "update_record", "with": {"values": {"marks": "= (contact.marks if contact.marks else 0) + 1"}}}
+KINDS = ("records", "mail", "calls", "letters")
+_numbers = count(1)
+
+
+@dataclass(slots=True)
+class House:
+    """An installation, a nursery of workers on it, and sinks for everything that leaves."""
+
+    made: Installation
+    nursery: Nursery
+    web: HttpSink
+    folder: Path
+
+    @property
+    def letters(self) -> Path:
+        return self.folder / "letters.jsonl"
+
+    def steps(self, kind: str) -> list[dict[str, Any]]:
+        call = {"type": "call_api", "with": {"method": "POST", "url": f"{self.web.url}/x",
+                                              "body": {"to": "= contact.email"}}}  # fmt: skip
+        last = {
+            "records": {"type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}},
+            "mail": email(),
+            "calls": call,
+            "letters": {"type": "custom.post_letter"},
+        }[kind]
+        return [MARK, last]
+
+
+@dataclass(slots=True)
+class Scene:
+    """One pipeline and the contacts that enter it: many in peace, some in the process that is broken."""
+
+    house: House
+    kind: str
+    key: str = field(default_factory=lambda: f"s{next(_numbers)}x")
+    attempted: list[str] = field(default_factory=list)
+
+    @property
+    def receipts(self) -> Path:
+        return self.house.folder / f"{self.key}.jsonl"
+
+    def build(self) -> None:
+        self.house.nursery.do("build", key=self.key, steps=self.house.steps(self.kind))
+
+    def numbers(self, size: int) -> list[int]:
+        """The next contacts of this scene, as arguments for a deed."""
+        start = len(self.attempted)
+        self.attempted += [f"{self.key}{n}@example.org" for n in range(start, start + size)]
+        return list(range(start, start + size))
+
+    def enter(self, size: int = BEFORE) -> None:
+        """Contacts that enter while nothing is broken."""
+        self.house.nursery.do("enter", key=self.key, numbers=self.numbers(size), receipts=str(self.receipts))
+
+    def doomed(self, size: int = DURING) -> dict[str, Any]:
+        """Arguments of `enter_and_work`."""
+        return {"key": self.key, "numbers": self.numbers(size), "receipts": str(self.receipts)}
+
+    def received(self, state: dict[str, Any]) -> Counter[str]:
+        house = self.house
+        match self.kind:
+            case "mail":
+                return oracle.mails(house.made.smtp.recipients(), self.key)
+            case "calls":
+                return oracle.calls(house.web.requests(), self.key)
+            case "letters":
+                return oracle.letters(house.letters, self.key)
+            case _:
+                return Counter(state["tasks"])
+
+    def judged(self, **facts: Any) -> None:
+        """What the sinks received is right, every record changed once, and the doctor has nothing that stays."""
+        state = self.house.nursery.do("state", key=self.key)
+        told = [] if self.kind == "records" else list(state["told"])
+        common = {"attempted": self.attempted, "acknowledged": oracle.acknowledged(self.receipts),
+                  "existing": state["contacts"]}  # fmt: skip
+        marks = oracle.judge(received={k: v for k, v in state["marks"].items() if v}, **common)
+        oracle.record(marks, effect="change", **facts)
+        effects = oracle.judge(received=self.received(state), told=told, **common)
+        oracle.record(effects, effect=self.kind, **facts)
+        assert set(state["runs"].values()) <= {1}
+        # Doubt and dead workers are worth a word; anything else would be something left behind.
+        left = set(self.house.nursery.do("findings")) - {"messages.uncertain", "steps.deadly"}
+        assert left == set()
+        self.house.nursery.do("close", key=self.key)
+
+
+@contextmanager
+def house(folder: Path, *, name: str) -> Iterator[House]:
+    """An installation at noon, with sinks and a nursery."""
+    folder.mkdir(exist_ok=True)
+    with installation(folder, name=name) as made, HttpSink(folder / "web.jsonl") as web:
+        made.environment |= {
+            "PIPELINES_KICK": "0", "PIPELINES_TEST_CLOCK": "1", "PIPELINES_SEND_GROUP": "1",
+            "PIPELINES_ACTIONS": "tests.faults.deeds.PostLetter", "OUTBOUND_HTTP_ALLOW": f"127.0.0.0/8:{web.port}",
+            LETTERS: str(folder / "letters.jsonl"),
+        }  # fmt: skip
+        nursery = Nursery(folder=folder / "answers", environment=made.environment)
+        try:
+            nursery.do("clock", at=NOON.isoformat())
+            yield House(made, nursery, web, folder)
+        finally:
+            nursery.close()

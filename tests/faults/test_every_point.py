@@ -1,0 +1,86 @@
+"""Every fault point with every action: nothing is lost, nothing happens twice, doubt is told."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from django.db import connection
+
+from crm.faults import ACTIONS
+from tests.faults.nursery import Child
+from tests.faults.points import all_points
+from tests.faults.scenes import DURING, KINDS, House, Scene, house
+
+pytestmark = pytest.mark.slow
+POINTS = all_points()
+CASES = [(point, action) for point in sorted(POINTS) for action in ACTIONS]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with house(tmp_path_factory.mktemp("points"), name="points") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def met(place: House) -> dict[str, set[str]]:
+    """The points that a worker meets in each scene, found by walking through it once."""
+    found = {}
+    for kind in KINDS:
+        scene = Scene(place, kind)
+        scene.build()
+        scene.enter(DURING)
+        found[kind] = set(place.nursery.do("met", **scene.doomed()))
+    return found
+
+
+def test_every_point_is_met_in_some_scene(met: dict[str, set[str]]) -> None:
+    assert set().union(*met.values()) == set(POINTS)
+
+
+@pytest.mark.parametrize(("point", "action"), CASES, ids=[f"{point}-{action}" for point, action in CASES])
+def test_a_worker_breaks_there_and_the_work_is_done_all_the_same(
+    place: House, met: dict[str, set[str]], point: str, action: str
+) -> None:
+    for kind in [kind for kind in KINDS if point in met[kind]]:
+        scene = Scene(place, kind)
+        scene.build()
+        scene.enter()
+        worker = place.nursery.start("enter_and_work", fault=f"{point}:{action}", **scene.doomed())
+        _break(place, worker, point, action)
+        place.nursery.do("drain")
+        scene.judged(fault=f"{point}:{action}", scene=kind)
+
+
+def _break(place: House, worker: Child, point: str, action: str) -> None:
+    """Let the fault happen, with a second worker beside it where the first goes on afterwards."""
+    match action:
+        case "kill9":
+            assert worker.wait() == -9
+        case "sleep":
+            second = place.nursery.start("work")
+            assert [worker.wait(), second.wait()] == [0, 0]
+        case "stop":
+            assert worker.wait() is None
+            _others_meanwhile(place, point)
+            worker.go_on()
+            assert worker.wait() in (0, 1)
+        case _:
+            # An error in taking people in is caught; elsewhere it ends the pass.
+            assert worker.wait() in (0, 1)
+
+
+def _others_meanwhile(place: House, point: str) -> None:
+    """Somebody else works while the first stands still, long enough for its leases to end."""
+    if not POINTS[point].in_transaction:
+        place.nursery.do("end_leases")
+        place.nursery.do("work")
+    elif connection.vendor == "postgresql":
+        second = place.nursery.start("work")
+        until = time.monotonic() + 0.5
+        while not second.ended and time.monotonic() < until:
+            time.sleep(0.02)
+        if not second.ended:
+            with suppress(ProcessLookupError):
+                second.kill()
