@@ -18,6 +18,15 @@ def suppressed(*, team_id: int, addresses: Collection[str], topic: str) -> dict[
     return dict(rows.order_by("-topic").values_list("address", "reason"))
 
 
+def suppress_bounced(addresses: Collection[tuple[int, str]], *, source: str) -> None:
+    """Keep all mail from these (team, address), which no mailbox answers to; two statements for any number."""
+    rows = [
+        Suppression(team_id=team_id, address=address.strip().lower(), reason=Suppression.Reason.BOUNCED, source=source)
+        for team_id, address in dict.fromkeys(addresses)
+    ]
+    Suppression.objects.bulk_create(rows, ignore_conflicts=True)
+
+
 def suppress(*, team_id: int, address: str, topic: str, reason: str, source: str = "") -> bool:
     """Store a suppression; True when it is new. Storing it again changes nothing."""
     _, created = Suppression.objects.get_or_create(

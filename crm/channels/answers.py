@@ -40,7 +40,7 @@ class HttpAnswer:
             return Refused(code="http_4xx", detail=sentence, permanent=True)
         code, permanent = _meaning(self.status)
         detail = f"The receiver answered {self.status}."
-        return Refused(code=code, detail=detail, permanent=permanent, retry_after=self.retry_after)
+        return Refused(code=code, detail=detail, permanent=permanent, retry_after=self.retry_after, gone=self.status == 410)
 
     def shown(self) -> Any:
         """The answer as later steps read it: JSON where it is JSON, else text, bounded."""

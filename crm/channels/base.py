@@ -24,6 +24,8 @@ class Refused:
     detail: str
     permanent: bool
     retry_after: float | None = None
+    # There is no such mailbox, or the receiver says that its address is gone for good.
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

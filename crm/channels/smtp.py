@@ -1,5 +1,6 @@
 """Django's SMTP backend, with one addition: it knows whether a message had been handed over when an error came."""
 
+import re
 import smtplib
 from typing import Any
 
@@ -10,6 +11,8 @@ from django.core.mail.message import sanitize_address
 from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
 from crm.faults import point, register
 from crm.logs import CONTROL
+
+ENHANCED = re.compile(r"5\.(\d{1,3})\.\d{1,3}\b")
 
 register("in_send", "the mail server has accepted sender and recipient and waits for the text")
 
@@ -87,8 +90,12 @@ class EmailBackend(DjangoEmailBackend):
             self._reset(server)
             if code == 421:
                 self._drop()
-            family = "smtp_5xx" if code >= 500 else "smtp_4xx"
-            return Refused(code=family, detail=f"{code} {text}"[:400], permanent=code >= 500)  # type: ignore[arg-type]
+            return Refused(
+                code="smtp_5xx" if code >= 500 else "smtp_4xx",
+                detail=f"{code} {text}"[:400],
+                permanent=code >= 500,
+                gone=isinstance(error, smtplib.SMTPRecipientsRefused) and _no_mailbox(code, text),
+            )
         handed_over = bool(server.handed_over)
         self._drop()
         if handed_over:
@@ -118,6 +125,14 @@ def _answer_of(error: Exception) -> tuple[int, str] | None:
     if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code >= 400:
         return error.smtp_code, _text(error.smtp_error)
     return None
+
+
+def _no_mailbox(code: int, text: str) -> bool:
+    """550, 551 and 553 name the mailbox, unless an enhanced status (RFC 3463) says that it is about something else."""
+    if code not in (550, 551, 553):
+        return False
+    enhanced = ENHANCED.match(text)
+    return enhanced is None or enhanced[1] == "1"
 
 
 def _text(answer: Any) -> str:

@@ -27,6 +27,7 @@ COLUMNS = (
     "parent_id",
     "root_id",
     "created_at",
+    "depth",
 )
 # The columns that a move writes, in this order.
 MOVED = (
@@ -68,6 +69,7 @@ class Cursor:
     parent_id: int | None
     root_id: int | None
     created_at: datetime
+    depth: int = 0
     outcome: str | None = None
     reason: str | None = None
     finished_at: datetime | None = None

@@ -19,13 +19,14 @@ from crm.faults import point, register
 from pipelines.actions.base import DeliveryError
 from pipelines.actions.registry import kinds
 from pipelines.engine.advance import Progress
+from pipelines.engine.cause import caused_by
 from pipelines.engine.clock import real_now
 from pipelines.engine.leases import give_back, give_back_unsent, start_sending
 from pipelines.engine.outbound import call, key_of
 from pipelines.engine.post import Post
 from pipelines.engine.settle import Result, settle
 from pipelines.engine.store import store
-from pipelines.models import Effect, EngineState
+from pipelines.models import Effect, EngineState, PipelineRun
 
 log = logging.getLogger(__name__)
 
@@ -122,12 +123,15 @@ def _call_http(effects: list[Effect], now: datetime, stop: float, total: Deliver
 
 
 def _run_custom(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:
+    runs = PipelineRun.objects.filter(pk__in=[effect.run_id for effect in effects])
+    depths = dict(runs.values_list("pk", "depth"))
     for effect in effects:
         if time.monotonic() > stop:
             give_back([effect], until=now)
             continue
         for mine in start_sending([effect]):
-            result = _deliver_custom(mine)
+            with caused_by(depths.get(mine.run_id, 0)):
+                result = _deliver_custom(mine)
             point("after_effect")
             _settle([(mine, result)], now, total)
     return True

@@ -10,6 +10,7 @@ from pipelines.definition.conditions import Condition
 from pipelines.definition.delays import Delay
 from pipelines.definition.program import Program
 from pipelines.definition.values import compile_value
+from pipelines.engine.cause import MAX_DEPTH, next_depth
 from pipelines.engine.cursor import Cursor
 from pipelines.engine.keys import WHILE_ACTIVE, dedup_key
 from pipelines.engine.moves import due_at
@@ -19,6 +20,7 @@ from pipelines.models import EnrollmentDecision, PipelineRun
 from pipelines.states import RunPhase, RunStatus
 
 Decision = EnrollmentDecision.Decision
+TOO_DEEP = f"Stopped: {MAX_DEPTH + 1} runs in a row have started each other, which looks like a circle."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,10 @@ def decide(
         event_key=occasion.key,
         value=value,
     )
-    return _run(entry, subject_type_id, subject_id, dedup, context, occasion.now)
+    depth = next_depth()
+    if depth > MAX_DEPTH:
+        return Refusal(entry, subject_id, Decision.LIMIT, [{"error": TOO_DEEP}])
+    return _run(entry, subject_type_id, subject_id, dedup, context, occasion.now, depth)
 
 
 def _context(entry: Entry, subject: Mapping[str, Any] | None, occasion: Occasion) -> dict[str, Any]:
@@ -109,6 +114,7 @@ def _run(
     dedup: uuid.UUID | None,
     context: Mapping[str, Any],
     now: datetime,
+    depth: int,
 ) -> PipelineRun:
     first = entry.program.first
     return PipelineRun(
@@ -123,6 +129,7 @@ def _run(
         step_id=first.id,
         next_step_at=first_due(first.delay, context=context, now=now),
         created_at=now,
+        depth=depth,
     )
 
 

@@ -17,6 +17,7 @@ from pipelines.engine.advance import Progress, process
 from pipelines.engine.answers import signal_of
 from pipelines.engine.batch import Answer
 from pipelines.engine.cursor import Cursor, Visit
+from pipelines.engine.gone import heed
 from pipelines.engine.programs import programs
 from pipelines.engine.step import WATCHDOG
 from pipelines.engine.store import store
@@ -77,6 +78,7 @@ def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progre
         verdicts = [(effect, _verdict(effect, result, cursors.get(effect.run_id), now)) for effect, result in held]
         _write_effects(verdicts, now)
         _write_messages(verdicts, now)
+        heed([effect for effect, result in held if isinstance(result, Refused) and result.gone], now=now)
         progress = _move_runs(verdicts, cursors, now)
         point("in_settle", then=commit_unheard)
     point("after_settle")

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, assert_never
 
+from django.db import transaction
+
 from pipelines.actions.base import (
     Await,
     Create,
@@ -24,6 +26,7 @@ from pipelines.definition.program import Step
 from pipelines.definition.retries import retry_after
 from pipelines.definition.values import ParameterError
 from pipelines.engine.batch import Batch
+from pipelines.engine.cause import caused_by
 from pipelines.engine.cursor import Cursor, Visit
 from pipelines.engine.moves import leave
 from pipelines.engine.plain import fits, plain
@@ -52,7 +55,8 @@ def run_step(batch: Batch, step: Step, cursors: Sequence[Cursor], *, resuming: b
             cursor.finish(status=RunStatus.CANCELLED, reason="subject_deleted", outcome=None, now=batch.now)
         elif resuming or not _guarded(batch, step, cursor, visit):
             entering.append((cursor, visit))
-    outcomes = _outcomes(kind, step, [visit for _, visit in entering], resuming=resuming)
+    with caused_by(max((cursor.depth for cursor, _ in entering), default=0)):
+        outcomes = _outcomes(kind, step, [visit for _, visit in entering], resuming=resuming)
     for (cursor, visit), outcome in zip(entering, outcomes, strict=True):
         _apply(batch, step, cursor, visit, outcome, resuming=resuming)
 
@@ -61,16 +65,27 @@ def _outcomes(kind: Kind, step: Step, visits: Sequence[Input], *, resuming: bool
     """Plan all at once; when one visit breaks the plan, plan one by one so that only it fails."""
     if not visits:
         return []
-    decide = kind.resume if resuming else kind.plan
     try:
-        return decide(step, visits)
+        return _decided(kind, step, visits, resuming=resuming)
     except Exception:
         return [_alone(kind, step, visit, resuming=resuming) for visit in visits]
 
 
+def _decided(kind: Kind, step: Step, visits: Sequence[Input], *, resuming: bool) -> list[Outcome]:
+    """Actions of a project may write; what one wrote before it broke is undone, and the batch goes on."""
+    decide = kind.resume if resuming else kind.plan
+    if not kind.code.startswith("custom."):
+        return decide(step, visits)
+    with transaction.atomic():
+        outcomes = list(decide(step, visits))
+        if len(outcomes) != len(visits):
+            raise ValueError(f"{kind.code} gave {len(outcomes)} outcomes for {len(visits)} visits.")
+        return outcomes
+
+
 def _alone(kind: Kind, step: Step, visit: Input, *, resuming: bool) -> Outcome:
     try:
-        return (kind.resume if resuming else kind.plan)(step, [visit])[0]
+        return _decided(kind, step, [visit], resuming=resuming)[0]
     except Exception as error:  # an action of a project may raise anything; its run fails, no other
         return Fail(f"{type(error).__name__}: {error}"[:400], code="action")
 

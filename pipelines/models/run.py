@@ -74,6 +74,8 @@ class PipelineRun(models.Model):
     )
     parent_seq = models.IntegerField(default=0)
     slot = models.IntegerField(default=0)
+    # How many runs in a row led to this one; a circle of pipelines ends by it.
+    depth = models.SmallIntegerField(default=0, db_default=0)
     outcome = models.CharField(max_length=40, null=True)
     reason = models.CharField(max_length=60, null=True)
     held_until = models.DateTimeField(null=True)

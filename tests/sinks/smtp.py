@@ -79,7 +79,7 @@ class _Session(socketserver.StreamRequestHandler):
         if sink.behavior == "greylist":
             self._say("451 greylisted, try again later")
         elif address in sink.unknown:
-            self._say("550 no such user here")
+            self._say(sink.no_mailbox)
         else:
             self.recipients.append(address)
             self._say("250 ok")
@@ -156,6 +156,7 @@ class SmtpSink:
         self.receipts = Receipts(path)
         self.behavior = behavior
         self.unknown: set[str] = set()
+        self.no_mailbox = "550 no such user here"
         self.connections = 0
         self.lost_answers = 0
         self.released = threading.Event()

@@ -31,6 +31,7 @@ NEW_RUN = (
     "wake_at",
     "parent_seq",
     "slot",
+    "depth",
     "created_at",
 )
 

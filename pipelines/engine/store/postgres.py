@@ -96,7 +96,7 @@ _TYPES = {
     "pipeline": "int", "version": "int", "subject_type": "int", "subject_id": "bigint", "trigger": "int",
     "dedup": "uuid", "status": "smallint", "step": "int", "next_step_at": "timestamptz", "phase": "smallint",
     "attempt": "smallint", "seq": "int", "open_children": "smallint", "wake_at": "smallint",
-    "parent_seq": "int", "slot": "int", "created_at": "timestamptz",
+    "parent_seq": "int", "slot": "int", "depth": "smallint", "created_at": "timestamptz",
 }  # fmt: skip
 
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from contacts.models import Contact
-from crm.models import Team
+from crm.models import Member, Notification, Role, Team
 from pipelines.models import PipelineRun, StepExecution
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, email, later, log
@@ -54,6 +55,20 @@ def test_the_receiver_may_ask_for_patience(team: Team, run_at: Run, web: HttpSin
     assert len(web.requests()) == 1
     run_at(later(minutes=61))
     assert len(web.requests()) == 2
+
+
+def test_owners_hear_once_of_a_receiver_that_is_gone(team: Team, run_at: Run, web: HttpSink) -> None:
+    owner = User.objects.create_user("olga", "olga@example.org")
+    Member.objects.create(team=team, user=owner, role=Role.OWNER)
+    Member.objects.create(team=team, user=User.objects.create_user("mo"), role=Role.MEMBER)
+    web.script(*[Answer(410)] * 3)
+    active(team, [call(f"{web.url}/")])
+    for n in range(3):
+        Contact.objects.create(team=team, email=f"a{n}@example.org")
+    run_at(NOON)
+    note = Notification.objects.get()
+    assert (note.user, note.title) == (owner, "Receiver gone: call of Welcome")
+    assert len(web.requests()) == 3
 
 
 def test_no_is_no(team: Team, run_at: Run, web: HttpSink) -> None:

@@ -120,6 +120,27 @@ def test_an_unknown_user_fails_alone(team: Team, run_at: Run, smtp: SmtpSink) ->
     assert "550" in (StepExecution.objects.get(run_id=failed.pk).error or "")
 
 
+@pytest.mark.parametrize(
+    ("answer", "suppressed"),
+    [
+        ("550 no such user here", True),
+        ("550 5.1.1 unknown mailbox", True),
+        ("550 5.7.1 your message looks like advertising", False),
+        ("552 5.2.2 mailbox full", False),
+    ],
+)
+def test_an_address_without_a_mailbox_gets_nothing_more(
+    team: Team, run_at: Run, smtp: SmtpSink, answer: str, suppressed: bool
+) -> None:
+    active(team, [email(), email("again")])
+    people(team, 2)
+    smtp.unknown, smtp.no_mailbox = {"c1@example.org"}, answer
+    run_at(NOON)
+    assert smtp.recipients() == ["c0@example.org"] * 2
+    found = Suppression.objects.values_list("address", "reason", "topic")
+    assert list(found) == ([("c1@example.org", "bounced", "")] if suppressed else [])
+
+
 def test_a_server_that_is_down_burns_no_attempt(team: Team, run_at: Run, smtp: SmtpSink, settings: Settings) -> None:
     active(team, [email()])
     people(team, 2)
