@@ -1,20 +1,31 @@
 """What worker processes do in the fault tests; each is called in a process of its own and may be broken anywhere."""
 
 import os
+import signal
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import time_machine
+from django.db import transaction
+from django.test import Client
 
 from contacts.models import Contact
 from contacts.operations import bulk_create_contacts
 from crm import faults
 from crm.models import Message, Task, Team
-from pipelines.actions.base import Await, EffectRequest, Input, Kind, Outcome
+from crm.unsubscribe import unsubscribe_url
+from pipelines.actions.base import Await, Done, EffectRequest, Input, Kind, Outcome
 from pipelines.definition.program import Step
 from pipelines.doctor import examine
 from pipelines.engine.clock import engine_now, set_test_clock
+from pipelines.engine.controls import retry_runs, send_again
+from pipelines.engine.enroll import enroll
 from pipelines.engine.tick import process_due_runs, run_until_idle
 from pipelines.models import Effect, Pipeline, PipelineRun
 from pipelines.operations import import_document
@@ -41,6 +52,32 @@ class PostLetter(Kind):
         letters.add(to=payload["to"], key=key)
         letters.close()
         return {}
+
+
+class Poison(Kind):
+    """An action that kills its process for one contact."""
+
+    code = "custom.poison"
+    label = "Poison"
+    schema = {"type": "object", "additionalProperties": False, "properties": {}}
+
+    def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
+        if any("p7@" in dict(visit.subject or {})["email"] for visit in batch):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [Done("next") for _ in batch]
+
+
+class Breed(Kind):
+    """An action that creates a contact, which enters the same pipeline, and so on."""
+
+    code = "custom.breed"
+    label = "Breed"
+    schema = {"type": "object", "additionalProperties": False, "properties": {}}
+
+    def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
+        for _ in batch:
+            Contact.objects.create(team=_team(), lead_source="breed")
+        return [Done("next") for _ in batch]
 
 
 def clock(at: str) -> None:
@@ -148,3 +185,61 @@ def query(sql: str) -> list[list[Any]]:
 
 def _team() -> Team:
     return Team.objects.get(slug="acme")
+
+
+def die_after_saving(key: str, number: int) -> None:
+    """Save a contact, commit, and die before any callback ran."""
+    with transaction.atomic():
+        transaction.on_commit(lambda: os.kill(os.getpid(), signal.SIGKILL))
+        Contact.objects.create(team=_team(), email=f"{key}{number}@example.org", lead_source=key)
+
+
+def save_and_roll_back(key: str, number: int) -> None:
+    """Save a contact in a transaction that fails afterwards."""
+    with suppress(ZeroDivisionError), transaction.atomic():
+        Contact.objects.create(team=_team(), email=f"{key}{number}@example.org", lead_source=key)
+        raise ZeroDivisionError
+
+
+def enroll_everybody(key: str, source: str) -> int:
+    """Put all contacts of a source in by hand; how many runs came of it."""
+    ids = list(Contact.objects.for_team(_team()).filter(lead_source=source).order_by("pk").values_list("pk", flat=True))
+    pipeline = Pipeline.objects.get(key=key)
+    return sum(len(enroll(pipeline=pipeline, subject_ids=[pk]).enrolled) for pk in ids)
+
+
+def unsubscribe(address: str) -> int:
+    """What the mail program of a recipient does when its button is pressed; the status of the answer."""
+    message = Message.objects.filter(recipient=address).latest("pk")
+    link = unsubscribe_url(team_id=message.team_id, address=address, topic=message.topic)
+    return Client().post(urlsplit(link).path, {"List-Unsubscribe": "One-Click"}).status_code
+
+
+def retry(run_id: int) -> int:
+    """What an operator's button does; how many runs it moved."""
+    return retry_runs(run_ids=[run_id])
+
+
+def send_once_more(message_id: int) -> bool:
+    """A person decides that a doubtful message shall go out again; whether it did anything."""
+    return send_again(message=Message.objects.get(pk=message_id))
+
+
+def with_clock_off_by(hours: float) -> dict[str, Any]:
+    """One pass on a machine whose wall clock is wrong."""
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=hours)):
+        return work()
+
+
+def read_for(seconds: float) -> int:
+    """A long reader: one transaction that looks at everything for so long."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT count(*) FROM contacts_contact")
+        time.sleep(seconds)
+        cursor.execute("SELECT count(*) FROM contacts_contact")
+        found = cursor.fetchone()
+        cursor.execute("COMMIT")
+    return int(found[0])

@@ -17,6 +17,7 @@ from tests.sinks.http import HttpSink
 
 BEFORE, DURING = 29, 1
 MARK = {"type": "update_record", "with": {"values": {"marks": "= (contact.marks if contact.marks else 0) + 1"}}}
+ACTIONS = ("PostLetter", "Poison", "Breed")
 KINDS = ("records", "mail", "calls", "letters")
 _numbers = count(1)
 
@@ -102,6 +103,9 @@ class Scene:
         # Doubt and dead workers are worth a word; anything else would be something left behind.
         left = set(self.house.nursery.do("findings")) - {"messages.uncertain", "steps.deadly"}
         assert left == set()
+
+    def close(self) -> None:
+        """Nobody enters any more, so that later scenes have this one not in their way."""
         self.house.nursery.do("close", key=self.key)
 
 
@@ -111,10 +115,13 @@ def house(folder: Path, *, name: str) -> Iterator[House]:
     folder.mkdir(exist_ok=True)
     with installation(folder, name=name) as made, HttpSink(folder / "web.jsonl") as web:
         made.environment |= {
-            "PIPELINES_KICK": "0", "PIPELINES_TEST_CLOCK": "1", "PIPELINES_SEND_GROUP": "1",
-            "PIPELINES_ACTIONS": "tests.faults.deeds.PostLetter", "OUTBOUND_HTTP_ALLOW": f"127.0.0.0/8:{web.port}",
+            "PIPELINES_KICK": "0",
+            "PIPELINES_TEST_CLOCK": "1",
+            "PIPELINES_SEND_GROUP": "1",
+            "PIPELINES_ACTIONS": ",".join(f"tests.faults.deeds.{name}" for name in ACTIONS),
+            "OUTBOUND_HTTP_ALLOW": f"127.0.0.0/8:{web.port}",
             LETTERS: str(folder / "letters.jsonl"),
-        }  # fmt: skip
+        }
         nursery = Nursery(folder=folder / "answers", environment=made.environment)
         try:
             nursery.do("clock", at=NOON.isoformat())

@@ -1,26 +1,20 @@
 """Every fault point with every action: nothing is lost, nothing happens twice, doubt is told."""
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 from django.db import connection
 
 from crm.faults import ACTIONS
+from tests.faults.conftest import NewScene
 from tests.faults.nursery import Child
 from tests.faults.points import all_points
-from tests.faults.scenes import DURING, KINDS, House, Scene, house
+from tests.faults.scenes import DURING, KINDS, House, Scene
 
 pytestmark = pytest.mark.slow
 POINTS = all_points()
 CASES = [(point, action) for point in sorted(POINTS) for action in ACTIONS]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(tmp_path_factory.mktemp("points"), name="points") as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +35,15 @@ def test_every_point_is_met_in_some_scene(met: dict[str, set[str]]) -> None:
 
 @pytest.mark.parametrize(("point", "action"), CASES, ids=[f"{point}-{action}" for point, action in CASES])
 def test_a_worker_breaks_there_and_the_work_is_done_all_the_same(
-    place: House, met: dict[str, set[str]], point: str, action: str
+    place: House, scene: NewScene, met: dict[str, set[str]], point: str, action: str
 ) -> None:
     for kind in [kind for kind in KINDS if point in met[kind]]:
-        scene = Scene(place, kind)
-        scene.build()
-        scene.enter()
-        worker = place.nursery.start("enter_and_work", fault=f"{point}:{action}", **scene.doomed())
+        act = scene(kind)
+        act.enter()
+        worker = place.nursery.start("enter_and_work", fault=f"{point}:{action}", **act.doomed())
         _break(place, worker, point, action)
         place.nursery.do("drain")
-        scene.judged(fault=f"{point}:{action}", scene=kind)
+        act.judged(fault=f"{point}:{action}", scene=kind)
 
 
 def _break(place: House, worker: Child, point: str, action: str) -> None:
