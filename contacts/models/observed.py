@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import transaction
+from django.db.transaction import TransactionManagementError
 
 from crm.models import TeamScoped
 
@@ -18,5 +19,11 @@ class Observed(TeamScoped):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        with transaction.atomic(using=kwargs.get("using")):
+        using = kwargs.get("using")
+        with transaction.atomic(using=using):
             super().save(*args, **kwargs)
+            if transaction.get_rollback(using):
+                # A handler swallowed an error that broke the transaction: it would be rolled back in silence.
+                raise TransactionManagementError(
+                    "The record was not saved: a handler of its signal broke the transaction."
+                )

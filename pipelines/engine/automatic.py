@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from pipelines.definition.conditions import compile_condition
 from pipelines.engine.clock import engine_now
@@ -73,9 +73,17 @@ def enroll_created(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> En
                 entries=entries, subject_type_id=kind.content_type_id, subject_ids=ids, occasion=Occasion(now)
             )
     except Exception as error:  # whatever goes wrong here, saving the record must not
+        if _cannot_commit():
+            # The savepoint could not be rolled back, so the record itself is lost: say so instead of pretending.
+            raise
         log.exception("automatic enrollment failed for %s records of %s", len(ids), kind.label)
         keep_failure(kind=kind, ids=ids, team_id=team_id, now=now, error=error)
         return EnrollResult()
+
+
+def _cannot_commit() -> bool:
+    """True when the caller's transaction is broken, as after a lost connection."""
+    return connection.in_atomic_block and connection.needs_rollback
 
 
 def leave_out(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> None:

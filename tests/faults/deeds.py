@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
 import time_machine
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
 
 from contacts.models import Contact
@@ -176,8 +178,6 @@ def messages(key: str) -> dict[str, int]:
 
 def query(sql: str) -> list[list[Any]]:
     """Rows of a statement."""
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return [list(row) for row in cursor.fetchall()] if cursor.description else []
@@ -233,8 +233,6 @@ def with_clock_off_by(hours: float) -> dict[str, Any]:
 
 def read_for(seconds: float) -> int:
     """A long reader: one transaction that looks at everything for so long."""
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("SELECT count(*) FROM contacts_contact")
@@ -243,3 +241,42 @@ def read_for(seconds: float) -> int:
         found = cursor.fetchone()
         cursor.execute("COMMIT")
     return int(found[0])
+
+
+def keep_working(stop: str) -> int:
+    """A worker that goes on until a file says stop, whatever breaks meanwhile."""
+    passes = 0
+    while not Path(stop).exists():
+        try:
+            process_due_runs(budget_seconds=5)
+            passes += 1
+        except Exception:  # what a cluster does: the task failed, the next one comes
+            connection.close()
+            time.sleep(0.1)
+        time.sleep(0.02)
+    return passes
+
+
+def keep_entering(scenes: list[list[str]], stop: str, seed: int) -> int:
+    """Create contacts one after the other in random scenes; write down who was tried and who was acknowledged."""
+    random, numbers = Random(seed), count(0)
+    receipts = {key: (Receipts(Path(tried)), Receipts(Path(heard))) for key, tried, heard in scenes}
+    while not Path(stop).exists():
+        key, email = random.choice(list(receipts)), f"{next(numbers)}@example.org"
+        tried, heard = receipts[key]
+        try:
+            team = _team()
+        except Exception:  # nobody is tried while the database is away
+            connection.close()
+            time.sleep(0.1)
+            continue
+        tried.add(email=f"{key}{email}")
+        try:
+            Contact.objects.create(team=team, first_name="C", email=f"{key}{email}", lead_source=key)
+            heard.add(email=f"{key}{email}")
+        except Exception:
+            # Patience, as people have: a storm of failed attempts would prove nothing.
+            connection.close()
+            time.sleep(1.0)
+        time.sleep(random.uniform(0, 0.02))
+    return next(numbers)

@@ -114,17 +114,22 @@ def house(folder: Path, *, name: str) -> Iterator[House]:
     """An installation at noon, with sinks and a nursery."""
     folder.mkdir(exist_ok=True)
     with installation(folder, name=name) as made, HttpSink(folder / "web.jsonl") as web:
-        made.environment |= {
-            "PIPELINES_KICK": "0",
-            "PIPELINES_TEST_CLOCK": "1",
-            "PIPELINES_SEND_GROUP": "1",
-            "PIPELINES_ACTIONS": ",".join(f"tests.faults.deeds.{name}" for name in ACTIONS),
-            "OUTBOUND_HTTP_ALLOW": f"127.0.0.0/8:{web.port}",
-            LETTERS: str(folder / "letters.jsonl"),
-        }
+        made.environment |= environment_for(web, folder)
         nursery = Nursery(folder=folder / "answers", environment=made.environment)
         try:
             nursery.do("clock", at=NOON.isoformat())
             yield House(made, nursery, web, folder)
         finally:
             nursery.close()
+
+
+def environment_for(web: HttpSink, folder: Path) -> dict[str, str]:
+    """Settings of a house: its actions, its receivers, a clock that can be set, and nobody who works by himself."""
+    return {
+        "PIPELINES_KICK": "0",
+        "PIPELINES_TEST_CLOCK": "1",
+        "PIPELINES_SEND_GROUP": "1",
+        "PIPELINES_ACTIONS": ",".join(f"tests.faults.deeds.{name}" for name in ACTIONS),
+        "OUTBOUND_HTTP_ALLOW": f"127.0.0.0/8:{web.port}",
+        LETTERS: str(folder / "letters.jsonl"),
+    }

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from contacts.models import Contact
 from crm.models import Team
@@ -85,3 +85,20 @@ def test_records_that_were_looked_at_are_not_looked_at_for_ever(team: Team, run_
         run_at(NOON)
     mark = EngineState.objects.get(name="sweep:contacts.contact").data
     assert mark["after"] == Contact.objects.order_by("-pk")[0].pk
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="an embedded database loses no connection")
+def test_a_connection_lost_while_enrolling_fails_the_save_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    acme = Team.objects.create(name="Acme", slug="acme")
+    active(acme, [email()])
+
+    def lost(**_: Any) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(automatic, "enroll_batch", lost)
+    with pytest.raises(OperationalError):
+        Contact.objects.create(team=acme, email="a@example.org")
+    connection.close()
+    assert not Contact.objects.exists()
