@@ -9,7 +9,7 @@ PATHS := config crm contacts pipelines tests bench manage.py
 # Checks need settings that load, whatever the .env of a developer says.
 NEUTRAL := DEBUG=1 SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help run test check fix bench lint types imports migrations test-sqlite test-postgres clean
+.PHONY: help run test check fix chaos bench lint types imports migrations test-sqlite test-postgres clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,15 @@ test-postgres: $(VENV)/dev
 fix: $(VENV)/dev ## format, and mend what can be mended
 	$(BIN)/ruff check --fix $(PATHS)
 	$(BIN)/ruff format $(PATHS)
+
+# The suite's faults on both databases, then the storms on servers of their own; some need root, for mounts and networks.
+chaos: $(VENV)/dev ## minutes of trouble: workers killed, databases stopped, networks cut
+	@rm -f var/faults.jsonl
+	$(BIN)/python -m pytest -q -n 2 tests/faults
+	@if $(BIN)/python -c "import psycopg, sys; psycopg.connect(sys.argv[1], connect_timeout=5)" $(POSTGRES) 2>/dev/null; \
+	then DATABASE_URL=$(POSTGRES) $(BIN)/python -m pytest -q -n 2 tests/faults; fi
+	$(BIN)/python -m pytest -q -s -m chaos -p no:randomly tests/chaos
+	@$(BIN)/python -m tests.faults.report
 
 bench: $(VENV)/dev ## speeds beside their floors
 	$(BIN)/python -m bench

@@ -4,6 +4,7 @@ from typing import Any
 
 from django_q.models import Schedule
 
+from pipelines.engine.kick import kick
 from pipelines.engine.tick import process_due_runs as tick
 
 SCHEDULE_NAME = "process-due-runs"
@@ -21,8 +22,11 @@ WANTED = {
 
 
 def process_due_runs() -> dict[str, Any]:
-    """One pass of the engine."""
-    return tick().as_dict()
+    """One pass of the engine; a backlog wakes more workers, and what is left goes on at once."""
+    report = tick(call_help=kick)
+    if report.more:
+        kick()
+    return report.as_dict()
 
 
 def ensure_schedule() -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from django.db import close_old_connections, connection
 
 from pipelines.engine.advance import Progress, advance_lane
 from pipelines.engine.clock import engine_now, real_now, set_test_clock
-from pipelines.engine.deliver import deliver
+from pipelines.engine.deliver import LEASE_LIMIT, deliver
 from pipelines.engine.rescue import lane_sizes, rescue
 from pipelines.engine.store import store
 from pipelines.engine.sweep import sweep
@@ -21,8 +22,9 @@ from pipelines.models import Pipeline, PipelineRun, PipelineStep
 
 log = logging.getLogger(__name__)
 
-# A huge lane may not starve a small one: after this many batches the next lane has its turn.
-BATCHES_PER_LANE = 10
+# Alone, a lane has this many batches before effects have their turn; several lanes take turns batch by batch,
+# so that a giant keeps nobody waiting.
+BATCHES_OF_ONE_LANE = 10
 ROUNDS_WITHOUT_END = 10_000
 
 
@@ -37,6 +39,8 @@ class TickReport:
     late_seconds: float = 0.0
     enrolled: int = 0
     more: bool = False
+    # Called once, when there is so much to do that another worker would help.
+    call_help: Callable[[], None] | None = None
 
     def add(self, progress: Progress | None) -> None:
         if progress is not None:
@@ -44,6 +48,12 @@ class TickReport:
             self.visits += progress.visits
             self.failed += progress.failed
             self.late_seconds = max(self.late_seconds, progress.late_seconds)
+
+    def call(self) -> None:
+        """Ask for help, once."""
+        if self.call_help is not None:
+            self.call_help()
+            self.call_help = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -55,15 +65,18 @@ class TickReport:
         }
 
 
-def process_due_runs(*, budget_seconds: float | None = None) -> TickReport:
-    """Do everything that is due; safe beside any number of itself, on any number of machines."""
+def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable[[], None] | None = None) -> TickReport:
+    """Do everything that is due; safe beside any number of itself, on any number of machines.
+
+    `call_help` is called once when there is a backlog: it may wake another worker.
+    """
     if not connection.in_atomic_block:
         # After a restart of the database the next pass must not begin with a dead connection.
         close_old_connections()
     budget = settings.PIPELINES_TICK_SECONDS if budget_seconds is None else budget_seconds
     until = time.monotonic() + budget
     presence = Presence(now=real_now())
-    report = TickReport()
+    report = TickReport(call_help=call_help)
     try:
         keep_up(now=real_now())
         report.add(rescue(now=engine_now()))
@@ -92,6 +105,8 @@ def _until_idle(report: TickReport, presence: Presence, until: float) -> None:
         now = engine_now()
         moved = _work_lanes(report, presence, now, until)
         delivery = deliver(now=now, until=until)
+        if delivery.tried >= LEASE_LIMIT:
+            report.call()
         report.sent += delivery.sent
         report.add(delivery.progress)
         if not moved and not delivery.tried:
@@ -107,14 +122,16 @@ def _work_lanes(report: TickReport, presence: Presence, now: datetime, until: fl
     if not lanes:
         return False
     sizes = lane_sizes(now=real_now())
-    moved = False
+    moved, turns = False, BATCHES_OF_ONE_LANE if len(lanes) == 1 else 1
     for step_id in lanes:
         limit = sizes.get(step_id, settings.PIPELINES_BATCH_SIZE)
-        for _ in range(BATCHES_PER_LANE):
+        for _ in range(turns):
             _note(presence, step_id, limit, now)
             progress = advance_lane(step_id=step_id, now=now, limit=limit)
             report.add(progress)
             moved = moved or progress.runs > 0
+            if progress.runs == settings.PIPELINES_BATCH_SIZE:
+                report.call()
             if progress.runs < limit or time.monotonic() >= until:
                 break
         if time.monotonic() >= until:

@@ -39,7 +39,7 @@ class Storm:
 
     def rage(self, trouble: Trouble, *, pause: tuple[float, float], seconds: float = SECONDS) -> None:
         """Break something every so often while work goes on."""
-        writer = self._writer()
+        writer = self.let_people_in()
         self.workers = [self.worker() for _ in range(WORKERS)]
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -47,10 +47,14 @@ class Storm:
             trouble(self.random)
             self.faults += 1
             self.workers = [self.worker() if worker.ended else worker for worker in self.workers]
-        self._stop.touch()
-        assert writer.wait() == 0
+        self.end(writer)
         for worker in self.workers:
             worker.wait()
+
+    def end(self, writer: Child) -> None:
+        """Nobody comes in any more."""
+        self._stop.touch()
+        assert writer.wait() == 0
 
     def worker(self) -> Child:
         return self.house.nursery.start("keep_working", stop=str(self._stop))
@@ -63,13 +67,14 @@ class Storm:
         self.house.nursery.do("drain")
         for kind, scene in self.scenes.items():
             scene.attempted = oracle.acknowledged(self._attempts(kind))
-            scene.judged(fault=fault, scene=kind, seed=SEED, faults=self.faults)
+            scene.judged(database="postgresql", fault=fault, scene=kind, seed=SEED, faults=self.faults)
             assert len(scene.attempted) >= 20, "too few for a judgement"
 
     def _attempts(self, kind: str) -> Path:
         return self.house.folder / f"attempted-{kind}.jsonl"
 
-    def _writer(self) -> Child:
+    def let_people_in(self) -> Child:
+        """Start the process that creates contacts in all scenes until the end."""
         scenes = [[s.key, str(self._attempts(kind)), str(s.receipts)] for kind, s in self.scenes.items()]
         return self.house.nursery.start("keep_entering", scenes=scenes, stop=str(self._stop), seed=SEED)
 

@@ -1,5 +1,7 @@
 """Minutes of trouble: what is promised still holds. `make chaos`; CHAOS_SECONDS and CHAOS_SEED set length and seed."""
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,8 +14,15 @@ import psycopg
 import pytest
 
 from tests.chaos.server import Server, binaries
-from tests.chaos.storm import Storm, Trouble, storm
+from tests.chaos.storm import SECONDS, Storm, Trouble, storm
+from tests.faults.scenes import Scene
+from tests.project.processes import Program, descendants
 
+CREW = {
+    "cluster": ("worker",),
+    "one loop": ("process_pipelines", "--loop"),
+    "another loop": ("process_pipelines", "--loop"),
+}
 pytestmark = [
     pytest.mark.chaos,
     pytest.mark.skipif(binaries() is None, reason="PostgreSQL is not installed"),
@@ -108,3 +117,48 @@ def _filling(server: Server, ballast: Path) -> Trouble:
             server.restart()
 
     return fill
+
+
+def test_f28_processes_of_a_cluster_killed_beside_two_ticks(scene: Storm) -> None:
+    house = scene.house
+    house.made.environment["PIPELINES_KICK"] = "1"
+
+    def crew() -> dict[str, Program]:
+        return {name: house.made.start(*words) for name, words in CREW.items()}
+
+    programs = crew()
+    writer = scene.let_people_in()
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        time.sleep(scene.random.uniform(0.5, 2.0))
+        name = scene.random.choice(list(programs))
+        pid = programs[name].process.pid
+        # A process of the cluster, its supervisor included, or the whole of a loop.
+        with suppress(ProcessLookupError):
+            os.kill(
+                scene.random.choice([*descendants(pid), pid]), scene.random.choice([signal.SIGKILL, signal.SIGTERM])
+            )
+        scene.faults += 1
+        for each, program in programs.items():
+            if program.process.poll() is not None:
+                programs[each] = house.made.start(*CREW[each])
+    scene.end(writer)
+    for program in programs.values():
+        program.leave_nothing()
+    scene.judged("F28 processes of a cluster killed, two ticks beside it")
+
+
+def test_f44_one_worker_and_a_giant_beside_small_pipelines(scene: Storm) -> None:
+    nursery = scene.house.nursery
+    giant, small = scene.scenes["records"], [Scene(scene.house, "records") for _ in range(10)]
+    nursery.do("enter", key=giant.key, numbers=list(range(9_000)), receipts=str(giant.receipts))
+    for each in small:
+        each.build()
+        each.enter(100)
+    report = nursery.do("work_measured")
+    assert report["runs"] == 10_000
+    last = "SELECT p.key, max(s.id) FROM pipelines_stepexecution s JOIN pipelines_pipelinerun r ON r.id = s.run_id"
+    ended = dict(nursery.do("query", sql=f"{last} JOIN pipelines_pipeline p ON p.id = r.pipeline_id GROUP BY p.key"))
+    assert all(ended[each.key] < ended[giant.key] for each in small), "a giant kept the small waiting"
+    # Megabytes that ten thousand runs cost over a hundred: batches end, and so does their memory.
+    assert report["grown_mb"] < 60, report

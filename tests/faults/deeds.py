@@ -1,6 +1,7 @@
 """What worker processes do in the fault tests; each is called in a process of its own and may be broken anywhere."""
 
 import os
+import resource
 import signal
 import time
 from collections import Counter
@@ -280,3 +281,11 @@ def keep_entering(scenes: list[list[str]], stop: str, seed: int) -> int:
             time.sleep(1.0)
         time.sleep(random.uniform(0, 0.02))
     return next(numbers)
+
+
+def work_measured() -> dict[str, Any]:
+    """Everything that is due, in this process, and by how many megabytes its memory has grown at the most."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    report = process_due_runs(budget_seconds=600)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {**report.as_dict(), "grown_mb": grown / 1024}

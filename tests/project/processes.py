@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -17,9 +17,9 @@ PATIENCE = 40.0
 class Program:
     """A `manage.py` command in a session of its own, its output read line by line."""
 
-    def __init__(self, *arguments: str, environment: dict[str, str]) -> None:
+    def __init__(self, *arguments: str, environment: dict[str, str], prefix: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", *arguments],
+            [*prefix, sys.executable, "manage.py", *arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
@@ -67,9 +67,14 @@ class Program:
         self._reader.join(5)
 
 
-def eventually(holds: Callable[[], bool], otherwise: Callable[[], str] = lambda: "it never happened") -> None:
+def eventually(
+    holds: Callable[[], bool],
+    otherwise: Callable[[], str] = lambda: "it never happened",
+    *,
+    within: float = PATIENCE,
+) -> None:
     """Look until it is so; processes have no clock that a test could turn."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + within
     while not holds():
         assert time.monotonic() < until, otherwise()
         time.sleep(0.05)

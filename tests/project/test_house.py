@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from django.conf import settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 APPS = ("config", "crm", "contacts", "pipelines")
@@ -95,3 +97,12 @@ def test_every_module_says_in_one_sentence_what_it_is() -> None:
         if "migrations" not in path.parts and (text := path.read_text("utf-8").strip()) and not text.startswith('"""')
     ]
     assert silent == []
+
+
+def test_the_shipped_unit_lets_a_worker_finish_what_it_has_begun() -> None:
+    unit = (ROOT / "docs" / "deploy" / "crm-worker.service").read_text("utf-8")
+    assert "KillMode=mixed" in unit
+    (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.M)
+    compose = yaml.safe_load((ROOT / "docs" / "deploy" / "compose.yaml").read_text("utf-8"))
+    assert compose["services"]["worker"]["stop_grace_period"] == f"{seconds}s"
+    assert int(seconds) > settings.WORKER_GRACE_SECONDS

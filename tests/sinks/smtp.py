@@ -152,7 +152,7 @@ class _Server(socketserver.ThreadingTCPServer):
 class SmtpSink:
     """`with SmtpSink(path) as sink:` and `sink.messages()` afterwards; `behavior` may change at any time."""
 
-    def __init__(self, path: Path, *, behavior: str = "accept", port: int = 0) -> None:
+    def __init__(self, path: Path, *, behavior: str = "accept", port: int = 0, host: str = "127.0.0.1") -> None:
         self.receipts = Receipts(path)
         self.behavior = behavior
         self.unknown: set[str] = set()
@@ -160,7 +160,7 @@ class SmtpSink:
         self.connections = 0
         self.lost_answers = 0
         self.released = threading.Event()
-        self._server = _Server(("127.0.0.1", port), _Session)
+        self._server = _Server((host, port), _Session)
         self._server.sink = self
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
