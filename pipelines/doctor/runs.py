@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from crm.models import Task
 from pipelines.doctor.findings import Clocks, Finding, some
-from pipelines.engine.rescue import rescue
+from pipelines.engine.rescue import note_strikes, settle_expired
 from pipelines.models import Effect, LaneStrike, Pipeline, PipelineRun, StepExecution
 from pipelines.states import RunStatus
 
@@ -73,7 +73,8 @@ def expired_leases(clocks: Clocks) -> Sequence[Finding]:
     def repair() -> str:
         # A lease without an end would never expire.
         Effect.objects.filter(pk__in=lost.values("pk"), lease_until=None).update(lease_until=clocks.real_now)
-        rescue(now=clocks.now)
+        settle_expired(now=clocks.now)
+        note_strikes(now=clocks.real_now)
         return "settled: work that had begun is uncertain or repeated, the rest is queued again"
 
     return some(

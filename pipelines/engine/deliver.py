@@ -21,6 +21,7 @@ from pipelines.actions.registry import kinds
 from pipelines.engine.advance import Progress
 from pipelines.engine.cause import caused_by
 from pipelines.engine.clock import real_now
+from pipelines.engine.glance import waiting_kinds
 from pipelines.engine.leases import give_back, give_back_unsent, start_sending
 from pipelines.engine.outbound import call, key_of
 from pipelines.engine.post import Post
@@ -54,18 +55,21 @@ class Delivery:
 def deliver(*, now: datetime, until: float) -> Delivery:
     """Deliver every effect that is available, until `until` on the monotonic clock."""
     total = Delivery(progress=Progress())
+    waiting = waiting_kinds(now=now)
     for kind, work in (
         (Effect.Kind.EMAIL, _send_mail),
         (Effect.Kind.HTTP, _call_http),
         (Effect.Kind.CUSTOM, _run_custom),
     ):
+        if kind not in waiting:
+            continue
         while time.monotonic() < until:
             stop = min(until, time.monotonic() + settings.PIPELINES_LEASE_SECONDS - LEASE_MARGIN)
             effects = _lease(kind, now)
             if not effects:
                 break
             point("after_lease")
-            if not work(effects, now, stop, total):
+            if not work(effects, now, stop, total) or len(effects) < LEASE_LIMIT:
                 break
     return total
 

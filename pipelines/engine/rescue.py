@@ -9,22 +9,23 @@ from django.db import transaction
 
 from pipelines.engine.advance import Progress, process_once
 from pipelines.engine.clock import real_now
+from pipelines.engine.glance import DEAD_AFTER, Glance
 from pipelines.engine.settle import Crashed, settle
 from pipelines.engine.store import store
 from pipelines.models import Effect, EngineWorker, LaneStrike
 
 log = logging.getLogger(__name__)
 
-DEAD_AFTER = timedelta(minutes=3)
 SIZES = (1000, 100, 10, 1)
 MAX_STRIKES = 3
 CLAIM_LIMIT = 500
 
 
-def rescue(*, now: datetime) -> Progress:
-    """Return expired leases and note the lanes in which workers died."""
-    progress = settle_expired(now=now)
-    note_strikes(now=real_now())
+def rescue(*, now: datetime, glance: Glance) -> Progress:
+    """Return expired leases and note the lanes in which workers died, where a glance found any."""
+    progress = settle_expired(now=now) if glance.expired else Progress()
+    if glance.suspects:
+        note_strikes(now=real_now())
     return progress
 
 
@@ -93,5 +94,5 @@ def quarantine(*, run_id: int, now: datetime) -> None:
 
 def lane_sizes(*, now: datetime) -> dict[int, int]:
     """Batch sizes of lanes under suspicion; an hour without a strike lifts it."""
-    LaneStrike.objects.filter(updated_at__lt=now - timedelta(hours=1)).delete()
-    return dict(LaneStrike.objects.values_list("step_id", "size"))
+    recent = LaneStrike.objects.filter(updated_at__gte=now - timedelta(hours=1))
+    return dict(recent.values_list("step_id", "size"))

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from pipelines.engine.automatic import entries_for, keep_failure
 from pipelines.engine.enroll import enroll_batch
 from pipelines.engine.entry import Occasion
+from pipelines.engine.glance import Glance
 from pipelines.engine.store import store
 from pipelines.models import EngineState, EnrollmentDecision, Pipeline, PipelineRun, Trigger
 from pipelines.subjects import SubjectType, subject_types
@@ -34,14 +35,16 @@ SELECT c.id, t.pipeline_id, p.team_id
 """
 
 
-def sweep(*, now: datetime) -> int:
+def sweep(*, now: datetime, glance: Glance) -> int:
     """Enroll what the observer did not see; the number of runs that came of it."""
-    found = retry_failed(now=now)
-    armed = _armed_models()
-    kinds = [kind for kind in subject_types().values() if kind.content_type_id in armed]
-    marks = _marks(kinds)
-    for kind in kinds:
-        found += _sweep_model(kind, marks[_mark(kind)], now)
+    found = retry_failed(now=now) if glance.undecided else 0
+    marks = {label: Mark(**glance.states.get(_name(label), (None, {}))[1]) for label in glance.newest}
+    fresh = [label for label, newest in glance.newest.items() if newest > marks[label].after]
+    armed = _armed_models() if fresh else set()
+    for label in fresh:
+        kind = subject_types()[label]
+        if kind.content_type_id in armed:
+            found += _sweep_model(kind, marks[label], now)
     if found:
         log.info("found by sweep: %s", found)
     return found
@@ -58,15 +61,6 @@ class Mark:
     after: int = 0
     seen: int = 0
     until: int = 0
-
-
-def _marks(kinds: Sequence[SubjectType]) -> dict[str, Mark]:
-    names = [_mark(kind) for kind in kinds]
-    found = dict(EngineState.objects.filter(name__in=names).values_list("name", "data"))
-    missing = [EngineState(name=name, data=asdict(Mark())) for name in names if name not in found]
-    if missing:
-        EngineState.objects.bulk_create(missing, ignore_conflicts=True)
-    return {name: Mark(**(found.get(name) or {})) for name in names}
 
 
 def retry_failed(*, now: datetime) -> int:
@@ -125,7 +119,7 @@ def _sweep_model(kind: SubjectType, mark: Mark, now: datetime) -> int:
     """Look at the records after the mark, and move the mark behind those that are settled."""
     horizon = store().horizon()
     newest = kind.model._default_manager.order_by("-pk").values_list("pk", flat=True).first()
-    if newest is None or newest <= mark.after:
+    if newest is None:
         return 0
     missed = _missed(kind, mark.after)
     groups: dict[tuple[int, int], list[int]] = {}
@@ -148,7 +142,7 @@ def _move_mark(kind: SubjectType, mark: Mark, newest: int, most: int, horizon: t
             return
         moved = Mark(after=max(mark.after, min(mark.seen, most)), seen=newest, until=upcoming)
     if moved != mark:
-        EngineState.objects.filter(name=_mark(kind)).update(data=asdict(moved))
+        EngineState.objects.update_or_create(name=_name(kind.label), defaults={"data": asdict(moved)})
 
 
 def _missed(kind: SubjectType, after: int) -> list[tuple[int, int, int]]:
@@ -169,8 +163,9 @@ def _missed(kind: SubjectType, after: int) -> list[tuple[int, int, int]]:
         return [(int(pk), int(pipeline_id), int(team_id)) for pk, pipeline_id, team_id in cursor.fetchall()]
 
 
-def _mark(kind: SubjectType) -> str:
-    return f"sweep:{kind.label}"
+def _name(label: str) -> str:
+    """The note that keeps the mark of a model."""
+    return f"sweep:{label}"
 
 
 def _enroll(kind: SubjectType, pipeline_id: int, team_id: int, ids: Sequence[int], now: datetime) -> int | None:

@@ -1,6 +1,7 @@
 """One pass of the engine: rescue, sweep, lanes and effects, until nothing is due or time is up."""
 
 import logging
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from django.db import close_old_connections, connection
 from pipelines.engine.advance import Progress, advance_lane
 from pipelines.engine.clock import engine_now, real_now, set_test_clock
 from pipelines.engine.deliver import LEASE_LIMIT, deliver
+from pipelines.engine.glance import look, note_tick
 from pipelines.engine.rescue import lane_sizes, rescue
 from pipelines.engine.store import store
 from pipelines.engine.sweep import sweep
+from pipelines.engine.upkeep import NAME as UPKEEP
 from pipelines.engine.upkeep import keep_up
 from pipelines.engine.workers import Presence
 from pipelines.models import Pipeline, PipelineRun, PipelineStep
@@ -75,12 +78,14 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
         close_old_connections()
     budget = settings.PIPELINES_TICK_SECONDS if budget_seconds is None else budget_seconds
     until = time.monotonic() + budget
-    presence = Presence(now=real_now())
+    presence = Presence()
     report = TickReport(call_help=call_help)
     try:
-        keep_up(now=real_now())
-        report.add(rescue(now=engine_now()))
-        report.enrolled = sweep(now=engine_now())
+        note_tick(now=real_now())
+        glance = look(real_now=real_now(), host=socket.gethostname())
+        keep_up(now=real_now(), last=glance.states.get(UPKEEP, (None, {}))[0])
+        report.add(rescue(now=engine_now(), glance=glance))
+        report.enrolled = sweep(now=engine_now(), glance=glance)
         _until_idle(report, presence, until)
     finally:
         presence.leave()

@@ -1,11 +1,11 @@
-"""Once a day: months ahead for the partitioned logs."""
+"""Once a day: months ahead for the partitioned logs, and old suspicions forgotten."""
 
 import logging
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
 
-from pipelines.models import EngineState
+from pipelines.models import EngineState, LaneStrike
 from pipelines.partitions import ensure_partitions
 
 log = logging.getLogger(__name__)
@@ -14,9 +14,8 @@ NAME = "upkeep"
 EVERY = timedelta(days=1)
 
 
-def keep_up(*, now: datetime) -> bool:
-    """Do what is to be done once a day; one statement when it has been done. True when it was done now."""
-    last = EngineState.objects.filter(name=NAME).values_list("at", flat=True).first()
+def keep_up(*, now: datetime, last: datetime | None) -> bool:
+    """Do what is to be done once a day, when it was last done then; True when it was done now."""
     if last is not None and now < last + EVERY:
         return False
     if last is None:
@@ -30,6 +29,7 @@ def keep_up(*, now: datetime) -> bool:
         # Rows of a month without a partition go to the default one, so nothing is lost until tomorrow.
         log.exception("the partitions of the months ahead could not be made")
         return True
+    LaneStrike.objects.filter(updated_at__lt=now - EVERY).delete()
     if made:
         log.info("partitions made: %s", ", ".join(made))
     return True

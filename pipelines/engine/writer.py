@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from django.apps import apps
@@ -32,10 +33,7 @@ def flush(batch: Batch) -> None:
     dirty = [(run_id, memory) for run_id, memory in batch.memories.items() if memory.dirty]
     if dirty:
         batch.store.save_memories(dirty)
-    batch.store.move_runs(batch.cursors)
-    if batch.visits:
-        batch.store.insert_visits(batch.visits, at=batch.now, batch=uuid.uuid4())
-        batch.store.add_stats(_cells(batch))
+    batch.store.close_visits(batch.cursors, batch.visits, _cells(batch), at=batch.now, batch=uuid.uuid4())
 
 
 def _write_updates(batch: Batch) -> None:
@@ -116,12 +114,15 @@ def _write_creates(batch: Batch) -> None:
 
 
 class _People:
-    """Members of the teams of a batch, found by id, address or record; never anyone else."""
+    """Members of the teams of a batch, found by id, address or record; never anyone else. Read when first asked for."""
 
     def __init__(self, batch: Batch) -> None:
-        teams = {batch.facts[cursor.pipeline_id].team.id for cursor, _, _ in batch.creates}
-        rows = Member.objects.filter(team_id__in=teams, user__is_active=True).order_by("pk")
-        self._members = list(rows.values_list("team_id", "user_id", "user__email", "role"))
+        self._teams = {batch.facts[cursor.pipeline_id].team.id for cursor, _, _ in batch.creates}
+
+    @cached_property
+    def _members(self) -> list[tuple[int, int, str, str]]:
+        rows = Member.objects.filter(team_id__in=self._teams, user__is_active=True).order_by("pk")
+        return list(rows.values_list("team_id", "user_id", "user__email", "role"))
 
     def find(self, team_id: int, who: Any) -> int | None:
         wanted = who.get("id") if isinstance(who, dict) else who

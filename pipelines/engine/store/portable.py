@@ -98,6 +98,21 @@ class PortableStore:
             cursor.execute(statement, values)
             return list(cursor.fetchall())
 
+    def close_visits(
+        self,
+        cursors: Sequence[Cursor],
+        visits: Sequence[Visit],
+        cells: Sequence[StatCell],
+        *,
+        at: datetime,
+        batch: uuid.UUID,
+    ) -> None:
+        """Move runs, append their visits to the log and count them."""
+        self.move_runs(cursors)
+        if visits:
+            self.insert_visits(visits, at=at, batch=batch)
+            self.add_stats(cells)
+
     def insert_visits(self, visits: Sequence[Visit], *, at: datetime, batch: uuid.UUID) -> None:
         """Append to the log."""
         StepExecution.objects.bulk_create(

@@ -13,6 +13,7 @@ from crm.models import Message, Team
 from pipelines.engine.advance import advance_lane
 from pipelines.engine.clock import real_now
 from pipelines.engine.deliver import deliver
+from pipelines.engine.glance import Glance, look, note_tick
 from pipelines.engine.rescue import lane_sizes, note_strikes, rescue
 from pipelines.engine.settle import settle
 from pipelines.engine.store import store
@@ -47,10 +48,15 @@ def lease(**more: object) -> Effect:
     return effect
 
 
+def a_glance() -> Glance:
+    note_tick(now=real_now())
+    return look(real_now=real_now(), host=socket.gethostname())
+
+
 def test_a_worker_that_lost_its_lease_can_change_nothing(queued: Effect, smtp: SmtpSink) -> None:
     stale = lease()
     Effect.objects.update(lease_until=real_now() - timedelta(seconds=1))
-    rescue(now=NOON)
+    rescue(now=NOON, glance=a_glance())
     fresh = lease()
     assert fresh.attempt == stale.attempt + 1
     settle([(stale, Delivered(reference="late"))], now=NOON)
@@ -81,7 +87,7 @@ def test_work_that_may_have_left_is_told_as_uncertain(queued: Effect, smtp: Smtp
 
 def test_a_live_lease_is_left_alone(queued: Effect, smtp: SmtpSink) -> None:
     lease()
-    rescue(now=NOON)
+    rescue(now=NOON, glance=a_glance())
     deliver(now=NOON, until=float("inf"))
     assert not smtp.recipients()
 

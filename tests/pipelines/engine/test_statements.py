@@ -10,10 +10,13 @@ from django.test.utils import CaptureQueriesContext
 from contacts.models import Contact
 from contacts.operations import bulk_create_contacts
 from crm.models import Team
+from pipelines.engine.advance import advance_lane
 from pipelines.engine.clock import pretend
+from pipelines.engine.glance import look, note_tick
 from pipelines.engine.sweep import sweep
 from pipelines.engine.tick import process_due_runs
 from pipelines.models import PipelineRun
+from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, later
 
 pytestmark = pytest.mark.skipif(
@@ -50,12 +53,36 @@ def test_moving_a_hundred_runs_takes_as_many_statements_as_moving_ten() -> None:
             contacts(team, count)
             assert PipelineRun.objects.filter(pipeline__team=team).count() == count
             # Inside of a test's transaction its mark cannot settle; it moves once for each size.
-            sweep(now=NOON)
+            note_tick(now=NOON)
+            sweep(now=NOON, glance=look(real_now=NOON, host=""))
             costs.append(statements(process_due_runs))
         with pretend(later(days=1)):
             costs.append(statements(process_due_runs))
     assert costs[2:4] == costs[4:6]
     assert Contact.objects.filter(lead_source="done").count() == 111
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("count", [100, 1_000])
+def test_a_batch_takes_eight_statements_its_begin_and_commit_included(team: Team, count: int) -> None:
+    line = [
+        {"key": "mark", "type": "update_record", "with": {"values": {"lead_source": "seen"}}},
+        {"key": "odd", "type": "condition", "if": {"field": "contact.job_title", "operator": "equals", "value": "x"},
+         "on": {"true": "end", "false": "task"}},
+        {"key": "task", "type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}},
+    ]  # fmt: skip
+    with pretend(NOON):
+        step = active(team, line).steps.order_by("number")[0]
+        contacts(team, count)
+        assert statements(lambda: advance_lane(step_id=step.pk, now=NOON, limit=count)) == 8
+    assert PipelineRun.objects.filter(status=RunStatus.COMPLETED).count() == count
+
+
+@pytest.mark.django_db
+def test_a_pass_with_nothing_to_do_takes_less_than_ten_statements(team: Team) -> None:
+    active(team, LINE, variables=[{"name": "n", "type": "number", "default": 0}])
+    process_due_runs()
+    assert statements(process_due_runs) < 10
 
 
 @pytest.mark.django_db
