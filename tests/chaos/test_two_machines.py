@@ -99,7 +99,7 @@ def _judge(nursery: Nursery, smtp: SmtpSink, receipts: Path) -> None:
     state = nursery.do("state", key=KEY)
     attempted = [f"{KEY}{n}@example.org" for n in range(BACKLOG)]
     known = {"attempted": attempted, "acknowledged": oracle.acknowledged(receipts), "existing": state["contacts"]}
-    facts = {"database": "postgresql", "fault": "two machines: one killed, one cut off", "scene": "mail", "faults": 2}
+    facts = {"database": "postgresql", "fault": "two machines, one killed, one cut off", "scene": "mail", "faults": 2}
     changes = Counter({name: count for name, count in state["marks"].items() if count})
     oracle.record(oracle.judge(received=changes, **known), effect="change", **facts)
     tally = oracle.judge(received=oracle.mails(smtp.recipients(), KEY), told=state["told"], **known)

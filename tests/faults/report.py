@@ -14,8 +14,7 @@ def rows(lines: list[dict[str, Any]]) -> list[str]:
     """One row for each group: storms by name and effect, the walk over all points by database and effect."""
     sums: dict[tuple[str, str, str], Counter[str]] = {}
     for line in lines:
-        fault = str(line["fault"])
-        name = "every point × every action" if fault.count(":") == 1 and "lost" not in fault else fault.partition(":")[0]
+        name = str(line.get("group", line["fault"]))
         cell = sums.setdefault((name, line["database"], line["effect"]), Counter())
         cell.update({column: int(line[column]) for column in COLUMNS})
         # A storm counts its faults; a single scene is one.

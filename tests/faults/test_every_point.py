@@ -43,7 +43,7 @@ def test_a_worker_breaks_there_and_the_work_is_done_all_the_same(
         worker = place.nursery.start("enter_and_work", fault=f"{point}:{action}", **act.doomed())
         _break(place, worker, point, action)
         place.nursery.do("drain")
-        act.judged(fault=f"{point}:{action}", scene=kind)
+        act.judged(group="every point × every action", fault=f"{point}:{action}", scene=kind)
 
 
 def _break(place: House, worker: Child, point: str, action: str) -> None:

@@ -17,6 +17,7 @@ pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no network before SQLite"),
 ]
 # Which commits of a pass are cut; `make chaos` cuts each.
+LOST = {"before": "F08 COMMIT lost on its way", "after": "F09 answer to COMMIT lost"}
 SAMPLE = (1, 3, 5, 8, 12, 20)
 
 
@@ -51,7 +52,7 @@ def test_f08_f09_a_lost_commit_or_a_lost_answer_changes_everything_once(
         broken += worker.wait() != 0
         proxy.calm()
         place.nursery.do("drain")
-        act.judged(fault=f"commit_lost_{how}:{nth}", scene=kind)
+        act.judged(group=LOST[how], fault=f"commit_lost_{how}:{nth}", scene=kind)
         act.close()
     # A lost commit ends a pass with an error; where enrolling met it, the sweep mends it silently.
     assert broken >= 2

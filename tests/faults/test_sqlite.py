@@ -26,6 +26,6 @@ def test_f46_four_writers_a_reader_and_a_death_lose_nothing_and_meet_no_lock(pla
     worker = place.nursery.start("work")
     assert [child.wait() for child in (*writers, worker, reader)] == [0] * 6
     place.nursery.do("drain")
-    act.judged(fault="sqlite_writers", scene="mail")
+    act.judged(fault="F46 four writers, a reader, a death", scene="mail")
     assert place.nursery.do("query", sql="PRAGMA integrity_check") == [["ok"]]
     assert place.nursery.do("query", sql="PRAGMA synchronous") == [[2]]

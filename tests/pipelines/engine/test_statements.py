@@ -12,10 +12,8 @@ from contacts.operations import bulk_create_contacts
 from crm.models import Team
 from pipelines.engine.advance import advance_lane
 from pipelines.engine.clock import pretend
-from pipelines.engine.glance import look, note_tick
-from pipelines.engine.sweep import sweep
 from pipelines.engine.tick import process_due_runs
-from pipelines.models import PipelineRun
+from pipelines.models import EngineState, PipelineRun
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, later
 
@@ -45,6 +43,8 @@ def contacts(team: Team, count: int) -> None:
 @pytest.mark.django_db
 def test_moving_a_hundred_runs_takes_as_many_statements_as_moving_ten() -> None:
     costs = []
+    # Whether the sweep's mark moves depends on who else writes on the server.
+    EngineState.objects.create(name="sweep:contacts.contact", data={"after": 10**9})
     # The first round fills caches and does what is done once a day.
     for count in (1, 10, 100):
         team = Team.objects.create(name=f"T{count}", slug=f"t{count}")
@@ -52,9 +52,6 @@ def test_moving_a_hundred_runs_takes_as_many_statements_as_moving_ten() -> None:
             active(team, LINE, variables=[{"name": "n", "type": "number", "default": 0}])
             contacts(team, count)
             assert PipelineRun.objects.filter(pipeline__team=team).count() == count
-            # Inside of a test's transaction its mark cannot settle; it moves once for each size.
-            note_tick(now=NOON)
-            sweep(now=NOON, glance=look(real_now=NOON, host=""))
             costs.append(statements(process_due_runs))
         with pretend(later(days=1)):
             costs.append(statements(process_due_runs))
