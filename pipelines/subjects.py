@@ -8,7 +8,8 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import FieldDoesNotExist
-from django.db import models
+from django.db import connection, models
+from django.db.models.expressions import RawSQL
 
 # Never read into a context and never written by a step.
 HIDDEN = frozenset({"team", "tags", "password"})
@@ -19,6 +20,13 @@ RELATED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "owner": ("id", "email", "first_name", "last_name"),
 }
 RELATED_MODELS: Mapping[str, str] = {"company": "contacts.company", "contact": "contacts.contact", "owner": "auth.user"}
+
+
+def among(ids: Collection[int]) -> Any:
+    """Ids as one parameter where the database takes arrays: a thousand parameters cost more than the rows."""
+    if connection.vendor != "postgresql":
+        return ids
+    return RawSQL("SELECT unnest(%s::bigint[])", ["{" + ",".join(map(str, ids)) + "}"])
 
 
 class SubjectType:
@@ -45,7 +53,7 @@ class SubjectType:
         """Plain data of these records by id, in one statement; `relations` narrows the joins."""
         wanted = self.relations if relations is None else tuple(name for name in self.relations if name in relations)
         columns = self._columns if relations is None else self._narrow(wanted)
-        rows = self.model._default_manager.filter(pk__in=ids).values_list(*columns)
+        rows = self.model._default_manager.filter(pk__in=among(ids)).values_list(*columns)
         return {
             data["id"]: data for data in (self._shape(dict(zip(columns, row, strict=True)), wanted) for row in rows)
         }

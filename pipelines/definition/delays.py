@@ -4,7 +4,7 @@ import datetime as dt
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -55,6 +55,18 @@ class Delay:
     days: frozenset[int] = _WEEK
     zone: str = ""
     skips_past: bool = False
+    # Whether a run enters the step at once; asked at every visit, so worked out once.
+    is_zero: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_zero", self.is_plain_seconds and self._is_no_wait())
+
+    def _is_no_wait(self) -> bool:
+        try:
+            return self.seconds == 0
+        except DelayError:
+            # Told when the rule is asked for a time.
+            return False
 
     @property
     def paths(self) -> frozenset[tuple[str, ...]]:
@@ -77,11 +89,6 @@ class Delay:
             and self.origin == "previous"
             and not self._has_calendar
         )
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether a run enters the step at once."""
-        return self.is_plain_seconds and self.seconds == 0
 
     def due_at(
         self,

@@ -12,6 +12,7 @@ from liquid.exceptions import LiquidError
 from liquid.static_analysis import TemplateAnalysis
 
 from .expressions import look_up, suggestion
+from .plain_templates import PlainTemplate, plain_template
 from .rendering import environment, refuse_costly_source, render
 
 _FAILURES = (
@@ -47,11 +48,14 @@ class Template:
     paths: frozenset[tuple[str, ...]]
     _shown: tuple[tuple[str | int, ...], ...]
     _bound: BoundTemplate | None
+    _plain: PlainTemplate | None = None
 
     def render(self, context: Mapping[str, Any]) -> str:
         """Fill in the values; a missing one leaves nothing. Raises TemplateError only."""
         if self._bound is None:
             return self.source
+        if self._plain is not None and (text := self._plain.render(context)) is not None:
+            return text
         try:
             return render(self._bound, context)
         except _FAILURES as error:
@@ -79,7 +83,9 @@ def compile_template(source: str, *, html: bool = False, names: Collection[str] 
     _check_names(read, source, names)
     paths = frozenset(leading_fields(path) for path, _ in read)
     shown = tuple(dict.fromkeys(_shown_paths(bound, frozenset(at for _, at in read))))
-    return Template(source, frozenset(path[0] for path in paths), paths, shown, bound)
+    return Template(
+        source, frozenset(path[0] for path in paths), paths, shown, bound, plain_template(source, html=html)
+    )
 
 
 def has_markup(text: str) -> bool:

@@ -1,8 +1,10 @@
 """Moves runs: a batch is claimed, goes through as many due steps as it can, and is written once."""
 
+import gc
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,7 +59,7 @@ def advance_lane(*, step_id: int, now: datetime, limit: int) -> Progress:
 
 
 def _advance(work: Callable[..., Progress], *, step_id: int, now: datetime, limit: int) -> Progress:
-    with transaction.atomic():
+    with _undisturbed(), transaction.atomic():
         cursors = store().claim_lane(step_id=step_id, now=now, limit=limit)
         if not cursors:
             return Progress()
@@ -68,6 +70,18 @@ def _advance(work: Callable[..., Progress], *, step_id: int, now: datetime, limi
         point("before_commit", then=commit_unheard)
     point("after_commit")
     return progress
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A batch makes many objects and no garbage worth looking for; what circles there are goes afterwards."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def process_whole(cursors: Sequence[Cursor], *, now: datetime) -> Progress:

@@ -28,8 +28,8 @@ def queue_effects(batch: Batch) -> None:
         return
     planned = _without_suppressed(batch)
     messages = [_message(batch, cursor, request.message) for cursor, _, request in planned if request.message]
-    Message.objects.bulk_create(messages, batch_size=1000)
-    by_visit = {(message.run_id, message.run_seq): message.pk for message in messages}
+    ids = batch.store.create_rows(Message, messages) if messages else []
+    by_visit = {(row["run_id"], row["run_seq"]): pk for row, pk in zip(messages, ids, strict=True)}
     effects = [_effect(batch, planned_one, by_visit) for planned_one in planned]
     if effects:
         batch.store.insert_effects(effects)
@@ -83,28 +83,28 @@ def _skip(batch: Batch, cursor: Cursor, step: Step, reason: str) -> None:
     leave(cursor, program=program, step=step, outcome="skipped", context=batch.context_of(cursor), now=batch.now)
 
 
-def _message(batch: Batch, cursor: Cursor, draft: MessageDraft) -> Message:
+def _message(batch: Batch, cursor: Cursor, draft: MessageDraft) -> dict[str, Any]:
     team = batch.facts[cursor.pipeline_id].team
     sender = draft.sender or _sender(team)
-    return Message(
-        team_id=team.id,
-        recipient=draft.recipient[:254],
-        sender=sender[:320],
-        reply_to=(draft.reply_to or team.reply_to)[:320],
-        subject=draft.subject,
-        text=draft.text,
-        html=draft.html,
-        attachments=[dict(item) for item in draft.attachments],
-        headers=dict(draft.headers),
-        topic=draft.topic,
-        message_id=message_id(run_id=cursor.id, seq=cursor.seq, n=0, domain=_domain(sender)),
-        about_type_id=cursor.subject_type_id,
-        about_id=cursor.subject_id,
-        run_id=cursor.id,
-        step_id=cursor.step_id,
-        run_seq=cursor.seq,
-        created_at=batch.now,
-    )
+    return {
+        "team_id": team.id,
+        "recipient": draft.recipient[:254],
+        "sender": sender[:320],
+        "reply_to": (draft.reply_to or team.reply_to)[:320],
+        "subject": draft.subject,
+        "text": draft.text,
+        "html": draft.html,
+        "attachments": [dict(item) for item in draft.attachments],
+        "headers": dict(draft.headers),
+        "topic": draft.topic,
+        "message_id": message_id(run_id=cursor.id, seq=cursor.seq, n=0, domain=_domain(sender)),
+        "about_type_id": cursor.subject_type_id,
+        "about_id": cursor.subject_id,
+        "run_id": cursor.id,
+        "step_id": cursor.step_id,
+        "run_seq": cursor.seq,
+        "created_at": batch.now,
+    }
 
 
 def _sender(team: TeamFacts) -> str:

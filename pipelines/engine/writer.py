@@ -107,10 +107,10 @@ def _write_creates(batch: Batch) -> None:
         return
     people = _People(batch)
     if tasks:
-        Task.objects.bulk_create([_task(batch, people, *each) for each in tasks], batch_size=1000)
+        batch.store.create_rows(Task, [_task(batch, people, *each) for each in tasks])
     if notes:
         rows = [row for cursor, _, create in notes for row in _notifications(batch, people, cursor, create)]
-        Notification.objects.bulk_create(rows, batch_size=1000)
+        batch.store.create_rows(Notification, rows)
 
 
 class _People:
@@ -135,37 +135,37 @@ class _People:
         return [int(user_id) for team, user_id, _, role in self._members if team == team_id and role == "owner"]
 
 
-def _task(batch: Batch, people: _People, cursor: Cursor, seq: int, create: Create) -> Task:
+def _task(batch: Batch, people: _People, cursor: Cursor, seq: int, create: Create) -> dict[str, Any]:
     team_id = batch.facts[cursor.pipeline_id].team.id
     values = dict(create.values)
-    return Task(
-        team_id=team_id,
-        title=values["title"],
-        description=values["description"],
-        priority=values["priority"],
-        due_at=values["due_at"],
-        assignee_id=people.find(team_id, values["assignee"]) if values["assignee"] else None,
-        subject_type_id=cursor.subject_type_id,
-        subject_id=cursor.subject_id,
-        run_id=cursor.id,
-        run_seq=seq,
-    )
+    return {
+        "team_id": team_id,
+        "title": values["title"],
+        "description": values["description"],
+        "priority": values["priority"],
+        "due_at": values["due_at"],
+        "assignee_id": people.find(team_id, values["assignee"]) if values["assignee"] else None,
+        "subject_type_id": cursor.subject_type_id,
+        "subject_id": cursor.subject_id,
+        "run_id": cursor.id,
+        "run_seq": seq,
+    }
 
 
-def _notifications(batch: Batch, people: _People, cursor: Cursor, create: Create) -> list[Notification]:
+def _notifications(batch: Batch, people: _People, cursor: Cursor, create: Create) -> list[dict[str, Any]]:
     team_id = batch.facts[cursor.pipeline_id].team.id
     found = people.find(team_id, create.values["user"]) if create.values["user"] else None
     return [
-        Notification(
-            team_id=team_id,
-            user_id=user_id,
-            title=create.values["title"],
-            body=create.values["body"],
-            about_type_id=cursor.subject_type_id,
-            about_id=cursor.subject_id,
-            run_id=cursor.id,
-            created_at=batch.now,
-        )
+        {
+            "team_id": team_id,
+            "user_id": user_id,
+            "title": create.values["title"],
+            "body": create.values["body"],
+            "about_type_id": cursor.subject_type_id,
+            "about_id": cursor.subject_id,
+            "run_id": cursor.id,
+            "created_at": batch.now,
+        }
         for user_id in ([found] if found else people.owners(team_id))
     ]
 

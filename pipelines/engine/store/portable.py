@@ -1,7 +1,7 @@
 """The store in Django's ORM and plain SQL that SQLite and PostgreSQL both run."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -143,6 +143,11 @@ class PortableStore:
     def insert_effects(self, effects: Sequence[Effect]) -> None:
         """Queue effects; a visit that already has its effect keeps it."""
         Effect.objects.bulk_create(effects, ignore_conflicts=True, batch_size=1000)
+
+    def create_rows(self, model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Insert new rows, given by their column values; the id of each."""
+        made = model._default_manager.bulk_create([model(**row) for row in rows], batch_size=1000)
+        return [row.pk for row in made]
 
     def load_memories(self, run_ids: Sequence[int]) -> dict[int, Memory]:
         rows = RunContext.objects.filter(run_id__in=run_ids).values_list("run_id", "trigger", "vars", "outputs")

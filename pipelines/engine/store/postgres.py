@@ -2,14 +2,16 @@
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, models
+from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from pipelines.engine.cursor import COLUMNS, Cursor, Visit
+from pipelines.engine.store.arrays import group, literal, numbers
 from pipelines.engine.store.portable import NEW_RUN, PortableStore
 from pipelines.engine.store.stats import StatCell
 from pipelines.models import Effect, PipelineRun
@@ -39,33 +41,30 @@ SELECT {", ".join(COLUMNS)} FROM {RUN}
  ORDER BY next_step_at LIMIT %s FOR UPDATE SKIP LOCKED
 """  # noqa: S608
 
+# What most rows have in common is sent once, as a group, and each row names its group.
 MOVE = f"""
-UPDATE {RUN} r SET version_id = u.version_id, dedup = u.dedup, status = u.status, step_id = u.step_id,
-       last_step_id = u.last_step_id, next_step_at = u.next_step_at, phase = u.phase, attempt = u.attempt,
-       seq = u.seq, outcome = u.outcome, reason = u.reason, finished_at = u.finished_at
-  FROM unnest(%s::bigint[], %s::int[], %s::uuid[], %s::smallint[], %s::int[], %s::int[], %s::timestamptz[],
-              %s::smallint[], %s::smallint[], %s::int[], %s::text[], %s::text[], %s::timestamptz[])
-    AS u(id, version_id, dedup, status, step_id, last_step_id, next_step_at,
-         phase, attempt, seq, outcome, reason, finished_at)
- WHERE r.id = u.id
+UPDATE {RUN} r SET version_id = g.version_id, dedup = CASE WHEN g.kept THEN r.dedup END, status = g.status,
+       step_id = g.step_id, last_step_id = g.last_step_id, next_step_at = g.next_step_at, phase = g.phase,
+       attempt = g.attempt, seq = g.seq, outcome = g.outcome, reason = g.reason, finished_at = g.finished_at
+  FROM unnest(%s::bigint[], %s::int[]) AS m(id, no)
+  JOIN unnest(%s::int[], %s::bool[], %s::smallint[], %s::int[], %s::int[], %s::timestamptz[],
+              %s::smallint[], %s::smallint[], %s::int[], %s::text[], %s::text[], %s::timestamptz[]) WITH ORDINALITY
+    AS g(version_id, kept, status, step_id, last_step_id, next_step_at,
+         phase, attempt, seq, outcome, reason, finished_at, no) ON g.no = m.no
+ WHERE r.id = m.id
 """  # noqa: S608
-MOVE_COLUMNS = (
-    "id", "version_id", "dedup", "status", "step_id", "last_step_id", "next_step_at",
-    "phase", "attempt", "seq", "outcome", "reason", "finished_at",
-)  # fmt: skip
 
 LOG = """
 INSERT INTO pipelines_stepexecution (at, run_id, root_id, step_id, seq, attempt, event, outcome,
        started_at, finished_at, batch, why, output, error)
-SELECT %s, u.run_id, u.root_id, u.step_id, u.seq, u.attempt, u.event, u.outcome, u.started_at, u.finished_at,
-       %s, u.why::jsonb, u.output::jsonb, u.error
-  FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::smallint[], %s::smallint[], %s::text[],
-              %s::timestamptz[], %s::timestamptz[], %s::text[], %s::text[], %s::text[])
-    AS u(run_id, root_id, step_id, seq, attempt, event, outcome, started_at, finished_at, why, output, error)
+SELECT %s, m.run_id, m.root_id, g.step_id, g.seq, g.attempt, g.event, g.outcome, g.started_at, g.finished_at,
+       %s, g.why::jsonb, g.output::jsonb, g.error
+  FROM unnest(%s::bigint[], %s::bigint[], %s::int[]) WITH ORDINALITY AS m(run_id, root_id, no, place)
+  JOIN unnest(%s::int[], %s::int[], %s::smallint[], %s::smallint[], %s::text[],
+              %s::timestamptz[], %s::timestamptz[], %s::text[], %s::text[], %s::text[]) WITH ORDINALITY
+    AS g(step_id, seq, attempt, event, outcome, started_at, finished_at, why, output, error, no) ON g.no = m.no
+ ORDER BY m.place
 """
-LOG_COLUMNS = (
-    "run_id", "root_id", "step_id", "seq", "attempt", "event", "outcome", "started_at", "finished_at",
-)  # fmt: skip
 
 STAT = """
 INSERT INTO pipelines_stepstat AS s (step_id, day, slot, outcome, n, work_ms, wait_s, hist)
@@ -83,9 +82,9 @@ CLOSE = f"WITH moved AS ({MOVE}), logged AS ({LOG}) {STAT}"
 
 EFFECT = """
 INSERT INTO pipelines_effect (run_id, seq, n, kind, status, at_most_once, available_at, attempt, payload, created_at)
-SELECT u.run_id, u.seq, u.n, u.kind, 0, u.once, u.available_at, 0, u.payload, u.created_at
+SELECT u.run_id, u.seq, u.n, u.kind, 0, u.once, u.available_at, 0, u.payload::jsonb, u.created_at
   FROM unnest(%s::bigint[], %s::int[], %s::smallint[], %s::smallint[], %s::bool[], %s::timestamptz[],
-              %s::jsonb[], %s::timestamptz[])
+              %s::text[], %s::timestamptz[])
     AS u(run_id, seq, n, kind, once, available_at, payload, created_at)
     ON CONFLICT DO NOTHING
 """
@@ -138,7 +137,7 @@ class PostgresStore(PortableStore):
         if not rows:
             return []
         names = [str(_field(name).attname) for name in NEW_RUN]
-        return _fetch(_enroll_statement(), [[getattr(row, name) for row in rows] for name in names])
+        return _fetch(_enroll_statement(), [literal([getattr(row, name) for row in rows]) for name in names])
 
     def close_visits(
         self,
@@ -159,31 +158,44 @@ class PostgresStore(PortableStore):
 
     def insert_effects(self, effects: Sequence[Effect]) -> None:
         names = ("run_id", "seq", "n", "kind", "at_most_once", "available_at")
-        columns = [[getattr(effect, name) for effect in effects] for name in names]
-        payloads = [Jsonb(effect.payload) for effect in effects]
-        _run(EFFECT, [*columns, payloads, [effect.created_at for effect in effects]])
+        columns = [literal([getattr(effect, name) for effect in effects]) for name in names]
+        payloads = literal([json.dumps(effect.payload) for effect in effects])
+        _run(EFFECT, [*columns, payloads, literal([effect.created_at for effect in effects])])
+
+    def create_rows(self, model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> list[int]:
+        fields: list[Any] = [field for field in model._meta.concrete_fields if not field.primary_key]
+        names = ", ".join(f'"{field.column}"' for field in fields)
+        arrays = ", ".join(f"%s::{field.db_type(connection)}[]" for field in fields)
+        made = _fetch(
+            f'INSERT INTO "{model._meta.db_table}" ({names}) SELECT {names} FROM unnest({arrays})'  # noqa: S608
+            f" WITH ORDINALITY AS u({names}, place) ORDER BY place RETURNING id",
+            [_column(field, rows) for field in fields],
+        )
+        return [pk for (pk,) in made]
 
     def update_rows(
         self, model: type[models.Model], fields: tuple[str, ...], rows: Sequence[tuple[int, tuple[Any, ...]]]
     ) -> None:
         first = rows[0][1]
-        if all(values == first for _, values in rows):
-            super().update_rows(model, fields, rows)
-            return
         found: list[Any] = [model._meta.get_field(name) for name in fields]
         columns = [str(field.column) for field in found]
+        if all(values == first for _, values in rows):
+            assigned = ", ".join(f'"{column}" = %s' for column in columns)
+            same = [field.get_db_prep_save(value, connection) for field, value in zip(found, first, strict=True)]
+            _run(
+                f'UPDATE "{model._meta.db_table}" SET {assigned} WHERE id = ANY(%s::bigint[])',  # noqa: S608
+                [*same, numbers(pk for pk, _ in rows)],
+            )
+            return
         types = [str(field.db_type(connection)) for field in found]
         assigned = ", ".join(f'"{column}" = u."{column}"' for column in columns)
         arrays = ", ".join(["%s::bigint[]", *(f"%s::{kind}[]" for kind in types)])
         names = ", ".join(f'"{column}"' for column in columns)
-        prepared = [
-            [field.get_db_prep_save(values[index], connection) for _, values in rows]
-            for index, field in enumerate(found)
-        ]
+        prepared = [_column_of(field, [values[index] for _, values in rows]) for index, field in enumerate(found)]
         _run(
             f'UPDATE "{model._meta.db_table}" t SET {assigned} FROM unnest({arrays}) AS u(id, {names}) '  # noqa: S608
             "WHERE t.id = u.id",
-            [[pk for pk, _ in rows], *prepared],
+            [numbers(pk for pk, _ in rows), *prepared],
         )
 
     def merge_custom(self, model: type[models.Model], rows: Sequence[tuple[int, dict[str, Any]]]) -> None:
@@ -199,32 +211,64 @@ class PostgresStore(PortableStore):
         return list(Effect.objects.raw(LEASE, [until, worker, kind, now, limit]))
 
 
+def _column(field: Any, rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Values of a column of new rows, with what saving each would have filled in."""
+    dated = getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False)
+    missing = timezone.now() if dated else field.get_default()
+    return _column_of(field, [row.get(field.attname, missing) for row in rows])
+
+
+def _column_of(field: Any, values: Sequence[Any]) -> Any:
+    if isinstance(field, models.JSONField):
+        return literal([None if value is None else json.dumps(value, cls=field.encoder) for value in values])
+    try:
+        return literal(values)
+    except TypeError:
+        # Rare types take the long way.
+        return [field.get_db_prep_save(value, connection) for value in values]
+
+
 def _moves(cursors: Sequence[Cursor]) -> list[Any]:
-    return [[getattr(cursor, name) for cursor in cursors] for name in MOVE_COLUMNS]
+    keys = [
+        (
+            cursor.version_id, cursor.dedup is not None, cursor.status, cursor.step_id, cursor.last_step_id,
+            cursor.next_step_at, cursor.phase, cursor.attempt, cursor.seq, cursor.outcome, cursor.reason,
+            cursor.finished_at,
+        )
+        for cursor in cursors
+    ]  # fmt: skip
+    return [numbers(cursor.id for cursor in cursors), *_grouped(keys)]
 
 
 def _visits(visits: Sequence[Visit], at: datetime, batch: uuid.UUID) -> list[Any]:
-    plain = [[getattr(visit, name) for visit in visits] for name in LOG_COLUMNS]
-    whys = [_text(visit.why) for visit in visits]
-    outputs = [_text(visit.output) for visit in visits]
-    return [at, batch, *plain, whys, outputs, [visit.error for visit in visits]]
+    keys = [
+        (
+            visit.step_id, visit.seq, visit.attempt, visit.event, visit.outcome, visit.started_at,
+            visit.finished_at, _text(visit.why), _text(visit.output), visit.error,
+        )
+        for visit in visits
+    ]  # fmt: skip
+    runs, roots = numbers(visit.run_id for visit in visits), numbers(visit.root_id for visit in visits)
+    return [at, batch, runs, roots, *_grouped(keys)]
+
+
+def _grouped(keys: Sequence[tuple[Any, ...]]) -> list[str]:
+    """The group of each row, and the columns of the groups."""
+    members, firsts = group(keys)
+    return [numbers(members), *(literal(column) for column in zip(*(keys[first] for first in firsts), strict=True))]
 
 
 def _cells(cells: Sequence[StatCell]) -> list[Any]:
     # One order for everybody, so that two workers never wait for each other in a ring.
     ordered = sorted(cells, key=lambda cell: cell.key)
     names = ("step_id", "day", "slot", "outcome", "n", "work_ms", "wait_s")
-    columns = [[getattr(cell, name) for cell in ordered] for name in names]
-    return [*columns, [_text(cell.hist) for cell in ordered]]
+    columns = [literal([getattr(cell, name) for cell in ordered]) for name in names]
+    return [*columns, literal([_text(cell.hist) for cell in ordered])]
 
 
 def _text(value: Any) -> str | None:
     """JSON as text: an array of texts is cheaper to send than one of documents."""
     return None if value is None else json.dumps(value)
-
-
-def _json(value: Any) -> Jsonb | None:
-    return None if value is None else Jsonb(value)
 
 
 def _run(statement: str, parameters: list[Any]) -> None:
