@@ -79,6 +79,4 @@ def enroll_all(
         for start in range(0, len(contacts), BATCH):
             part = list(contacts[start : start + BATCH])
             with connection.transaction():
-                # A condition may read any field of a contact, so a floor must fetch them too.
-                connection.execute("SELECT * FROM contacts_contact WHERE id = ANY(%s)", [part]).fetchall()
                 connection.execute(ENROLL, [subject_type_id, now, now, part, *columns])

@@ -103,6 +103,30 @@ class Cursor:
 
 
 @dataclass(slots=True)
+class NewRun:
+    """A row of a run that is about to begin; its columns by name, the rest as the table has it."""
+
+    pipeline_id: int
+    version_id: int
+    subject_type_id: int | None
+    subject_id: int | None
+    trigger_id: int | None
+    dedup: UUID | None
+    step_id: int | None
+    next_step_at: datetime | None
+    created_at: datetime
+    depth: int = 0
+    status: int = RunStatus.PENDING.value
+    phase: int = RunPhase.ENTER.value
+    attempt: int = 0
+    seq: int = 1
+    open_children: int = 0
+    wake_at: int = 0
+    parent_seq: int = 0
+    slot: int = 0
+
+
+@dataclass(slots=True)
 class Memory:
     """The context of a run: what it was started with and what it remembers."""
 

@@ -14,6 +14,7 @@ from pipelines.definition.conditions import compile_condition
 from pipelines.definition.durations import parse_duration
 from pipelines.definition.values import compile_value
 from pipelines.engine.clock import engine_now
+from pipelines.engine.cursor import NewRun
 from pipelines.engine.entry import Decision, Entry, Occasion, Refusal, decide, record_decisions
 from pipelines.engine.keys import RESTART, WHILE_ACTIVE
 from pipelines.engine.kick import kick
@@ -85,8 +86,9 @@ def enroll_batch(
 ) -> EnrollResult:
     """Put every subject through every entry, in the caller's transaction: one insert for all runs."""
     now = occasion.now
-    loaded = _subjects(subject_type_id, subject_ids)
-    rows: list[PipelineRun] = []
+    needed = not occasion.trusted or any(entry.reads_subject for entry in entries)
+    loaded = _subjects(subject_type_id, subject_ids) if needed else {}
+    rows: list[NewRun] = []
     refusals: list[Refusal] = []
     owners: dict[tuple[int, int | None], Entry] = {}
     for entry in entries:
@@ -125,9 +127,11 @@ def _subjects(subject_type_id: int | None, ids: Sequence[int | None]) -> Mapping
     return subject_type(subject_type_id).load([pk for pk in ids if pk is not None])
 
 
-def _prepare_reentry(entries: Sequence[Entry], rows: Sequence[PipelineRun], now: datetime) -> None:
+def _prepare_reentry(entries: Sequence[Entry], rows: Sequence[NewRun], now: datetime) -> None:
     """Free keys whose time is over (`after`) and end the runs that a newcomer replaces (`restart`)."""
     for entry in entries:
+        if entry.reentry != RESTART and not (isinstance(entry.reentry, Mapping) and "after" in entry.reentry):
+            continue
         keys = [row.dedup for row in rows if row.pipeline_id == entry.facts.id and row.dedup]
         holders = PipelineRun.objects.filter(pipeline_id=entry.facts.id, dedup__in=keys)
         if isinstance(entry.reentry, Mapping) and "after" in entry.reentry:
@@ -139,7 +143,7 @@ def _prepare_reentry(entries: Sequence[Entry], rows: Sequence[PipelineRun], now:
             )
 
 
-def _within_limits(entries: Sequence[Entry], rows: list[PipelineRun], refusals: list[Refusal]) -> list[PipelineRun]:
+def _within_limits(entries: Sequence[Entry], rows: list[NewRun], refusals: list[Refusal]) -> list[NewRun]:
     """Take places of pipelines with `max_executions`; a partial batch takes what is left."""
     for entry in entries:
         limit = entry.program.settings.get("max_executions")

@@ -11,13 +11,12 @@ from pipelines.definition.delays import Delay
 from pipelines.definition.program import Program
 from pipelines.definition.values import compile_value
 from pipelines.engine.cause import MAX_DEPTH, next_depth
-from pipelines.engine.cursor import Cursor
+from pipelines.engine.cursor import Cursor, NewRun
 from pipelines.engine.keys import WHILE_ACTIVE, dedup_key
 from pipelines.engine.moves import due_at
 from pipelines.engine.plain import plain
 from pipelines.engine.programs import PipelineFacts
-from pipelines.models import EnrollmentDecision, PipelineRun
-from pipelines.states import RunPhase, RunStatus
+from pipelines.models import EnrollmentDecision
 
 Decision = EnrollmentDecision.Decision
 TOO_DEEP = f"Stopped: {MAX_DEPTH + 1} runs in a row have started each other, which looks like a circle."
@@ -34,6 +33,12 @@ class Entry:
     where: Condition | None = None
     reentry: Any = None
     assign: Mapping[str, Any] | None = None
+
+    @property
+    def reads_subject(self) -> bool:
+        """Whether anything about the record decides if and when it enters."""
+        keyed = isinstance(self.reentry, Mapping) and "key" in self.reentry
+        return self.where is not None or keyed or not self.program.first.delay.is_zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class Occasion:
     payload: Mapping[str, Any] | None = None
     variables: Mapping[str, Any] | None = None
     key: str = ""
+    # The caller knows that the records are of the team; those that nothing reads are then not loaded.
+    trusted: bool = False
 
 
 def decide(
@@ -62,9 +69,9 @@ def decide(
     subject_id: int | None,
     subject: Mapping[str, Any] | None,
     occasion: Occasion,
-) -> PipelineRun | Refusal:
+) -> NewRun | Refusal:
     """A run ready to be inserted, or why there is none."""
-    if subject_id is not None and (subject is None or subject["team_id"] != entry.facts.team.id):
+    if subject_id is not None and not occasion.trusted and not _in_team(subject, entry):
         return Refusal(entry, subject_id, Decision.ERROR, [{"error": "There is no such record in this team."}])
     context = _context(entry, subject, occasion)
     if entry.where is not None:
@@ -88,6 +95,10 @@ def decide(
     if depth > MAX_DEPTH:
         return Refusal(entry, subject_id, Decision.LIMIT, [{"error": TOO_DEEP}])
     return _run(entry, subject_type_id, subject_id, dedup, context, occasion.now, depth)
+
+
+def _in_team(subject: Mapping[str, Any] | None, entry: Entry) -> bool:
+    return subject is not None and subject["team_id"] == entry.facts.team.id
 
 
 def _context(entry: Entry, subject: Mapping[str, Any] | None, occasion: Occasion) -> dict[str, Any]:
@@ -115,17 +126,15 @@ def _run(
     context: Mapping[str, Any],
     now: datetime,
     depth: int,
-) -> PipelineRun:
+) -> NewRun:
     first = entry.program.first
-    return PipelineRun(
+    return NewRun(
         pipeline_id=entry.facts.id,
         version_id=entry.facts.current_version_id or 0,
         subject_type_id=subject_type_id,
         subject_id=subject_id,
         trigger_id=entry.trigger_id,
         dedup=dedup,
-        status=RunStatus.PENDING.value,
-        phase=RunPhase.ENTER.value,
         step_id=first.id,
         next_step_at=first_due(first.delay, context=context, now=now),
         created_at=now,

@@ -1,7 +1,7 @@
 """Compiled programs kept by version, and what the engine must know of a pipeline."""
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,10 +113,11 @@ _TEAM = ("id", "name", "timezone", "sender_name", "sender_email", "reply_to")
 def pipeline_facts(pipeline_ids: Collection[int]) -> dict[int, PipelineFacts]:
     """Read fresh for each batch, so a pause or a publish takes effect at the next one."""
     rows = Pipeline.objects.filter(pk__in=pipeline_ids).values_list(*_FACTS, *(f"team__{name}" for name in _TEAM))
-    return {row[0]: _facts(row) for row in rows}
+    return {row[0]: facts_of(row) for row in rows}
 
 
-def _facts(row: tuple[Any, ...]) -> PipelineFacts:
+def facts_of(row: Sequence[Any]) -> PipelineFacts:
+    """From a row of the pipeline's columns, in the order of `_FACTS`, and its team's."""
     return PipelineFacts(
         id=row[0],
         key=row[1],

@@ -74,7 +74,8 @@ def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progre
     with transaction.atomic():
         # Runs first, effects second: every path locks in this order.
         cursors = {cursor.id: cursor for cursor in store().claim_runs(run_ids=sorted({e.run_id for e, _ in results}))}
-        held = [(effect, result) for effect, result in results if effect.pk in _held(results)]
+        mine = _held(results)
+        held = [(effect, result) for effect, result in results if effect.pk in mine]
         verdicts = [(effect, _verdict(effect, result, cursors.get(effect.run_id), now)) for effect, result in held]
         _write_effects(verdicts, now)
         _write_messages(verdicts, now)

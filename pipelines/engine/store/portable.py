@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection, models
 from django.db.models import F, Min
 
-from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, Memory, Visit
+from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, Memory, NewRun, Visit
 from pipelines.engine.store.stats import StatCell, merge_cells
 from pipelines.models import Effect, PipelineRun, RunContext, StepExecution, StepStat
 
@@ -74,14 +74,14 @@ class PortableStore:
         rows = [PipelineRun(pk=cursor.id, **{name: getattr(cursor, name) for name in MOVED}) for cursor in cursors]
         PipelineRun.objects.bulk_update(rows, [name.removesuffix("_id") for name in MOVED], batch_size=500)
 
-    def insert_runs(self, rows: Sequence[PipelineRun]) -> list[tuple[int, int, int | None]]:
+    def insert_runs(self, rows: Sequence[NewRun]) -> list[tuple[int, int, int | None]]:
         """Insert runs that no unique key refuses; (run id, pipeline id, subject id) of each inserted one."""
         inserted: list[tuple[int, int, int | None]] = []
         for chunk in _chunks(rows, MAX_PARAMETERS // len(NEW_RUN)):
             inserted += self._insert_returning(chunk)
         return inserted
 
-    def _insert_returning(self, rows: Sequence[PipelineRun]) -> list[tuple[int, int, int | None]]:
+    def _insert_returning(self, rows: Sequence[NewRun]) -> list[tuple[int, int, int | None]]:
         fields: list[Any] = [PipelineRun._meta.get_field(name) for name in NEW_RUN]
         quote = connection.ops.quote_name
         columns = ", ".join(quote(str(field.column)) for field in fields)
@@ -202,6 +202,6 @@ class PortableStore:
         return effects
 
 
-def _chunks(rows: Sequence[PipelineRun], size: int) -> Iterable[Sequence[PipelineRun]]:
+def _chunks(rows: Sequence[NewRun], size: int) -> Iterable[Sequence[NewRun]]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

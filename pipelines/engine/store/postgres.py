@@ -4,13 +4,14 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.db import connection, models
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
-from pipelines.engine.cursor import COLUMNS, Cursor, Visit
+from pipelines.engine.cursor import COLUMNS, Cursor, NewRun, Visit
 from pipelines.engine.store.arrays import group, literal, numbers
 from pipelines.engine.store.portable import NEW_RUN, PortableStore
 from pipelines.engine.store.stats import StatCell
@@ -108,6 +109,12 @@ def _field(name: str) -> Any:
     return PipelineRun._meta.get_field(name)
 
 
+@cache
+def _new_run_names() -> tuple[str, ...]:
+    return tuple(str(_field(name).attname) for name in NEW_RUN)
+
+
+@cache
 def _enroll_statement() -> str:
     names = ", ".join(str(_field(name).column) for name in NEW_RUN)
     arrays = ", ".join(f"%s::{_TYPES[name]}[]" for name in NEW_RUN)
@@ -133,11 +140,11 @@ class PostgresStore(PortableStore):
     def move_runs(self, cursors: Sequence[Cursor]) -> None:
         _run(MOVE, _moves(cursors))
 
-    def insert_runs(self, rows: Sequence[PipelineRun]) -> list[tuple[int, int, int | None]]:
+    def insert_runs(self, rows: Sequence[NewRun]) -> list[tuple[int, int, int | None]]:
         if not rows:
             return []
-        names = [str(_field(name).attname) for name in NEW_RUN]
-        return _fetch(_enroll_statement(), [literal([getattr(row, name) for row in rows]) for name in names])
+        columns = [literal([getattr(row, name) for row in rows]) for name in _new_run_names()]
+        return _fetch(_enroll_statement(), columns)
 
     def close_visits(
         self,
