@@ -2,6 +2,7 @@
 
 import re
 import smtplib
+from functools import lru_cache
 from typing import Any
 
 from django.core.mail import EmailMessage
@@ -77,8 +78,8 @@ class EmailBackend(DjangoEmailBackend):
 
     def _hand_over(self, server: Any, mail: EmailMessage) -> None:
         encoding = mail.encoding or "utf-8"
-        sender = sanitize_address(mail.from_email, encoding)
-        recipients = [sanitize_address(address, encoding) for address in mail.recipients()]
+        sender = _sanitized(mail.from_email, encoding)
+        recipients = [_sanitized(address, encoding) for address in mail.recipients()]
         message: Any = mail.message()
         content = message.as_bytes(linesep="\r\n")
         server.sendmail(sender, recipients, content)
@@ -115,6 +116,12 @@ class EmailBackend(DjangoEmailBackend):
         if self.connection is not None:
             self.connection.close()
             self.connection = None
+
+
+@lru_cache(maxsize=1_000)
+def _sanitized(address: str, encoding: str) -> str:
+    """A sender is the same for thousands of messages; errors are raised anew each time."""
+    return str(sanitize_address(address, encoding))
 
 
 def _answer_of(error: Exception) -> tuple[int, str] | None:

@@ -75,10 +75,12 @@ class Batch:
         for cursor in self.cursors:
             if cursor.subject_type_id is not None and cursor.subject_id is not None:
                 wanted.setdefault(cursor.subject_type_id, set()).add(cursor.subject_id)
+        moments: set[str] | None = set()
         for program in self.programs.values():
             relations |= program.relations
+            moments = None if moments is None or program.reads is None else moments | program.reads
         for type_id, ids in wanted.items():
-            rows = subject_type(type_id).load(ids, relations=relations)
+            rows = subject_type(type_id).load(ids, relations=relations, moments=moments)
             self.subjects.update({(type_id, pk): data for pk, data in rows.items()})
 
     def _load_resources(self) -> None:

@@ -23,6 +23,8 @@ class LoadedProgram:
     relations: frozenset[str]
     defaults: dict[str, Any]
     template_keys: frozenset[str]
+    # First names of what is read of the subject; None when that cannot be known before.
+    reads: frozenset[str] | None
 
 
 _programs: OrderedDict[int, LoadedProgram] = OrderedDict()
@@ -48,14 +50,17 @@ def _derive(program: Program) -> LoadedProgram:
     roots: set[str] = set()
     for step in program.steps:
         roots |= _roots(step)
+    keys = frozenset(
+        key for step in program.steps if step.kind in known for key in known[step.kind].template_keys(step)
+    )
+    opaque = bool(keys) or any(step.kind.startswith("custom.") for step in program.steps)
     return LoadedProgram(
         program=program,
         reads_memory=bool(program.variables) or bool(roots & MEMORY_ROOTS),
         relations=frozenset(path[0] for path in program.subject_paths if path) | {"owner"},
         defaults={variable["name"]: variable.get("default") for variable in program.variables},
-        template_keys=frozenset(
-            key for step in program.steps if step.kind in known for key in known[step.kind].template_keys(step)
-        ),
+        template_keys=keys,
+        reads=None if opaque else frozenset(path[0] for path in program.subject_paths if path),
     )
 
 
