@@ -14,6 +14,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
     """Benchmarks by name. Their modules need Django to be set up."""
     from bench.costs import measure_costs
     from bench.enrolling import measure_enrolling, measure_saving
+    from bench.lanes import measure_lanes
     from bench.mailing import measure_mailing
     from bench.moving import measure_moving
 
@@ -23,6 +24,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
         "enrolling": lambda: measure_enrolling(contacts=size * 10, rounds=max(1, rounds - 2)),
         "saving": lambda: measure_saving(contacts=max(200, size // 10), rounds=rounds),
         "mailing": lambda: measure_mailing(mails=max(500, size // 5), rounds=rounds),
+        "lanes": measure_lanes,
         "costs": lambda: measure_costs(runs=size, backlog=size * 10),
     }
 
