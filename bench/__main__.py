@@ -17,6 +17,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
     from bench.lanes import measure_lanes
     from bench.mailing import measure_mailing
     from bench.moving import measure_moving
+    from bench.scale import measure_scale
 
     size, rounds = options.size, options.rounds
     return {
@@ -25,6 +26,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
         "saving": lambda: measure_saving(contacts=max(200, size // 10), rounds=rounds),
         "mailing": lambda: measure_mailing(mails=max(500, size // 5), rounds=rounds),
         "lanes": measure_lanes,
+        "scale": measure_scale,
         "costs": lambda: measure_costs(runs=size, backlog=size * 10),
     }
 

@@ -5,8 +5,10 @@ import binascii
 import json
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Model, Q, QuerySet
+from django.db.models.expressions import OrderBy
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -94,15 +96,11 @@ def _wrong_cursor() -> ValidationError:
 
 
 def _slice(queryset: QuerySet[Any], terms: Terms, cursor: dict[str, Any] | None, backwards: bool) -> QuerySet[Any]:
-    order = [
-        F(name).desc(**_nulls(backwards)) if descending != backwards else F(name).asc(**_nulls(backwards))
-        for name, descending in terms
-    ]
-    rows = queryset.order_by(*order)
+    rows = queryset.order_by(*(_ordered(queryset.model, *term, backwards) for term in terms))
     if cursor is None:
         return rows
     try:
-        return rows.filter(_beyond(terms, cursor["at"], backwards))
+        return rows.filter(_beyond(queryset.model, terms, cursor["at"], backwards))
     except (ValueError, TypeError) as broken:
         raise _wrong_cursor() from broken
     except Exception as broken:
@@ -111,12 +109,25 @@ def _slice(queryset: QuerySet[Any], terms: Terms, cursor: dict[str, Any] | None,
         raise _wrong_cursor() from broken
 
 
-def _nulls(backwards: bool) -> dict[str, bool]:
-    """Nulls stand last, so that read backwards they come first."""
-    return {"nulls_first": True} if backwards else {"nulls_last": True}
+def _ordered(model: type[Model], name: str, descending: bool, backwards: bool) -> OrderBy:
+    """Nulls stand last, so that read backwards they come first. Where there are none, saying so would cost an index."""
+    nulls: dict[str, Any] = {}
+    if _may_be_null(model, name):
+        nulls = {"nulls_first": True} if backwards else {"nulls_last": True}
+    return F(name).desc(**nulls) if descending != backwards else F(name).asc(**nulls)
 
 
-def _beyond(terms: Terms, at: list[Any], backwards: bool) -> Q:
+def _may_be_null(model: type[Model], name: str) -> bool:
+    if name == "pk":
+        return False
+    try:
+        return bool(model._meta.get_field(name).null)
+    except FieldDoesNotExist:
+        # Through a relation, or worked out by the query: anything may be missing there.
+        return True
+
+
+def _beyond(model: type[Model], terms: Terms, at: list[Any], backwards: bool) -> Q:
     """Rows after `at`: the first term differs, or it is equal and the rest lies beyond."""
     (name, descending), value = terms[0], at[0]
     comparison = "lt" if descending != backwards else "gt"
@@ -127,9 +138,9 @@ def _beyond(terms: Terms, at: list[Any], backwards: bool) -> Q:
         )
     else:
         further, same = Q(**{f"{name}__{comparison}": value}), Q(**{name: value})
-        if not backwards and name != "pk":
+        if not backwards and _may_be_null(model, name):
             further |= Q(**{f"{name}__isnull": True})
-    return further if len(terms) == 1 else further | (same & _beyond(terms[1:], at[1:], backwards))
+    return further if len(terms) == 1 else further | (same & _beyond(model, terms[1:], at[1:], backwards))
 
 
 def _attribute(row: Any, path: str) -> Any:

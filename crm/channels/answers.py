@@ -40,7 +40,8 @@ class HttpAnswer:
             return Refused(code="http_4xx", detail=sentence, permanent=True)
         code, permanent = _meaning(self.status)
         detail = f"The receiver answered {self.status}."
-        return Refused(code=code, detail=detail, permanent=permanent, retry_after=self.retry_after, gone=self.status == 410)
+        gone = self.status == 410
+        return Refused(code=code, detail=detail, permanent=permanent, retry_after=self.retry_after, gone=gone)
 
     def shown(self) -> Any:
         """The answer as later steps read it: JSON where it is JSON, else text, bounded."""

@@ -1,7 +1,6 @@
 """One pass of the engine: rescue, sweep, lanes and effects, until nothing is due or time is up."""
 
 import logging
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pipelines.engine.store import store
 from pipelines.engine.sweep import sweep
 from pipelines.engine.upkeep import NAME as UPKEEP
 from pipelines.engine.upkeep import keep_up
-from pipelines.engine.workers import Presence
+from pipelines.engine.workers import Presence, this_host
 from pipelines.models import Pipeline, PipelineRun, PipelineStep
 
 log = logging.getLogger(__name__)
@@ -82,7 +81,7 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
     report = TickReport(call_help=call_help)
     try:
         note_tick(now=real_now())
-        glance = look(real_now=real_now(), host=socket.gethostname())
+        glance = look(real_now=real_now(), host=this_host())
         keep_up(now=real_now(), last=glance.states.get(UPKEEP, (None, {}))[0])
         report.add(rescue(now=engine_now(), glance=glance))
         report.enrolled = sweep(now=engine_now(), glance=glance)

@@ -10,6 +10,11 @@ from pipelines.models import EngineWorker
 FRESH = timedelta(seconds=10)
 
 
+def this_host() -> str:
+    """The name by which other workers know this machine."""
+    return socket.gethostname()
+
+
 class Presence:
     """The row by which others see that this process lives, and where it was when it died.
 
@@ -24,7 +29,7 @@ class Presence:
         row = self._row
         if row is None:
             self._row = EngineWorker.objects.create(
-                host=socket.gethostname(), pid=os.getpid(), started_at=now, heartbeat_at=now,
+                host=this_host(), pid=os.getpid(), started_at=now, heartbeat_at=now,
                 lane_step_id=step_id, lane_size=size, lane_run_id=run_id,
             )  # fmt: skip
             return

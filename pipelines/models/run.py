@@ -1,15 +1,30 @@
 """Runs: one narrow row per cursor, and what is kept beside it."""
 
+from typing import Self
+
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import Q
 
-from crm.models import TeamScopedQuerySet
+from crm.models import Team, TeamScopedQuerySet
 from pipelines.models.pipeline import Pipeline, PipelineVersion
 from pipelines.states import RunPhase, RunStatus
 
 FINISHED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class RunQuerySet(TeamScopedQuerySet["PipelineRun"]):
+    """Runs, narrowed to a team by the pipelines it has."""
+
+    def for_team(self, team: Team | None) -> Self:
+        """With the pipelines named one by one the database knows how many runs to expect, and picks the right index.
+
+        Through a join it must guess, and then reads a million rows to show the newest fifty.
+        """
+        if team is None:
+            return self
+        return self.filter(pipeline_id__in=list(Pipeline.objects.filter(team=team).values_list("pk", flat=True)))
 
 
 class PipelineRun(models.Model):
@@ -82,7 +97,7 @@ class PipelineRun(models.Model):
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
 
-    objects = TeamScopedQuerySet["PipelineRun"].as_manager()
+    objects = RunQuerySet.as_manager()
 
     class Meta:
         verbose_name = "run"
@@ -91,6 +106,8 @@ class PipelineRun(models.Model):
             models.Index(fields=["subject_type", "subject_id"], name="run_subject"),
             models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="run_parent"),
             models.Index(fields=["pipeline", "id"], name="run_pipeline"),
+            # What people look for first; the many runs that end well pay nothing for it.
+            models.Index(fields=["finished_at"], condition=Q(status=RunStatus.FAILED), name="run_failed"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["pipeline", "dedup"], condition=Q(dedup__isnull=False), name="run_dedup"),

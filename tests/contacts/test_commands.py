@@ -88,13 +88,12 @@ def test_a_dry_run_writes_nothing(run: Import, team: Team) -> None:
 
 
 def test_an_import_may_be_quiet_and_stays_so(run: Import, team: Team) -> None:
-    from pipelines.engine.sweep import sweep
-    from tests.pipelines.engine.building import NOON
+    from pipelines.engine.tick import process_due_runs
 
     active(team, [email()], key="welcome")
     assert run("--no-enroll")["enrolled"] == 0
     assert not PipelineRun.objects.exists()
-    sweep(now=NOON)
+    assert process_due_runs().enrolled == 0
     assert not PipelineRun.objects.exists()
 
 

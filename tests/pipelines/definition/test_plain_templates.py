@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from liquid.exceptions import LiquidError
 
 from pipelines.definition.plain_templates import plain_template
 from pipelines.definition.rendering import environment, render
@@ -23,8 +24,12 @@ PIECES = st.sampled_from(
 def test_it_says_what_the_engine_says_or_nothing(source: str, context: dict[str, Any], html: bool) -> None:
     plain = plain_template(source, html=html)
     said = plain.render(context) if plain is not None else None
-    if said is not None:
-        assert said == render(environment(html=html).from_string(source), context)
+    try:
+        engine = environment(html=html).from_string(source)
+    except LiquidError:
+        # Refused when it is compiled, so nothing is ever rendered.
+        return
+    assert said is None or said == render(engine, context)
 
 
 @pytest.mark.parametrize(
