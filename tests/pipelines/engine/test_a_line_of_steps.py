@@ -2,9 +2,12 @@
 
 import pytest
 from django.core import mail
+from pytest_django import Settings
 
 from contacts.models import Contact
+from contacts.operations import bulk_create_contacts
 from crm.models import Message, Suppression, Task, Team
+from pipelines.engine.tick import process_due_runs
 from pipelines.models import Effect, EnrollmentDecision, PipelineRun, StepStat
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, email, later, log
@@ -133,3 +136,14 @@ def test_the_run_of_a_deleted_contact_is_cancelled(team: Team, run_at: Run, gone
     run = PipelineRun.objects.get()
     assert (run.status, run.reason) == (RunStatus.CANCELLED, "subject_deleted")
     assert not mail.outbox
+
+
+def test_a_backlog_calls_for_help_once_and_little_work_does_not(team: Team, run_at: Run, settings: Settings) -> None:
+    settings.PIPELINES_BATCH_SIZE = 5
+    active(team, [email()])
+    calls: list[int] = []
+    for size in (3, 12):
+        bulk_create_contacts(team=team, items=[{"email": f"c{size}-{n}@example.org"} for n in range(size)])
+        process_due_runs(call_help=lambda size=size: calls.append(size))  # type: ignore[misc]
+    assert calls == [12]
+    assert len(mail.outbox) == 15
