@@ -11,7 +11,9 @@ from pipelines.definition.plain_templates import plain_template
 from pipelines.definition.rendering import environment, render
 from pipelines.definition.templates import compile_template
 
-VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=20), st.lists(st.text(max_size=3)))
+# Few letters: markup, quotes and something beyond ASCII.
+TEXTS = st.text("aé<&\"'{}% ", max_size=12)
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(), TEXTS, st.lists(TEXTS, max_size=2))
 CONTEXTS = st.fixed_dictionaries(
     {}, optional={"name": VALUES, "contact": st.dictionaries(st.sampled_from(["name", "email"]), VALUES)}
 )
