@@ -58,11 +58,12 @@ chaos: $(VENV)/dev ## minutes of trouble: workers killed, databases stopped, net
 	$(BIN)/python -m pytest -q -s -m chaos -p no:randomly tests/chaos
 	@$(BIN)/python -m tests.faults.report
 
-bench: $(VENV)/dev ## speeds beside their floors
+bench: $(VENV)/dev ## speeds beside their floors and beside other products
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.peers
 
 clean: ## forget the environment and everything captured
-	rm -rf $(VENV) var staticfiles
+	rm -rf $(VENV) bench/.peers var staticfiles
 
 # A laptop's settings: errors are shown, mail is captured, the secret is this clone's own.
 .env: | $(VENV)/bin/python
