@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -52,10 +52,15 @@ class Delivery:
     progress: Progress | None = None
 
 
-def deliver(*, now: datetime, until: float) -> Delivery:
-    """Deliver every effect that is available, until `until` on the monotonic clock."""
+def deliver(*, now: datetime, until: float, begin: Callable[[], None] | None = None) -> Delivery:
+    """Deliver every effect that is available, until `until` on the monotonic clock.
+
+    `begin` is called before, when there is anything to deliver.
+    """
     total = Delivery(progress=Progress())
     waiting = waiting_kinds(now=now)
+    if waiting and begin is not None:
+        begin()
     for kind, work in (
         (Effect.Kind.EMAIL, _send_mail),
         (Effect.Kind.HTTP, _call_http),

@@ -108,7 +108,7 @@ def _until_idle(report: TickReport, presence: Presence, until: float) -> None:
     for _ in range(ROUNDS_WITHOUT_END):
         now = engine_now()
         moved = _work_lanes(report, presence, now, until)
-        delivery = deliver(now=now, until=until)
+        delivery = deliver(now=now, until=until, begin=lambda: presence.deliver(now=real_now()))
         if delivery.tried >= LEASE_LIMIT:
             report.call()
         report.sent += delivery.sent

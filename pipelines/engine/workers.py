@@ -24,7 +24,11 @@ class Presence:
     def __init__(self) -> None:
         self._row: EngineWorker | None = None
 
-    def enter(self, *, step_id: int, size: int, run_id: int | None, now: datetime) -> None:
+    def deliver(self, *, now: datetime) -> None:
+        """Outside of every lane: a death among effects is no lane's fault."""
+        self.enter(step_id=None, size=None, run_id=None, now=now)
+
+    def enter(self, *, step_id: int | None, size: int | None, run_id: int | None, now: datetime) -> None:
         """Committed before the lane's transaction begins, so that it survives the process."""
         row = self._row
         if row is None:
