@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +62,13 @@ class Server:
     def stop(self, mode: str = "immediate") -> None:
         """`immediate` is as good as pulling the plug: nothing is written, connections break."""
         self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop", check=False)
+
+    def end_clients(self) -> None:
+        """Kill every program that was started for this server: an orphan of a killed cluster would wait for ever."""
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if f":{self.port}/crm".encode() in environment.read_bytes():
+                    os.kill(int(environment.parent.name), signal.SIGKILL)
 
     def restart(self) -> None:
         self.stop()

@@ -41,6 +41,7 @@ def folder() -> Iterator[Path]:
 def server(folder: Path) -> Iterator[Server]:
     made = Server(folder / "server")
     yield made
+    made.end_clients()
     made.stop()
 
 
