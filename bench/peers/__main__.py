@@ -1,93 +1,55 @@
-"""`python -m bench.peers [--contacts N] [--rounds N] [--only NAME]`: peers beside the engine, a table with medians."""
+"""`python -m bench.peers [--contacts N] [--rounds N] [--only NAME …]`: peers beside the engine, tables with medians."""
 
 import argparse
-import json
-import os
-import subprocess
 import sys
-import venv
-from pathlib import Path
-from statistics import median
-from typing import Any
+from collections.abc import Sequence
 
-import psycopg
+from bench.peers.running import NAMES, Measured, measure_peers
+from bench.scratch import postgres_answers
 
-from bench.scratch import POSTGRES, postgres_answers
-
-HERE = Path(__file__).resolve().parent
-HOMES = HERE.parent / ".peers"
-PEERS = ("pgqueuer", "procrastinate", "dbos", "celery", "django_q2")
-DATABASE = "crm_bench_peer"
-PATIENCE = 600
+TITLES = {
+    "steps": ("Contacts through three steps: update a field, decide, record a message", "contacts/s"),
+    "mail": ("A mail for each contact, through SMTP", "mails/s"),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.peers", description=__doc__)
-    parser.add_argument("--contacts", type=int, default=1_000)
+    parser.add_argument("--contacts", type=int, default=1_000, help="slow peers get half of them, the engine ten times")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", action="append", default=[], choices=PEERS)
+    parser.add_argument("--only", action="append", default=[], choices=NAMES, help="may be given again")
     options = parser.parse_args()
     if not postgres_answers():
         sys.exit("The peers need PostgreSQL; set BENCH_DATABASE_URL to one that may be written to.")
-    print(measure_peers(contacts=options.contacts, rounds=options.rounds, names=options.only or PEERS))
+    measured = measure_peers(contacts=options.contacts, rounds=options.rounds, names=options.only or NAMES)
+    for job in TITLES:
+        if rows := [each for each in measured if each.peer.job == job]:
+            print(table(job, rows), flush=True)
 
 
-def measure_peers(*, contacts: int, rounds: int, names: Any = PEERS) -> str:
-    """Rounds alternate between the peers; one that cannot be installed is named with the reason."""
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    missing = {name: reason for name in names if (reason := _install(name))}
-    for _ in range(rounds):
-        for name in names:
-            if name not in missing:
-                results[name].append(_run(name, contacts))
-    lines = [f"## Peers: {contacts:,} contacts through three durable steps", "",
-             "| peer | version | workers | workflows/s (median) |", "|---|---|---|---:|"]  # fmt: skip
-    for name, found in results.items():
-        if name in missing:
-            lines.append(f"| {name} | not installed: {missing[name]} | | |")
-        else:
-            rate = median(each["per_second"] for each in found)
-            lines.append(f"| {name} | {found[0]['version']} | {found[0]['workers']} | {rate:,.0f} |")
-    return "\n".join([*lines, ""])
+def table(job: str, rows: Sequence[Measured]) -> str:
+    title, unit = TITLES[job]
+    # Beside the engine's better way, whether that is one worker or two.
+    engine = max((each.rate for each in rows if each.peer.is_engine), default=0.0)
+    lines = [
+        f"### {title}",
+        "",
+        f"| product | version | workers | durable by | contacts | {unit} (median) | lowest | highest"
+        " | engine's multiple |",
+        "|---|---|---|---|---:|---:|---:|---:|---:|",
+    ]
+    return "\n".join([*lines, *(_line(each, engine) for each in rows), ""])
 
 
-def _python(name: str) -> Path:
-    return HOMES / name / "bin" / "python"
-
-
-def _install(name: str) -> str:
-    """Make the environment of a peer; a sentence when that fails."""
-    done = HOMES / name / "installed"
-    wanted = (HERE / "requirements" / f"{name}.txt").read_text("utf-8")
-    if done.exists() and done.read_text("utf-8") == wanted:
-        return ""
-    venv.create(HOMES / name, with_pip=True, clear=True)
-    command = [str(_python(name)), "-m", "pip", "install", "-q", "-r", str(HERE / "requirements" / f"{name}.txt")]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode:
-        return made.stderr.strip().splitlines()[-1][:120]
-    done.write_text(wanted, "utf-8")
-    return ""
-
-
-def _run(name: str, contacts: int) -> dict[str, Any]:
-    url = f"{POSTGRES.rpartition('/')[0]}/{DATABASE}"
-    with psycopg.connect(POSTGRES, autocommit=True) as server:
-        server.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-        server.execute(f"CREATE DATABASE {DATABASE}")
-    try:
-        done = subprocess.run(
-            [str(_python(name)), f"with_{name}.py", "--database", url, "--contacts", str(contacts)],
-            cwd=HERE, capture_output=True, text=True, check=False, timeout=PATIENCE,
-            env={**os.environ, "PYTHONPATH": str(HERE)},
-        )  # fmt: skip
-        if done.returncode:
-            sys.exit(f"{name} failed:\n{done.stderr[-2000:]}")
-        answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-        return answer
-    finally:
-        with psycopg.connect(POSTGRES, autocommit=True) as server:
-            server.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+def _line(measured: Measured, engine: float) -> str:
+    if not measured.results:
+        return f"| {measured.peer.title} | {measured.missing.replace('|', '/')} | | | | | | | |"
+    first, rates = measured.results[0], measured.rates
+    title = first.name if not measured.peer.is_engine else measured.peer.title
+    times = f"{engine / measured.rate:,.1f}" if engine else "–"
+    facts = f"{title} | {first.version} | {first.workers} | {first.durability} | {first.contacts:,}"
+    note = f" ({measured.missing})" if measured.missing else ""
+    return f"| {facts} | {measured.rate:,.0f}{note} | {min(rates):,.0f} | {max(rates):,.0f} | {times} |"
 
 
 if __name__ == "__main__":
