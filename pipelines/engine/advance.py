@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from crm.faults import point, register
 from pipelines.engine.answers import answers_for
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MAX_HOPS = 32
 COHORT_SECONDS = 1.0
+# What is no run's fault: the connection, a lock, the disk. The pass ends, and the next one tries again.
+LOST = (OperationalError, InterfaceError)
 
 register("after_claim", "a batch of runs is locked, nothing was planned yet", in_transaction=True)
 register("before_commit", "everything of a batch is written, nothing is committed", in_transaction=True)
@@ -53,8 +55,10 @@ def advance_lane(*, step_id: int, now: datetime, limit: int) -> Progress:
     """
     try:
         return _advance(process_whole, step_id=step_id, now=now, limit=limit)
-    except (IntegrityError, DataError):
-        log.warning("a write was refused in the lane of step %s: its batch is split", step_id)
+    except LOST:
+        raise
+    except Exception:
+        log.warning("a run was refused in the lane of step %s: its batch is split", step_id, exc_info=True)
         return _advance(process, step_id=step_id, now=now, limit=limit)
 
 
@@ -96,10 +100,12 @@ def process(
     try:
         with transaction.atomic():
             return process_once([cursor.copy() for cursor in cursors], now=now, answers=answers)
-    except (IntegrityError, DataError) as error:
+    except LOST:
+        raise
+    except Exception as error:  # whatever one run brings about, the others and the other teams go on
         if len(cursors) == 1:
             return _fail_alone(cursors[0], now=now, error=error)
-        log.warning("batch split after a refused write: %s runs", len(cursors))
+        log.warning("batch split after a refused run: %s runs", len(cursors))
     middle = len(cursors) // 2
     progress = process(cursors[:middle], now=now, answers=answers, depth=depth + 1)
     progress.add(process(cursors[middle:], now=now, answers=answers, depth=depth + 1))

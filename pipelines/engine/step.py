@@ -50,7 +50,8 @@ def run_step(batch: Batch, step: Step, cursors: Sequence[Cursor], *, resuming: b
     for cursor in cursors:
         visit = _input(batch, cursor)
         if cursor.id in batch.errors:
-            _apply(batch, step, cursor, visit, Fail(batch.errors[cursor.id], code="database"), resuming=True)
+            # Once: where the error path leads is visited like any other step.
+            _apply(batch, step, cursor, visit, Fail(batch.errors.pop(cursor.id), code="database"), resuming=True)
         elif batch.subject_of(cursor) is None and cursor.subject_id is not None:
             cursor.finish(status=RunStatus.CANCELLED, reason="subject_deleted", outcome=None, now=batch.now)
         elif resuming or not _guarded(batch, step, cursor, visit):

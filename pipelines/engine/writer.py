@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -43,7 +43,8 @@ def _write_updates(batch: Batch) -> None:
     for team_id, update in batch.updates:
         merged.setdefault((update.model, update.pk), {}).update(update.values)
         teams[update.model, update.pk] = team_id
-    _check_records(batch, teams)
+    # Every writer is checked, not only the last: a batch may hold runs of several teams.
+    _check_records(batch, {((update.model, update.pk), team_id) for team_id, update in batch.updates})
     columns: dict[tuple[str, tuple[str, ...]], list[tuple[int, tuple[Any, ...]]]] = {}
     customs: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for (label, pk), values in merged.items():
@@ -60,10 +61,10 @@ def _write_updates(batch: Batch) -> None:
         batch.store.merge_custom(apps.get_model(label), custom_rows)
 
 
-def _check_records(batch: Batch, teams: Mapping[tuple[str, int], int]) -> None:
+def _check_records(batch: Batch, writers: Collection[tuple[tuple[str, int], int]]) -> None:
     """Refuse records that are neither the subject of a run nor of its team: one statement per model."""
     wanted: dict[str, set[tuple[int, int]]] = {}
-    for (label, pk), team_id in teams.items():
+    for (label, pk), team_id in writers:
         subject = batch.subjects.get((subject_types()[label].content_type_id, pk))
         if subject is None or subject["team_id"] != team_id:
             wanted.setdefault(label, set()).add((team_id, pk))

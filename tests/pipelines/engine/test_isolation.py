@@ -9,14 +9,16 @@ from django.core import mail
 from pytest_django import Settings
 
 from contacts.models import Company, Contact
-from crm.models import Member, Team
+from crm.models import Member, Message, Team
 from pipelines.actions.base import Done, Input, Kind, Outcome, Update
 from pipelines.actions.registry import kinds
 from pipelines.definition.program import Step
+from pipelines.engine.enroll import enroll
 from pipelines.models import PipelineRun, StepExecution
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, email
 from tests.pipelines.engine.conftest import Run
+from tests.sinks.smtp import SmtpSink
 
 
 class Picky(Kind):
@@ -111,3 +113,55 @@ def test_a_step_cannot_write_to_a_record_of_another_team(team: Team, run_at: Run
     theirs.refresh_from_db()
     assert theirs.first_name == "Untouched"
     assert PipelineRun.objects.get().status == RunStatus.FAILED
+
+
+def test_a_step_that_no_value_fits_stops_neither_its_pipeline_nor_another_team(
+    team: Team, run_at: Run, smtp: SmtpSink
+) -> None:
+    """The values are refused by neither database: they break while the batch is written."""
+    wrong = {"type": "update_record", "with": {"values": {"owner": "{{ contact.email }}"}}}
+    active(team, [wrong, email()], key="wrong")
+    other = Team.objects.create(name="Other", slug="other")
+    active(other, [email()], key="right")
+    Contact.objects.create(team=team, email="a@example.org")
+    Contact.objects.create(team=other, email="b@example.org")
+    run_at(NOON)
+    assert smtp.recipients() == ["b@example.org"]
+    assert PipelineRun.objects.for_team(team).get().status == RunStatus.FAILED
+
+
+def test_a_bad_step_after_a_mail_leaves_the_mail_settled(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    wrong = {"type": "update_record", "with": {"values": {"owner": "{{ contact.job_title }}"}}}
+    active(team, [email(), wrong])
+    for name, title in (("ann", "x"), ("bob", "")):
+        Contact.objects.create(team=team, email=f"{name}@example.org", job_title=title)
+    run_at(NOON)
+    assert sorted(smtp.recipients()) == ["ann@example.org", "bob@example.org"]
+    assert set(Message.objects.values_list("state", flat=True)) == {"sent"}
+
+
+def test_a_refused_step_does_not_fail_the_steps_of_its_error_path(team: Team, run_at: Run) -> None:
+    wrong = {"type": "update_record", "with": {"values": {"owner": "{{ contact.email }}"}}, "on": {"error": "next"}}
+    active(team, [wrong, {"type": "update_record", "with": {"values": {"lead_source": "went on"}}}])
+    contact = Contact.objects.create(team=team, email="a@example.org")
+    run_at(NOON)
+    contact.refresh_from_db()
+    assert contact.lead_source == "went on" and PipelineRun.objects.get().status == RunStatus.COMPLETED
+
+
+def test_a_run_of_another_team_in_the_same_batch_writes_nothing_of_ours(
+    team: Team, run_at: Run, smtp: SmtpSink
+) -> None:
+    other = Team.objects.create(name="Other", slug="other")
+    ours = Contact.objects.create(team=team, email="ann@example.org")
+    into = {"record": "{{ contact.custom.rec }}", "values": {"job_title": "not theirs"}}
+    active(other, [email(), {"type": "update_record", "with": into}], key="theirs")
+    Contact.objects.create(
+        team=other, email="eve@example.org", custom={"rec": {"id": ours.pk, "model": "contacts.contact"}}
+    )
+    mark = {"type": "update_record", "with": {"values": {"lead_source": "x"}}}
+    pipeline = active(team, [email(), mark], key="ours", triggers=[])
+    enroll(pipeline=pipeline, subject_ids=[ours.pk], now=NOON)
+    run_at(NOON)
+    ours.refresh_from_db()
+    assert (ours.job_title, ours.lead_source) == ("", "x")
