@@ -8,7 +8,7 @@ import argparse
 import json
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from multiprocessing.process import BaseProcess
 
@@ -73,7 +73,10 @@ def race(options: argparse.Namespace, worker: Worker, **facts: str) -> None:
 
 
 def measure(
-    options: argparse.Namespace, start: Callable[[], object], processes: list[BaseProcess] | None = None, **facts: str
+    options: argparse.Namespace,
+    start: Callable[[], object],
+    processes: Sequence[BaseProcess] | None = None,
+    **facts: str,
 ) -> None:
     """Time from the start until every message is recorded, check what is there, and print one line of JSON."""
     started = time.perf_counter()

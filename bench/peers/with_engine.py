@@ -42,7 +42,8 @@ def main() -> None:
 def steps(options: Namespace) -> float:
     from bench.moving import by_engine, by_two_engines, rate_of
 
-    return options.contacts / rate_of(by_engine if options.workers == 1 else by_two_engines, options.contacts)
+    contacts: int = options.contacts
+    return contacts / rate_of(by_engine if options.workers == 1 else by_two_engines, contacts)
 
 
 def mail(options: Namespace) -> float:
