@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -13,6 +13,8 @@ from pipelines.definition.program import Step
 from pipelines.definition.templates import Template, compile_template
 
 Why = tuple[Mapping[str, Any], ...]
+# What is wrong with a step as it is written: where inside the step, and a sentence.
+Fault = tuple[tuple[str | int, ...], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,10 @@ class Kind:
     def resume(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         """Read each visit's signal and end the visit."""
         return [settle(step, visit) for visit in batch]
+
+    def check(self, step: Mapping[str, Any]) -> Iterator[Fault]:
+        """What is wrong with a step of a document beyond its schema, which it already fits."""
+        yield from ()
 
     def template_keys(self, step: Step) -> tuple[str, ...]:
         """Keys of the message templates that this step reads."""

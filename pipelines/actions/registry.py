@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from pipelines.actions.base import Kind
+from pipelines.actions.branching import Split, Switch
 from pipelines.actions.flow import Condition, End, SetVariable, Wait
 from pipelines.actions.messaging import SendEmail
 from pipelines.actions.notify import Notify
@@ -20,6 +21,8 @@ BUILT_IN: tuple[type[Kind], ...] = (
     CreateTask,
     Wait,
     Condition,
+    Switch,
+    Split,
     UpdateRecord,
     SetVariable,
     Notify,

@@ -33,7 +33,9 @@ def possible_outcomes(step: Mapping[str, Any], kind: KindSpec | None) -> frozens
     if declared:
         outcomes.discard("completed")
     outcomes |= declared
-    outcomes |= _names(parameters.get("cases"), "name")
+    outcomes |= _names(parameters.get("cases"), "name") | _names(parameters.get("variants"), "name")
+    if "holdout" in parameters:
+        outcomes.add("holdout")
     outcomes |= _names(parameters.get("events"), "name") | _names(parameters.get("events"), "event")
     if "if" in step and step.get("type") != "condition":
         outcomes.add("skipped")

@@ -40,6 +40,7 @@ def validate_document(document: object, team: Team) -> list[Problem]:
         return problems
     tidy = normal(document)
     problems += _subject_problems(document)
+    problems += _action_problems(document)
     problems += _storage_problems(tidy, document)
     if not any(each.severity == "error" for each in problems):
         problems += _reference_problems(document, team)
@@ -61,6 +62,14 @@ def _subject_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
         if kind not in FIRED_TRIGGERS:
             message = f"nothing fires '{kind}' triggers yet: enroll by hand, through the API or on creation"
             yield Problem(f"triggers[{index}].type", message, "warning")
+
+
+def _action_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """What the actions themselves find wrong with their steps."""
+    known = kinds()
+    for place in places(document):
+        for inside, message in known[place.step["type"]].check(place.step):
+            yield Problem(spoken_path(["steps", place.index, *inside]), message)
 
 
 def _storage_problems(tidy: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
