@@ -19,12 +19,34 @@ Fault = tuple[tuple[str | int, ...], str]
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What came back for a visit that waited: the answer of its effect."""
+    """What came back for a visit that waited: the answer of an effect, a person, an event, or the deadline.
 
-    status: str  # done | failed | uncertain | skipped
+    `outcome` names the edge to take: an event's name, `met`, `timeout`, or what a person declared.
+    """
+
+    status: str  # done | failed | uncertain | skipped | timeout | lost
     result: Mapping[str, Any] = field(default_factory=dict)
     code: str = ""
     error: str = ""
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildResult:
+    """How a child run of the current visit stands; `vars` and `outputs` are filled only where the block reads them."""
+
+    run_id: int
+    slot: int
+    status: str  # pending | running | waiting | paused | completed | failed | cancelled
+    outcome: str | None
+    reason: str | None
+    started_at: datetime
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        return self.status in ("completed", "failed", "cancelled")
 
 
 class Resources(Protocol):
@@ -47,6 +69,8 @@ class Input:
     now: datetime
     resources: Resources
     signal: Signal | None = None
+    # Of a block: its child runs in this visit, by slot; those skipped never had one.
+    children: tuple[ChildResult, ...] = ()
 
     @property
     def rng(self) -> Random:
@@ -86,7 +110,15 @@ class Create:
     values: Mapping[str, Any]
 
 
-Change = Set | Update | Create
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start another pipeline of the team for the same subject, and do not wait for it."""
+
+    pipeline: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+Change = Set | Update | Create | Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +174,84 @@ class Await:
 
 
 @dataclass(frozen=True, slots=True)
+class EventRequest:
+    """One event that a visit waits for; `where` is the condition as written, `match` values of the payload."""
+
+    name: str
+    event: str
+    where: Any = None
+    match: Mapping[str, Any] | None = None
+    # Events at or after this moment count, also those that were there before; None means from now on.
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HumanRequest:
+    """A task for a person, whose answer is the signal of the visit."""
+
+    title: str
+    description: str = ""
+    assignee: Any = None
+    team: str = ""
+    role: str = ""
+    priority: str = "medium"
+    due_at: datetime | None = None
+    remind: float | None = None
+    outcomes: tuple[str, ...] = ()
+    form: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """Wait for something outside: the first event or the condition that is met, a person, or the deadline."""
+
+    events: tuple[EventRequest, ...] = ()
+    human: HumanRequest | None = None
+    # As written; checked at once and whenever the subject changes.
+    condition: Any = None
+    count: int = 1
+    deadline: datetime | None = None
+    why: Why = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One child run: a scope of this program with its place and names, or another pipeline by its key."""
+
+    scope: str
+    slot: int
+    locals: Mapping[str, Any] = field(default_factory=dict)
+    pipeline: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start these children, none to only go on waiting; come back when at most `wake_at` are open or one failed."""
+
+    children: tuple[Child, ...]
+    wake_at: int = 0
+    deadline: datetime | None = None
+    # Variables that finished children hand to the run before the new ones begin.
+    changes: tuple[Set, ...] = ()
+    why: Why = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A block is over: children that are still open are cancelled or go on alone, and its outputs become visible."""
+
+    outcome: str = "next"
+    cancel_rest: bool = True
+    error: str = ""
+    code: str = "error"
+    # What each child left, and what is copied up; both by name.
+    output: Mapping[str, Any] = field(default_factory=dict)
+    exported: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    why: Why = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """Try the visit again, after that many seconds or as the step's retry rule says."""
 
@@ -165,10 +275,12 @@ class Exit:
 
     status: str  # completed | failed | cancelled
     reason: str
+    # Also the runs around it, up to the root.
+    terminate: bool = False
     why: Why = ()
 
 
-Outcome = Done | WaitUntil | Await | Retry | Fail | Exit
+Outcome = Done | WaitUntil | Await | WaitFor | Retry | Fail | Exit
 
 
 class Kind:
@@ -234,7 +346,9 @@ def settle(step: Step, visit: Input) -> Outcome:
     if signal is None:
         return Fail("The answer of this step was lost.", code="lost")
     if signal.status == "done":
-        return Done(output=signal.result)
+        return Done(outcome=signal.outcome or "next", output=signal.result)
+    if signal.status == "timeout":
+        return Done(outcome="timeout")
     if signal.status == "skipped":
         return Done(outcome="skipped", note=signal.error)
     if signal.status == "uncertain":

@@ -11,13 +11,12 @@ from datetime import datetime
 from django.db import InterfaceError, OperationalError, transaction
 
 from crm.faults import point, register
-from pipelines.engine.answers import answers_for
-from pipelines.engine.batch import Answer, Batch
-from pipelines.engine.cursor import Cursor
+from pipelines.engine.batch import Batch
+from pipelines.engine.cursor import Answer, Cursor
 from pipelines.engine.step import WATCHDOG, run_step
-from pipelines.engine.store import store
+from pipelines.engine.store import PortableStore, store
 from pipelines.engine.unheard import commit_unheard
-from pipelines.engine.writer import ForeignRecord, flush
+from pipelines.engine.writing import ForeignRecord, flush
 from pipelines.states import RunPhase, RunStatus
 
 log = logging.getLogger(__name__)
@@ -118,10 +117,13 @@ def process_once(
     now: datetime,
     answers: Mapping[int, Answer] | None,
     errors: Mapping[int, str] | None = None,
+    at: PortableStore | None = None,
 ) -> Progress:
+    """Move runs once, in the store `at` or that of the default database."""
+    where = at or store()
     returning = [cursor for cursor in cursors if _needs_answer(cursor) and cursor.id not in (answers or {})]
-    known = {**(answers or {}), **(answers_for(returning) if returning else {})}
-    batch = Batch(store=store(), now=now, cursors=cursors, answers=known, errors=dict(errors or {}))
+    known = {**(answers or {}), **(where.answers(returning) if returning else {})}
+    batch = Batch(store=where, now=now, cursors=cursors, answers=known, errors=dict(errors or {}))
     batch.load()
     _walk(batch)
     flush(batch)
@@ -130,7 +132,7 @@ def process_once(
 
 
 def _needs_answer(cursor: Cursor) -> bool:
-    return cursor.status == RunStatus.RUNNING or cursor.phase == RunPhase.RESUME
+    return cursor.status in (RunStatus.RUNNING, RunStatus.WAITING) or cursor.phase == RunPhase.RESUME
 
 
 def _fail_alone(cursor: Cursor, *, now: datetime, error: Exception) -> Progress:

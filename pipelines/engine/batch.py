@@ -5,22 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pipelines.actions.base import Create, EffectRequest, Signal, Update
+from pipelines.actions.base import Create, EffectRequest, Start, Update, WaitFor
 from pipelines.definition.program import Step
-from pipelines.engine.cursor import Cursor, Memory, Visit
-from pipelines.engine.programs import MEMORY_ROOTS, LoadedProgram, PipelineFacts, pipeline_facts, programs
-from pipelines.engine.resources import TeamResources, load_resources
+from pipelines.engine.cursor import Answer, Cursor, Memory, Visit
+from pipelines.engine.programs import MEMORY_ROOTS, LoadedProgram, PipelineFacts
+from pipelines.engine.resources import TeamResources
 from pipelines.engine.store.portable import PortableStore
 from pipelines.states import RunPhase, RunStatus
-from pipelines.subjects import subject_type, subject_types
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The signal of a visit and when the visit began."""
-
-    signal: Signal
-    since: datetime
+from pipelines.subjects import subject_types
 
 
 @dataclass(slots=True)
@@ -40,15 +32,20 @@ class Batch:
     effects: list[tuple[Cursor, Step, EffectRequest]] = field(default_factory=list)
     updates: list[tuple[int, Update]] = field(default_factory=list)
     creates: list[tuple[Cursor, int, Create]] = field(default_factory=list)
+    # Obligations, each with the visit it belongs to.
+    waits: list[tuple[Cursor, WaitFor]] = field(default_factory=list)
+    starts: list[tuple[Cursor, Start]] = field(default_factory=list)
+    # Visits whose other obligations end because the first was met, as (run, seq).
+    released: list[tuple[int, int]] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
 
     def load(self) -> None:
         """Read what the steps of this batch read: a fixed number of statements."""
-        self.facts = pipeline_facts({cursor.pipeline_id for cursor in self.cursors})
+        self.facts = self.store.pipeline_facts({cursor.pipeline_id for cursor in self.cursors})
         for cursor in self.cursors:
             self.adopt_current_version(cursor)
         current = {facts.current_version_id for facts in self.facts.values() if facts.current_version_id is not None}
-        self.programs = programs({cursor.version_id for cursor in self.cursors} | current)
+        self.programs = self.store.programs({cursor.version_id for cursor in self.cursors} | current)
         self._load_subjects()
         self._load_resources()
         remembering = [cursor.id for cursor in self.cursors if self._remembers(cursor)]
@@ -80,7 +77,7 @@ class Batch:
             relations |= program.relations
             moments = None if moments is None or program.reads is None else moments | program.reads
         for type_id, ids in wanted.items():
-            rows = subject_type(type_id).load(ids, relations=relations, moments=moments)
+            rows = self.store.subjects(type_id, ids, relations=relations, moments=moments)
             self.subjects.update({(type_id, pk): data for pk, data in rows.items()})
 
     def _load_resources(self) -> None:
@@ -88,7 +85,7 @@ class Batch:
         for pipeline_id, version_id in {(cursor.pipeline_id, cursor.version_id) for cursor in self.cursors}:
             team_id = self.facts[pipeline_id].team.id
             keys.setdefault(team_id, set()).update(self.programs[version_id].template_keys)
-        self.resources = {team: load_resources(team_id=team, template_keys=found) for team, found in keys.items()}
+        self.resources = {team: self.store.resources(team, found) for team, found in keys.items()}
 
     def subject_of(self, cursor: Cursor) -> dict[str, Any] | None:
         if cursor.subject_type_id is None or cursor.subject_id is None:

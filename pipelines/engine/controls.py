@@ -29,9 +29,7 @@ def pause_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
     with transaction.atomic():
         ids = list(_locked(run_ids, ACTIVE).values_list("pk", flat=True))
         return PipelineRun.objects.filter(pk__in=ids).update(
-            status=RunStatus.PAUSED.value,
-            held_until=Coalesce(F("next_step_at"), engine_now()),
-            next_step_at=None,
+            status=RunStatus.PAUSED.value, held_until=F("next_step_at"), next_step_at=None
         )
 
 
@@ -48,7 +46,16 @@ def resume_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
         runs = PipelineRun.objects.filter(pk__in=ids)
         due = Greatest(Coalesce(F("held_until"), now), now)
         runs.filter(pk__in=flying).update(status=RunStatus.RUNNING.value, next_step_at=due, held_until=None)
-        runs.exclude(pk__in=flying).update(status=RunStatus.PENDING.value, next_step_at=due, held_until=None)
+        others = runs.exclude(pk__in=flying)
+        # Without a deadline a waiting run is due at no time.
+        waiting = others.filter(phase=RunPhase.WAIT.value)
+        waiting.filter(held_until=None).update(status=RunStatus.WAITING.value)
+        waiting.exclude(held_until=None).update(status=RunStatus.WAITING.value, next_step_at=due, held_until=None)
+        # An answer has come meanwhile: a block keeps the time by which it has to be over.
+        others.filter(phase=RunPhase.RESUME.value).update(status=RunStatus.PENDING.value, next_step_at=now)
+        others.filter(phase__in=[RunPhase.ENTER.value, RunPhase.RESCHEDULE.value]).update(
+            status=RunStatus.PENDING.value, next_step_at=due, held_until=None
+        )
         transaction.on_commit(kick)
     return len(ids)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pipelines.actions.base import Signal
 from pipelines.states import RunPhase, RunStatus
 
 # The columns that a claim selects, in this order.
@@ -46,6 +47,14 @@ MOVED = (
 )
 # Keys of this UUID version stay held after the run has finished (`once`, `after`).
 KEPT_VERSION = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The signal of a visit and when the visit began."""
+
+    signal: Signal
+    since: datetime
 
 
 @dataclass(slots=True)
@@ -93,6 +102,10 @@ class Cursor:
         """An effect is in flight; look again at the watchdog if nothing came back."""
         self.status, self.next_step_at = RunStatus.RUNNING.value, watchdog
 
+    def wait(self, *, deadline: datetime | None) -> None:
+        """Something outside must happen; whatever happens first, this or the deadline, resumes the step."""
+        self.status, self.phase, self.next_step_at = RunStatus.WAITING.value, RunPhase.WAIT.value, deadline
+
     def finish(self, *, status: RunStatus, reason: str, outcome: str | None, now: datetime) -> None:
         """End the run and free its re-entry key unless the key is kept."""
         self.status, self.finished_at, self.next_step_at = status.value, now, None
@@ -124,6 +137,8 @@ class NewRun:
     wake_at: int = 0
     parent_seq: int = 0
     slot: int = 0
+    parent_id: int | None = None
+    root_id: int | None = None
 
 
 @dataclass(slots=True)
@@ -133,6 +148,8 @@ class Memory:
     trigger: dict[str, Any] = field(default_factory=dict)
     vars: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
+    # Names of a child run's place: the item of a loop and its index.
+    locals: dict[str, Any] = field(default_factory=dict)
     dirty: bool = False
 
     def assign(self, values: Mapping[str, Any]) -> None:

@@ -15,8 +15,7 @@ from crm.models import Message
 from pipelines.definition.retries import Retrier, retry_after
 from pipelines.engine.advance import Progress, process
 from pipelines.engine.answers import signal_of
-from pipelines.engine.batch import Answer
-from pipelines.engine.cursor import Cursor, Visit
+from pipelines.engine.cursor import Answer, Cursor, Visit
 from pipelines.engine.gone import heed
 from pipelines.engine.programs import programs
 from pipelines.engine.step import WATCHDOG

@@ -18,7 +18,9 @@ from pipelines.actions.base import (
     Outcome,
     Retry,
     Set,
+    Start,
     Update,
+    WaitFor,
     WaitUntil,
 )
 from pipelines.actions.registry import kinds
@@ -123,6 +125,8 @@ def _guarded(batch: Batch, step: Step, cursor: Cursor, visit: Input) -> bool:
 
 
 def _apply(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Outcome, *, resuming: bool) -> None:
+    if resuming and (cursor.status == RunStatus.WAITING or cursor.phase == RunPhase.RESUME):
+        batch.released.append((cursor.id, cursor.seq))
     match outcome:
         case Done():
             _done(batch, step, cursor, visit, outcome)
@@ -131,6 +135,9 @@ def _apply(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Outc
         case Await():
             batch.effects.append((cursor, step, outcome.effect))
             cursor.depart(watchdog=batch.now + WATCHDOG)
+        case WaitFor():
+            batch.waits.append((cursor, outcome))
+            cursor.wait(deadline=outcome.deadline)
         case Retry():
             _retry_or_fail(batch, step, cursor, visit, Fail(outcome.error, outcome.code), after=outcome.after)
         case Fail():
@@ -162,7 +169,11 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
             case Create():
                 # The cursor goes on within the batch; what is made belongs to this visit.
                 batch.creates.append((cursor, cursor.seq, change))
+            case Start():
+                batch.starts.append((cursor, change))
     event = Log.SKIPPED if outcome.outcome == "skipped" else Log.COMPLETED
+    if outcome.outcome == "timeout" and visit.signal is not None and visit.signal.status == "timeout":
+        event = Log.TIMED_OUT
     _end(
         batch, step, cursor, visit,
         outcome=outcome.outcome, event=event, why=outcome.why, output=outcome.output, error=outcome.note or None,
@@ -226,7 +237,7 @@ def _end(
         memory = batch.memory_of(cursor)
         if step.key in loaded.program.reads_steps:
             memory.keep(step.key, shown)
-        context["steps"] = {**memory.outputs, step.key: shown}
+        context["steps"] = {**context["steps"], step.key: shown}
     _assign(batch, step, cursor, context)
     if not fits(batch.memories.get(cursor.id)):
         cursor.finish(status=RunStatus.FAILED, reason="context_too_large", outcome="error", now=batch.now)

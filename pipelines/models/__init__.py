@@ -13,6 +13,7 @@ from pipelines.models.run import (
     StepStat,
 )
 from pipelines.models.trigger import AutomaticPipeline, Trigger
+from pipelines.models.waiting import EventWait, GoalHit
 
 __all__ = [
     "AutomaticPipeline",
@@ -22,6 +23,8 @@ __all__ = [
     "EnrollmentDecision",
     "Event",
     "EventKey",
+    "EventWait",
+    "GoalHit",
     "LaneStrike",
     "Pipeline",
     "PipelineRun",

@@ -21,3 +21,4 @@ class RunPhase(IntEnum):
     ENTER = 0  # enter the step
     RESUME = 1  # an obligation was met: read its signal and leave the step
     RESCHEDULE = 2  # recompute when the step is due
+    WAIT = 3  # it waits for something outside; the deadline, if any, is when it is due

@@ -9,8 +9,11 @@ from django.db import connection, models
 from django.db.models import F, Min
 
 from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, Memory, NewRun, Visit
+from pipelines.engine.store.reading import Reading
 from pipelines.engine.store.stats import StatCell, merge_cells
-from pipelines.models import Effect, PipelineRun, RunContext, StepExecution, StepStat
+from pipelines.models import Effect, EventWait, PipelineRun, RunContext, StepExecution, StepStat
+from pipelines.states import RunPhase
+from pipelines.subjects import among
 
 # SQLite takes at most 32,766 parameters in one statement.
 MAX_PARAMETERS = 30_000
@@ -34,9 +37,10 @@ NEW_RUN = (
     "depth",
     "created_at",
 )
+NEW_CHILD = (*NEW_RUN, "parent", "root")
 
 
-class PortableStore:
+class PortableStore(Reading):
     """Every statement of the engine; subclasses replace the hot ones."""
 
     def due_lanes(self, *, now: datetime) -> list[tuple[int, datetime]]:
@@ -78,11 +82,18 @@ class PortableStore:
         """Insert runs that no unique key refuses; (run id, pipeline id, subject id) of each inserted one."""
         inserted: list[tuple[int, int, int | None]] = []
         for chunk in _chunks(rows, MAX_PARAMETERS // len(NEW_RUN)):
-            inserted += self._insert_returning(chunk)
+            inserted += self._insert_returning(chunk, NEW_RUN, "id, pipeline_id, subject_id")
         return inserted
 
-    def _insert_returning(self, rows: Sequence[NewRun]) -> list[tuple[int, int, int | None]]:
-        fields: list[Any] = [PipelineRun._meta.get_field(name) for name in NEW_RUN]
+    def insert_children(self, rows: Sequence[NewRun]) -> dict[tuple[int, int], int]:
+        """Insert child runs; the id of each by parent and slot."""
+        inserted: list[tuple[int, int, int]] = []
+        for chunk in _chunks(rows, MAX_PARAMETERS // len(NEW_CHILD)):
+            inserted += self._insert_returning(chunk, NEW_CHILD, "id, parent_id, slot")
+        return {(parent_id, slot): pk for pk, parent_id, slot in inserted}
+
+    def _insert_returning(self, rows: Sequence[NewRun], names: Sequence[str], returned: str) -> list[Any]:
+        fields: list[Any] = [PipelineRun._meta.get_field(name) for name in names]
         quote = connection.ops.quote_name
         columns = ", ".join(quote(str(field.column)) for field in fields)
         one = f"({', '.join(['%s'] * len(fields))})"
@@ -92,7 +103,7 @@ class PortableStore:
         table = quote(PipelineRun._meta.db_table)
         statement = (
             f"INSERT INTO {table} ({columns}) VALUES {', '.join([one] * len(rows))} "  # noqa: S608 - names only
-            "ON CONFLICT DO NOTHING RETURNING id, pipeline_id, subject_id"
+            f"ON CONFLICT DO NOTHING RETURNING {returned}"
         )
         with connection.cursor() as cursor:
             cursor.execute(statement, values)
@@ -144,24 +155,49 @@ class PortableStore:
         """Queue effects; a visit that already has its effect keeps it."""
         Effect.objects.bulk_create(effects, ignore_conflicts=True, batch_size=1000)
 
+    def insert_waits(self, waits: Sequence[EventWait]) -> None:
+        """Keep what visits wait for; a visit that already waits keeps its rows."""
+        EventWait.objects.bulk_create(waits, ignore_conflicts=True, batch_size=1000)
+
+    def release_waits(self, visits: Sequence[tuple[int, int]], *, now: datetime) -> None:
+        """Close what is still open of visits (run, seq) that go on: the first answer wins."""
+        seqs = dict(visits)
+        rows = EventWait.objects.filter(run_id__in=among(seqs), status=EventWait.Status.OPEN)
+        over = [pk for pk, run_id, seq in rows.values_list("pk", "run_id", "seq") if seq <= seqs[run_id]]
+        if over:
+            EventWait.objects.filter(pk__in=over).update(status=EventWait.Status.CANCELLED, finished_at=now)
+
+    def note_answered(self, run_ids: Sequence[int]) -> None:
+        """Paused runs whose answer has come: they read it when an operator lets them go on."""
+        if run_ids:
+            PipelineRun.objects.filter(pk__in=run_ids).update(phase=RunPhase.RESUME.value)
+
     def create_rows(self, model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> list[int]:
         """Insert new rows, given by their column values; the id of each."""
         made = model._default_manager.bulk_create([model(**row) for row in rows], batch_size=1000)
         return [row.pk for row in made]
 
     def load_memories(self, run_ids: Sequence[int]) -> dict[int, Memory]:
-        rows = RunContext.objects.filter(run_id__in=run_ids).values_list("run_id", "trigger", "vars", "outputs")
-        return {run_id: Memory(trigger, variables, outputs) for run_id, trigger, variables, outputs in rows}
+        rows = RunContext.objects.filter(run_id__in=run_ids).values_list(
+            "run_id", "trigger", "vars", "outputs", "locals"
+        )
+        return {run_id: Memory(*kept) for run_id, *kept in rows}
 
     def save_memories(self, memories: Iterable[tuple[int, Memory]]) -> None:
         RunContext.objects.bulk_create(
             [
-                RunContext(run_id=run_id, trigger=memory.trigger, vars=memory.vars, outputs=memory.outputs)
+                RunContext(
+                    run_id=run_id,
+                    trigger=memory.trigger,
+                    vars=memory.vars,
+                    outputs=memory.outputs,
+                    locals=memory.locals,
+                )
                 for run_id, memory in memories
             ],
             update_conflicts=True,
             unique_fields=["run"],
-            update_fields=["trigger", "vars", "outputs"],
+            update_fields=["trigger", "vars", "outputs", "locals"],
             batch_size=1000,
         )
 

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from pipelines.engine.cursor import COLUMNS, Cursor, NewRun, Visit
 from pipelines.engine.store.arrays import group, literal, numbers
-from pipelines.engine.store.portable import NEW_RUN, PortableStore
+from pipelines.engine.store.portable import NEW_CHILD, NEW_RUN, PortableStore
 from pipelines.engine.store.stats import StatCell
 from pipelines.models import Effect, PipelineRun
 
@@ -102,6 +102,7 @@ _TYPES = {
     "dedup": "uuid", "status": "smallint", "step": "int", "next_step_at": "timestamptz", "phase": "smallint",
     "attempt": "smallint", "seq": "int", "open_children": "smallint", "wake_at": "smallint",
     "parent_seq": "int", "slot": "int", "depth": "smallint", "created_at": "timestamptz",
+    "parent": "bigint", "root": "bigint",
 }  # fmt: skip
 
 
@@ -110,17 +111,17 @@ def _field(name: str) -> Any:
 
 
 @cache
-def _new_run_names() -> tuple[str, ...]:
-    return tuple(str(_field(name).attname) for name in NEW_RUN)
+def _attributes(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(_field(name).attname) for name in names)
 
 
 @cache
-def _enroll_statement() -> str:
-    names = ", ".join(str(_field(name).column) for name in NEW_RUN)
-    arrays = ", ".join(f"%s::{_TYPES[name]}[]" for name in NEW_RUN)
+def _insert_statement(names: tuple[str, ...], returned: str) -> str:
+    columns = ", ".join(str(_field(name).column) for name in names)
+    arrays = ", ".join(f"%s::{_TYPES[name]}[]" for name in names)
     return (
-        f"INSERT INTO {RUN} ({names}) SELECT * FROM unnest({arrays}) "  # noqa: S608
-        "ON CONFLICT DO NOTHING RETURNING id, pipeline_id, subject_id"
+        f"INSERT INTO {RUN} ({columns}) SELECT * FROM unnest({arrays}) "  # noqa: S608
+        f"ON CONFLICT DO NOTHING RETURNING {returned}"
     )
 
 
@@ -143,8 +144,11 @@ class PostgresStore(PortableStore):
     def insert_runs(self, rows: Sequence[NewRun]) -> list[tuple[int, int, int | None]]:
         if not rows:
             return []
-        columns = [literal([getattr(row, name) for row in rows]) for name in _new_run_names()]
-        return _fetch(_enroll_statement(), columns)
+        return _inserted(rows, NEW_RUN, "id, pipeline_id, subject_id")
+
+    def insert_children(self, rows: Sequence[NewRun]) -> dict[tuple[int, int], int]:
+        made = _inserted(rows, NEW_CHILD, "id, parent_id, slot")
+        return {(parent_id, slot): pk for pk, parent_id, slot in made}
 
     def close_visits(
         self,
@@ -216,6 +220,11 @@ class PostgresStore(PortableStore):
         self, *, kind: int, now: datetime, real_now: datetime, until: datetime, limit: int, worker: int
     ) -> list[Effect]:
         return list(Effect.objects.raw(LEASE, [until, worker, kind, now, limit]))
+
+
+def _inserted(rows: Sequence[NewRun], names: tuple[str, ...], returned: str) -> list[Any]:
+    columns = [literal([getattr(row, name) for row in rows]) for name in _attributes(names)]
+    return _fetch(_insert_statement(names, returned), columns)
 
 
 def _column(field: Any, rows: Sequence[Mapping[str, Any]]) -> Any:

@@ -7,7 +7,6 @@ from django.conf import settings
 
 from crm.channels.email import message_id
 from crm.models import Message
-from crm.suppression import suppressed
 from pipelines.actions.base import EffectRequest, MessageDraft
 from pipelines.definition.program import Step
 from pipelines.engine.batch import Batch
@@ -43,7 +42,7 @@ def _without_suppressed(batch: Batch) -> list[Planned]:
             team_id = batch.facts[cursor.pipeline_id].team.id
             groups.setdefault((team_id, request.message.topic), set()).add(request.message.recipient)
     reasons = {
-        (team_id, topic): suppressed(team_id=team_id, addresses=addresses, topic=topic)
+        (team_id, topic): batch.store.suppressed(team_id=team_id, addresses=addresses, topic=topic)
         for (team_id, topic), addresses in groups.items()
     }
     kept: list[Planned] = []

@@ -1,0 +1,53 @@
+"""What a batch reads, a statement each; a store without a database answers the same questions from memory."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from crm.models import Member
+from crm.suppression import suppressed
+from pipelines.engine.answers import answers_for
+from pipelines.engine.cursor import Answer, Cursor
+from pipelines.engine.programs import LoadedProgram, PipelineFacts, pipeline_facts, programs
+from pipelines.engine.resources import TeamResources, load_resources
+from pipelines.subjects import subject_type
+
+
+class Reading:
+    """Questions of a batch, answered by the database."""
+
+    def pipeline_facts(self, pipeline_ids: Collection[int]) -> dict[int, PipelineFacts]:
+        """What a batch must know of these pipelines."""
+        return pipeline_facts(pipeline_ids)
+
+    def programs(self, version_ids: Collection[int]) -> dict[int, LoadedProgram]:
+        """The compiled programs of these versions."""
+        return programs(version_ids)
+
+    def subjects(
+        self, type_id: int, ids: Collection[int], *, relations: Collection[str], moments: Collection[str] | None
+    ) -> Mapping[int, dict[str, Any]]:
+        """Plain data of records by id."""
+        return subject_type(type_id).load(ids, relations=relations, moments=moments)
+
+    def resources(self, team_id: int, template_keys: Collection[str]) -> TeamResources:
+        """What steps of a team read by key."""
+        return load_resources(team_id=team_id, template_keys=template_keys)
+
+    def answers(self, cursors: Sequence[Cursor]) -> dict[int, Answer]:
+        """What came back for visits that waited."""
+        return answers_for(cursors)
+
+    def suppressed(self, *, team_id: int, addresses: Collection[str], topic: str) -> dict[str, str]:
+        """The reason by lower-case address, for those who may not get mail of a topic."""
+        return suppressed(team_id=team_id, addresses=addresses, topic=topic)
+
+    def members(self, team_ids: Collection[int]) -> list[tuple[int, int, str, str]]:
+        """(team, user, address, role) of the active members of teams, the oldest first."""
+        rows = Member.objects.filter(team_id__in=team_ids, user__is_active=True).order_by("pk")
+        return list(rows.values_list("team_id", "user_id", "user__email", "role"))
+
+    def in_team(self, model: Any, ids: Sequence[int]) -> set[tuple[int, int]]:
+        """(team, id) of these rows; people belong to the teams they are members of."""
+        if model._meta.label_lower == "auth.user":
+            return set(Member.objects.filter(user_id__in=ids).values_list("team_id", "user_id"))
+        return set(model._default_manager.filter(pk__in=ids).values_list("team_id", "pk"))

@@ -1,0 +1,43 @@
+"""Writes a batch down: a fixed number of statements, each over all of its runs."""
+
+import os
+import uuid
+from collections.abc import Sequence
+
+from pipelines.engine.batch import Batch
+from pipelines.engine.store.stats import StatCell
+from pipelines.engine.writing.creates import write_creates
+from pipelines.engine.writing.effects import queue_effects
+from pipelines.engine.writing.obligations import write_waits
+from pipelines.engine.writing.records import ForeignRecord, write_updates
+from pipelines.models import StepExecution
+
+__all__ = ["ForeignRecord", "flush"]
+
+SLOTS = 32
+
+
+def flush(batch: Batch) -> None:
+    """Write everything a batch decided, inside the caller's transaction."""
+    write_updates(batch)
+    write_creates(batch)
+    queue_effects(batch)
+    write_waits(batch)
+    dirty = [(run_id, memory) for run_id, memory in batch.memories.items() if memory.dirty]
+    if dirty:
+        batch.store.save_memories(dirty)
+    batch.store.close_visits(batch.cursors, batch.visits, _cells(batch), at=batch.now, batch=uuid.uuid4())
+
+
+def _cells(batch: Batch) -> Sequence[StatCell]:
+    """What this batch adds to the statistics, one cell per step and outcome."""
+    slot, day = os.getpid() % SLOTS, batch.now.date()
+    cells: dict[tuple[int, str], StatCell] = {}
+    for visit in batch.visits:
+        name = visit.outcome or StepExecution.Event(visit.event).name.lower()
+        key = (visit.step_id, name)
+        cell = cells.get(key)
+        if cell is None:
+            cell = cells[key] = StatCell(step_id=visit.step_id, day=day, slot=slot, outcome=name)
+        cell.add(seconds=(visit.finished_at - visit.started_at).total_seconds())
+    return list(cells.values())

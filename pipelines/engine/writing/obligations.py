@@ -1,0 +1,58 @@
+"""What runs wait for: events, changes of their subject, and people."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.actions.base import EventRequest, WaitFor
+from pipelines.engine.batch import Batch
+from pipelines.engine.cursor import Cursor
+from pipelines.engine.keys import NAMESPACE
+from pipelines.engine.plain import plain
+from pipelines.models import EventWait
+
+MET = "met"
+UPDATED = "updated"
+
+
+def write_waits(batch: Batch) -> None:
+    """Events that visits wait for: one insert; the dispatcher looks at each after the commit."""
+    rows = [row for cursor, wait in batch.waits for row in _waits(batch, cursor, wait)]
+    if rows:
+        batch.store.insert_waits(rows)
+    if batch.released:
+        batch.store.release_waits(batch.released, now=batch.now)
+
+
+def match_key(values: Mapping[str, Any]) -> uuid.UUID:
+    """One key for the same names and values, however they are ordered."""
+    return uuid.uuid5(NAMESPACE, json.dumps(plain(values), sort_keys=True))
+
+
+def _waits(batch: Batch, cursor: Cursor, wait: WaitFor) -> list[EventWait]:
+    requests = list(wait.events)
+    if wait.condition is not None:
+        requests.append(EventRequest(name=MET, event=UPDATED, where=wait.condition))
+    return [_row(batch, cursor, request, n, wait.count) for n, request in enumerate(requests)]
+
+
+def _row(batch: Batch, cursor: Cursor, request: EventRequest, n: int, count: int) -> EventWait:
+    about_subject = request.match is None
+    return EventWait(
+        team_id=batch.facts[cursor.pipeline_id].team.id,
+        run_id=cursor.id,
+        seq=cursor.seq,
+        n=n,
+        name=request.name,
+        event=request.event,
+        subject_type_id=cursor.subject_type_id if about_subject else None,
+        subject_id=cursor.subject_id if about_subject else None,
+        match=plain(request.match) if request.match is not None else None,
+        match_names=",".join(sorted(request.match or ())),
+        match_key=match_key(request.match) if request.match is not None else None,
+        where=request.where,
+        needed=1 if request.name == MET and request.event == UPDATED else count,
+        since=request.since or batch.now,
+        created_at=batch.now,
+    )

@@ -1,0 +1,76 @@
+"""Changes of records: one statement per model and set of fields, and never a record of another team."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from django.apps import apps
+from django.db import IntegrityError, models
+
+from pipelines.engine.batch import Batch
+from pipelines.subjects import subject_types
+
+
+class ForeignRecord(IntegrityError):
+    """A step wants to point a record at one of another team; the run that asked for it fails alone."""
+
+
+def write_updates(batch: Batch) -> None:
+    """One statement per model and set of fields; later changes of one record win."""
+    merged: dict[tuple[str, int], dict[str, Any]] = {}
+    teams: dict[tuple[str, int], int] = {}
+    for team_id, update in batch.updates:
+        merged.setdefault((update.model, update.pk), {}).update(update.values)
+        teams[update.model, update.pk] = team_id
+    # Every writer is checked, not only the last: a batch may hold runs of several teams.
+    _check_records(batch, {((update.model, update.pk), team_id) for team_id, update in batch.updates})
+    columns: dict[tuple[str, tuple[str, ...]], list[tuple[int, tuple[Any, ...]]]] = {}
+    customs: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for (label, pk), values in merged.items():
+        fields, custom = subject_types()[label].split(values)
+        if fields:
+            names = tuple(sorted(fields))
+            columns.setdefault((label, names), []).append((pk, tuple(fields[name] for name in names)))
+        if custom:
+            customs.setdefault(label, []).append((pk, custom))
+    for (label, names), rows in columns.items():
+        _check_relations(batch, label, names, rows, teams)
+        _update(batch, label, names, rows)
+    for label, custom_rows in customs.items():
+        batch.store.merge_custom(apps.get_model(label), custom_rows)
+
+
+def _check_records(batch: Batch, writers: Collection[tuple[tuple[str, int], int]]) -> None:
+    """Refuse records that are neither the subject of a run nor of its team: one statement per model."""
+    wanted: dict[str, set[tuple[int, int]]] = {}
+    for (label, pk), team_id in writers:
+        subject = batch.subjects.get((subject_types()[label].content_type_id, pk))
+        if subject is None or subject["team_id"] != team_id:
+            wanted.setdefault(label, set()).add((team_id, pk))
+    for label, pairs in wanted.items():
+        if not pairs <= batch.store.in_team(apps.get_model(label), [pk for _, pk in pairs]):
+            raise ForeignRecord("There is no such record in this team.")
+
+
+def _check_relations(
+    batch: Batch,
+    label: str,
+    names: tuple[str, ...],
+    rows: list[tuple[int, tuple[Any, ...]]],
+    teams: Mapping[tuple[str, int], int],
+) -> None:
+    """Refuse relations to rows outside the team: one statement per relation that is written."""
+    for index, name in enumerate(names):
+        related = apps.get_model(label)._meta.get_field(name).related_model
+        if not related:
+            continue
+        pairs = {(teams[label, pk], values[index]) for pk, values in rows if values[index] is not None}
+        if pairs and not pairs <= batch.store.in_team(related, [value for _, value in pairs]):
+            raise ForeignRecord(f"{name}: there is no such record in this team.")
+
+
+def _update(batch: Batch, label: str, names: tuple[str, ...], rows: list[tuple[int, tuple[Any, ...]]]) -> None:
+    model: type[models.Model] = apps.get_model(label)
+    if any(field.name == "updated_at" for field in model._meta.concrete_fields):
+        names = (*names, "updated_at")
+        rows = [(pk, (*values, batch.now)) for pk, values in rows]
+    batch.store.update_rows(model, names, rows)
