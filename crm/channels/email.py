@@ -14,6 +14,7 @@ from django.core.validators import validate_email
 from django.utils.html import escape, linebreaks
 
 from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
+from crm.outside import check_open
 
 # Django checks the values of headers but not their names, so names come from this list or begin with X-.
 HEADERS: Final = frozenset(
@@ -155,6 +156,7 @@ class Mailer:
 
     def open(self) -> Refused | None:
         """None when the server can be reached and lets us in."""
+        check_open()
         try:
             self._connection.open()
         except Exception as error:  # every backend has its own; none has handed anything over yet
@@ -164,6 +166,7 @@ class Mailer:
 
     def deliver(self, mails: Sequence[EmailMessage]) -> Iterator[DeliveryResult]:
         """Hand messages over one by one and answer for each, in order."""
+        check_open()
         exact = getattr(self._connection, "deliver", None)
         for mail in mails:
             yield exact(mail) if exact is not None else self._send(mail)

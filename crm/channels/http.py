@@ -16,6 +16,7 @@ from crm.channels.base import Code, DeliveryResult, Refused, Unknown
 from crm.channels.calls import BadRequest, Target, check_headers, check_method, parse_url
 from crm.channels.resolver import Resolver, ask_system, lookup
 from crm.faults import point, register
+from crm.outside import check_open
 
 __all__ = ["HttpAnswer", "HttpFailure", "HttpPolicy", "parse_allow", "request"]
 
@@ -100,6 +101,7 @@ class _Source:
 
 def request(*, method: str, url: str, headers: Mapping[str, str], body: bytes | None, policy: HttpPolicy) -> HttpAnswer:
     """Make one call; raises HttpFailure when no usable answer came."""
+    check_open()
     try:
         target, verb, extra = parse_url(url), check_method(method), check_headers(headers)
     except BadRequest as error:

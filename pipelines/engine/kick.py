@@ -7,6 +7,8 @@ import time
 from django.conf import settings
 from django.db import connection
 
+from crm.outside import is_closed
+
 log = logging.getLogger(__name__)
 
 TASK = "pipelines.tasks.process_due_runs"
@@ -23,7 +25,7 @@ def kick() -> None:
     A kick is a hint: whatever is lost here, the tick of the next minute finds.
     """
     global _last, _pending
-    if not settings.PIPELINES_KICK:
+    if not settings.PIPELINES_KICK or is_closed():
         return
     with _lock:
         wait = EVERY_SECONDS - (time.monotonic() - _last)

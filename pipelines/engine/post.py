@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.storage import default_storage
+from django.core.mail import EmailMessage
 from django.db import transaction
 
 from crm.channels.base import DeliveryResult, Refused
@@ -61,10 +62,9 @@ class Post:
         for index, (effect, message) in enumerate(ready):
             if index and time.monotonic() >= until:
                 return
-            try:
-                mail = build(content_of(message))
-            except (InvalidMessage, OSError, SuspiciousOperation) as error:
-                yield effect, Refused(code="validation", detail=str(error)[:400], permanent=True, retry_after=None)
+            mail = built(message)
+            if isinstance(mail, Refused):
+                yield effect, mail
                 continue
             result = next(self._mailer.deliver([mail]))
             yield effect, result
@@ -81,6 +81,14 @@ def _reasons(messages: Sequence[Message]) -> dict[tuple[int, str, str], str]:
         for (team_id, topic), addresses in groups.items()
         for address, reason in suppressed(team_id=team_id, addresses=addresses, topic=topic).items()
     }
+
+
+def built(message: Message) -> EmailMessage | Refused:
+    """A stored message as mail; refused for good when it cannot be built."""
+    try:
+        return build(content_of(message))
+    except (InvalidMessage, OSError, SuspiciousOperation) as error:
+        return Refused(code="validation", detail=str(error)[:400], permanent=True, retry_after=None)
 
 
 def content_of(message: Message) -> EmailContent:

@@ -1,0 +1,246 @@
+"""What a simulation needs of the real database: read there, then put into the one in memory."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.db import DEFAULT_DB_ALIAS, models
+
+from crm.models import Member, MessageTemplate, Suppression, Team
+from pipelines.definition.layout import subject_model
+from pipelines.documents import apply_document
+from pipelines.models import Pipeline, PipelineStep, PipelineVersion, Trigger
+from pipelines.operations import publish
+from pipelines.simulation.scenario import ScenarioError
+from pipelines.subjects import RELATED_MODELS, SubjectType, subject_types
+
+MAX_SUPPRESSIONS = 5_000
+# SQLite takes at most 32,766 parameters in one statement.
+MAX_PARAMETERS = 30_000
+# Apps whose records are copied along when a copied record points to them.
+FOLLOWED = frozenset({"contacts", "auth"})
+
+
+@dataclass(slots=True)
+class World:
+    """Rows of the real database by model, in the order in which they were found."""
+
+    team: Team
+    rows: dict[type[models.Model], dict[int, models.Model]] = field(default_factory=dict)
+
+    def add(self, rows: Iterable[models.Model]) -> list[models.Model]:
+        """Keep rows; those that are new."""
+        fresh = []
+        for row in rows:
+            kept = self.rows.setdefault(type(row), {})
+            if row.pk not in kept:
+                kept[row.pk] = row
+                fresh.append(row)
+        return fresh
+
+    def of(self, model: type[models.Model]) -> Iterator[Any]:
+        yield from self.rows.get(model, {}).values()
+
+    def settle(self) -> None:
+        """Write everything into the database that is now the default one, exactly as it was."""
+        for model, found in self.rows.items():
+            insert(model, list(found.values()))
+
+
+def insert(model: type[models.Model], rows: Sequence[models.Model]) -> None:
+    """Insert rows as they are: no signal, no hook, no time of creation made up."""
+    fields = model._meta.concrete_fields
+    size = MAX_PARAMETERS // len(fields)
+    for start in range(0, len(rows), size):
+        chunk: Any = rows[start : start + size]
+        manager: Any = model._base_manager
+        manager._insert(chunk, fields=fields, using=DEFAULT_DB_ALIAS, raw=True)
+
+
+def read_world(*, team: Team, document: Mapping[str, Any], subject_ids: Collection[int]) -> World:
+    """Everything of the team that steps of this document may look at; raises ScenarioError for unknown subjects.
+
+    The number of statements depends on the kinds of records, not on how many there are.
+    """
+    world = World(team)
+    world.add(ContentType.objects.all())
+    world.add([team])
+    members = list(Member.objects.filter(team=team).select_related("user"))
+    world.add(members)
+    world.add(_without_passwords(member.user for member in members))
+    world.add(MessageTemplate.objects.filter(team=team))
+    _read_pipelines(world, document)
+    _read_subjects(world, document, subject_ids)
+    _read_suppressions(world)
+    return world
+
+
+def subject_kind(document: Mapping[str, Any]) -> SubjectType | None:
+    """What the pipeline of a checked document is about."""
+    model = subject_model(document)
+    return None if model is None else subject_types()[model]
+
+
+def _without_passwords(users: Iterable[User]) -> Iterator[User]:
+    for user in users:
+        user.password = ""
+        yield user
+
+
+def _read_pipelines(world: World, document: Mapping[str, Any]) -> None:
+    """The pipeline itself, so that its steps keep their identity, and those that it starts, as they are published."""
+    own = str(document["key"])
+    waiting, seen = {own} | _named_pipelines(document), set[str]()
+    while waiting:
+        seen |= waiting
+        found = list(Pipeline.objects.filter(team=world.team, key__in=waiting).select_related("current_version"))
+        world.add(found)
+        world.add(PipelineStep.objects.filter(pipeline__in=found))
+        others = [each for each in found if each.key != own]
+        versions = [each.current_version for each in others if each.current_version is not None]
+        world.add(versions)
+        waiting = {name for version in versions for name in _named_pipelines(version.document)} - seen
+
+
+def _named_pipelines(value: Any) -> set[str]:
+    """Keys of pipelines that steps of a document name, however deep they stand."""
+    found: set[str] = set()
+    if isinstance(value, Mapping):
+        name = value.get("pipeline")
+        if isinstance(name, str):
+            found.add(name)
+        for item in value.values():
+            found |= _named_pipelines(item)
+    elif isinstance(value, list):
+        for item in value:
+            found |= _named_pipelines(item)
+    return found
+
+
+def _read_subjects(world: World, document: Mapping[str, Any], ids: Collection[int]) -> None:
+    if not ids:
+        return
+    kind = subject_kind(document)
+    if kind is None:
+        raise ScenarioError("subject", "this pipeline is about no record: leave the subject out")
+    rows = list(kind.model._default_manager.filter(pk__in=ids, team=world.team))
+    missing = sorted(set(ids) - {row.pk for row in rows})
+    if missing:
+        raise ScenarioError("subject", f"there is no {kind.name} {missing[0]} in this team")
+    _follow(world, world.add(rows))
+
+
+def _follow(world: World, rows: Sequence[models.Model]) -> None:
+    """Records that records point to, one statement per kind and distance."""
+    while rows:
+        wanted: dict[type[models.Model], set[int]] = {}
+        for row in rows:
+            for column in row._meta.concrete_fields:
+                related: Any = column.related_model
+                value = getattr(row, column.attname)
+                if related and related._meta.app_label in FOLLOWED and value is not None:
+                    wanted.setdefault(related, set()).add(value)
+        rows = []
+        for model, ids in wanted.items():
+            missing = ids - world.rows.get(model, {}).keys()
+            if missing:
+                found: Any = model._default_manager.filter(pk__in=missing)
+                rows += world.add(_without_passwords(found) if model is User else found)
+
+
+def _read_suppressions(world: World) -> None:
+    addresses = {
+        str(address).strip().lower()
+        for found in world.rows.values()
+        for row in found.values()
+        if (address := getattr(row, "email", ""))
+    }
+    rows = Suppression.objects.filter(team=world.team)
+    world.add(rows.filter(address__in=addresses))
+    # Steps also write to addresses that stand in no record we read.
+    world.add(rows.order_by("-pk")[:MAX_SUPPRESSIONS])
+
+
+def make_sample(kind: SubjectType, values: Mapping[str, Any], *, team: Team, path: str = "subject") -> models.Model:
+    """A record that exists only here, from the values of a scenario."""
+    columns: dict[str, Any] = {}
+    plain: dict[str, Any] = dict(values)
+    custom = dict(plain.pop("custom", None) or {})
+    for name in kind.relations:
+        if name in plain:
+            columns[name] = _related(name, plain.pop(name), team=team, path=f"{path}.{name}")
+    moments = {name: plain.pop(name) for name in kind.moments & {"created_at", "updated_at"} if name in plain}
+    name = plain.pop("name", None)
+    if name is not None and "name" in kind.plain:
+        columns["name"] = str(name)
+    try:
+        found, more = kind.split({name: value for name, value in plain.items() if name not in ("id", "model")})
+    except ValueError as error:
+        raise ScenarioError(path, str(error)) from None
+    row = kind.model(team=team, **columns, **found)
+    if hasattr(row, "custom"):
+        row.custom = {**custom, **more}
+    row.save()
+    if moments:
+        kind.model._default_manager.filter(pk=row.pk).update(**_moments(kind, moments, path))
+    return row
+
+
+def _moments(kind: SubjectType, values: Mapping[str, Any], path: str) -> dict[str, Any]:
+    found = {}
+    for name, value in values.items():
+        column: Any = kind.model._meta.get_field(name)
+        try:
+            found[name] = column.to_python(value)
+        except Exception:
+            raise ScenarioError(f"{path}.{name}", "give a time such as 2027-03-01T12:00:00Z") from None
+    return found
+
+
+def _related(name: str, value: Any, *, team: Team, path: str) -> Any:
+    if value is None:
+        return None
+    label = RELATED_MODELS[name]
+    if label == "auth.user":
+        return _member(value, team=team, path=path)
+    if isinstance(value, Mapping) and label in subject_types():
+        return make_sample(subject_types()[label], value, team=team, path=path)
+    raise ScenarioError(path, 'give its values, such as {"name": "Acme"}')
+
+
+def _member(value: Any, *, team: Team, path: str) -> User:
+    """A member of the team by email; a stranger in the sample is made up with a membership."""
+    email = value.get("email") if isinstance(value, Mapping) else value
+    if not isinstance(email, str) or "@" not in email:
+        raise ScenarioError(path, "give the email of a member")
+    found = User.objects.filter(email__iexact=email, pk__in=Member.objects.filter(team=team).values("user")).first()
+    if found is not None:
+        return found
+    names = value if isinstance(value, Mapping) else {}
+    user = User.objects.create(
+        username=email, email=email, first_name=str(names.get("first_name", "")),
+        last_name=str(names.get("last_name", "")),
+    )  # fmt: skip
+    Member.objects.create(team=team, user=user)
+    return user
+
+
+def install(*, world: World, document: Mapping[str, Any]) -> tuple[Pipeline, dict[str, Trigger]]:
+    """Publish the document in the database in memory, with the engine's own compiler; its triggers by key.
+
+    No trigger fires by itself there: a simulation enrolls who it is about.
+    """
+    pipeline = Pipeline.objects.filter(team=world.team, key=document["key"]).first()
+    if pipeline is None:
+        pipeline = Pipeline(team=world.team)
+    pipeline.status, pipeline.current_version, pipeline.enrolled_total = Pipeline.Status.DRAFT, None, 0
+    if pipeline.pk is not None:
+        pipeline.save()
+    apply_document(pipeline, document)
+    version: PipelineVersion = publish(pipeline=pipeline, note="simulation")
+    Trigger.objects.update(enabled=False)
+    Pipeline.objects.filter(pk=pipeline.pk).update(status=Pipeline.Status.ACTIVE, current_version=version)
+    pipeline.refresh_from_db()
+    return pipeline, {trigger.key: trigger for trigger in pipeline.triggers.order_by("position", "id")}
