@@ -5,8 +5,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .blocks import INDEX, ITEM, MOST_ITERATIONS
 from .durations import DurationError, parse_duration
-from .layout import Place, following, places
+from .layout import Place, following, inside, places, usual_key
 from .shapes import document_schema
 from .values import is_dynamic
 
@@ -14,14 +15,14 @@ Convert = Callable[[Any], Any]
 # An empty value of these means the same as none; elsewhere (a default, a condition) it does not.
 _DROPPED_WHEN_EMPTY = frozenset(
     {"description", "name", "message", "notes", "with", "set", "on", "days", "meta", "settings"}
-    | {"variables", "triggers", "exit", "goals", "edges"}
+    | {"variables", "triggers", "exit", "goals", "edges", "export", "after"}
 )
 
 
 def canonical(document: Mapping[str, Any]) -> dict[str, Any]:
     """The same document with keys in order, defaults left out and durations in seconds."""
     result = _ordered(document, "document", _TOP)
-    result["steps"] = _steps(document)
+    result["steps"] = _steps(places(document))
     return _in_order(result, list(document_schema()["properties"]))
 
 
@@ -35,8 +36,7 @@ def checksum(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(dumps(document).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _steps(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = places(document)
+def _steps(found: Sequence[Place]) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = []
     expected = 1
     for position, place in enumerate(found):
@@ -51,13 +51,39 @@ def _step(place: Place, expected: int, after: str) -> dict[str, Any]:
     step.pop("key", None)
     if place.number != expected:
         step["number"] = place.number
-    if place.key != f"step_{place.number}":
+    if place.key != usual_key(place.number, place.parent, place.branch):
         step["key"] = place.key
     if step.get("if") is True and step.get("type") != "condition":
         del step["if"]
     if step.get("next") in ("next", after):
         del step["next"]
+    if step.get("type") in _BLOCKS and isinstance(step.get("with"), Mapping):
+        step["with"] = _block(place)
     return _in_order(step, list(_properties("step")))
+
+
+def _block(place: Place) -> dict[str, Any]:
+    """The parameters of a block, the steps inside it told like those of the top level."""
+    kind = place.step["type"]
+    block = _ordered(place.step["with"], kind, _BLOCKS[kind])
+    lists: dict[str, list[Place]] = {}
+    for each in inside(place):
+        lists.setdefault(each.branch, []).append(each)
+    if kind == "loop":
+        block["steps"] = _steps(lists.get("", []))
+    elif isinstance(block.get("branches"), list):
+        block["branches"] = [_branch(branch, lists) for branch in block["branches"]]
+    return _in_order(block, list(_properties(kind)))
+
+
+def _branch(given: Any, lists: Mapping[str, list[Place]]) -> Any:
+    if not isinstance(given, Mapping):
+        return given
+    branch = _ordered(given, "branch", {"optional": (_sorted, False)})
+    branch["steps"] = _steps(lists.get(str(given.get("name", "")), []))
+    if branch.get("if") is True:
+        del branch["if"]
+    return _in_order(branch, list(_properties("branch")))
 
 
 def _targets(targets: Any) -> dict[str, Any]:
@@ -92,6 +118,8 @@ def _properties(kind: str) -> Sequence[str]:
         return list(schema["properties"])
     if kind == "delay":
         return list(schema["$defs"]["delay"]["oneOf"][1]["properties"])
+    if kind == "branch":
+        return list(schema["$defs"]["parallel"]["properties"]["branches"]["items"]["properties"])
     if kind == "subject":
         return ["model", "as"]
     return list(schema["$defs"][kind]["properties"])
@@ -177,6 +205,22 @@ _STEP: Mapping[str, tuple[Convert, Any]] = {
     "retry": (_retry, None),
     "timeout": _SECONDS,
     "await": (_sorted, "done"),
+}
+_JOINING: Mapping[str, tuple[Convert, Any]] = {
+    "join": (_sorted, "all"),
+    "cancel_rest": (_sorted, True),
+    "on_branch_error": (_sorted, "fail"),
+}
+_BLOCKS: Mapping[str, Mapping[str, tuple[Convert, Any]]] = {
+    "parallel": _JOINING,
+    "loop": {
+        **_JOINING,
+        "as": (_sorted, ITEM),
+        "index": (_sorted, INDEX),
+        "max": (_sorted, MOST_ITERATIONS),
+        "concurrency": (_sorted, 1),
+        "tolerate": (_sorted, 0),
+    },
 }
 _SETTINGS: Mapping[str, tuple[Convert, Any]] = {
     "step_timeout": _SECONDS,

@@ -3,17 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from .block_checks import check_blocks
 from .canonical import canonical, checksum, dumps
-from .checks import (
-    check_flow,
-    check_goals_and_exits,
-    check_names,
-    check_settings,
-    check_steps,
-    check_triggers,
-)
+from .checks import check_goals_and_exits, check_settings, check_steps, check_times, check_triggers
 from .flow import KindSpec
+from .flow_checks import check_flow
 from .layout import context_names
+from .naming import check_names
 from .shapes import Problem, Severity, document_schema, document_shape
 
 __all__ = [
@@ -61,6 +57,8 @@ def _problems(document: object, kinds: Mapping[str, KindSpec]) -> Iterator[Probl
     yield from check_settings(document)
     yield from check_triggers(document)
     yield from check_goals_and_exits(document)
+    yield from check_times(document, kinds=kinds)
+    yield from check_blocks(document, kinds=kinds)
     yield from check_flow(document, kinds=kinds)
     yield from check_names(document, kinds=kinds)
 

@@ -1,15 +1,16 @@
 """The compiled form of a document, stored with a version and loaded as ready closures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from .blocks import Block, block_of
 from .canonical import canonical
 from .conditions import Condition, compile_condition
 from .delays import Delay, parse_delay
 from .durations import parse_duration
-from .layout import context_names, places, subject_alias, subject_names
+from .layout import Place, context_names, every_place, own_parameters, subject_alias, subject_names
 from .reading import case_conditions, parameters_of, reads_of
 from .retries import Retrier, parse_retry, retry_after
 from .values import Value, compile_value
@@ -55,13 +56,20 @@ class Step:
     await_: str
     cases: tuple[tuple[str, Condition], ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)
+    scope: str = ""
+    block: Block | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled pipeline: its steps in order and what they read."""
+    """A compiled pipeline: its steps in order and what they read.
+
+    `steps`, `by_id` and `by_key` hold every step; `scopes` holds each list of steps by its name:
+    empty for the top level, `block.branch` for a branch, the key of a loop for its body.
+    """
 
     steps: tuple[Step, ...]
+    scopes: Mapping[str, tuple[Step, ...]]
     by_id: Mapping[int, Step]
     by_key: Mapping[str, Step]
     alias: str | None
@@ -80,6 +88,7 @@ class Program:
         reads = data["reads"]
         return cls(
             steps=steps,
+            scopes=MappingProxyType(_scopes(steps)),
             by_id=MappingProxyType({step.id: step for step in steps}),
             by_key=MappingProxyType({step.key: step for step in steps}),
             alias=data["subject"],
@@ -93,10 +102,13 @@ class Program:
     @property
     def first(self) -> Step:
         """The step a run begins with."""
-        return self.steps[0]
+        return self.scopes[""][0]
 
     def target(self, step: Step, outcome: str) -> Step | Literal["end", "fail"]:
-        """Where a run goes from a step: `on`, else failure for an error, else the next step."""
+        """Where a run goes from a step: `on`, else failure for an error, else the next step.
+
+        It never leaves the list of the step: after its last step comes the end of that list.
+        """
         name = step.on.get(outcome, "fail" if outcome == "error" else "next")
         if name == "next":
             name = step.next or "next"
@@ -107,8 +119,9 @@ class Program:
         return "fail" if name == "fail" else self.by_key[name]
 
     def _following(self, step: Step) -> Step | Literal["end"]:
-        position = self.steps.index(self.by_id[step.id])
-        return self.steps[position + 1] if position + 1 < len(self.steps) else "end"
+        scope = self.scopes[step.scope]
+        position = scope.index(self.by_id[step.id])
+        return scope[position + 1] if position + 1 < len(scope) else "end"
 
 
 def compile_program(document: Mapping[str, Any], *, step_ids: Mapping[str, int]) -> dict[str, Any]:
@@ -118,12 +131,13 @@ def compile_program(document: Mapping[str, Any], *, step_ids: Mapping[str, int])
     """
     tidy = canonical(document)
     settings = _settings(tidy.get("settings", {}))
-    found = places(tidy)
+    found = every_place(tidy)
     missing = sorted(place.key for place in found if place.key not in step_ids)
     if missing:
         raise ProgramError(f"these steps have no identity: {', '.join(missing)}")
     steps = [
-        {"id": step_ids[place.key], "key": place.key, "number": place.number} | _plain_step(place.step, settings)
+        {"id": step_ids[place.key], "key": place.key, "number": place.number, "scope": place.scope}
+        | _plain_step(place.step, settings)
         for place in found
     ]
     return {
@@ -147,7 +161,7 @@ def _plain_step(step: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[st
         "kind": step["type"],
         "delay": step.get("delay", 0),
         "if": step.get("if"),
-        "with": step.get("with", {}),
+        "with": own_parameters(step),
         "message": step.get("message", ""),
         "on": step.get("on", {}),
         "next": step.get("next"),
@@ -180,15 +194,23 @@ def _load_step(data: Mapping[str, Any]) -> Step:
         await_=data["await"],
         cases=case_conditions(as_written),
         raw=MappingProxyType(dict(data["with"])),
+        scope=data.get("scope", ""),
+        block=block_of(kind=data["kind"], key=data["key"], parameters=data["with"]),
     )
+
+
+def _scopes(steps: tuple[Step, ...]) -> dict[str, tuple[Step, ...]]:
+    names = dict.fromkeys(step.scope for step in steps)
+    return {name: tuple(step for step in steps if step.scope == name) for name in names}
 
 
 def _reads(document: Mapping[str, Any]) -> dict[str, list[str]]:
     """What the steps read; the subject itself, without a field, is the empty text."""
     subject, steps, variables = set[str](), set[str](), set[str]()
     about_subject, declared = subject_names(document), _declared(document)
-    keys = [place.key for place in places(document)]
-    for place in places(document):
+    found = every_place(document)
+    keys = [place.key for place in found]
+    for place in found:
         if place.step["type"] == "code":
             subject.add("")
             steps.update(keys)
@@ -206,7 +228,16 @@ def _reads(document: Mapping[str, Any]) -> dict[str, list[str]]:
                 variables.update(rest[:1] or declared)
             elif root in declared:
                 variables.add(root)
-    return {"subject": sorted(subject), "steps": sorted(steps), "vars": sorted(variables)}
+    return {"subject": sorted(subject), "steps": sorted(_with_inside(steps, found)), "vars": sorted(variables)}
+
+
+def _with_inside(keys: set[str], found: Sequence[Place]) -> set[str]:
+    """The output of a block holds those of the steps inside it."""
+    wanted = set(keys)
+    for place in found:
+        if place.parent in wanted:
+            wanted.add(place.key)
+    return wanted
 
 
 def _declared(document: Mapping[str, Any]) -> set[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from .conditions import Condition, ConditionError, compile_condition
 from .delays import DelayError, parse_delay
+from .layout import own_parameters
 from .templates import TemplateError, compile_template
 from .values import ParameterError, Value, compile_value
 
@@ -43,9 +44,9 @@ class Reads:
 
 
 def parameters_of(step: Mapping[str, Any]) -> Value:
-    """The compiled `with` of a step."""
+    """The compiled `with` of a step, without the steps inside a block."""
     kind = step.get("type")
-    given = step.get("with") or {}
+    given = own_parameters(step)
     fixed = {key: item for key, item in given.items() if (kind, key) in _LITERAL_PARAMETERS}
     if not fixed:
         return compile_value(given)
@@ -58,7 +59,7 @@ def parameters_of(step: Mapping[str, Any]) -> Value:
 
 
 def reads_of(step: Mapping[str, Any]) -> Reads:
-    """Everything a step of a document reads."""
+    """Everything a step of a document reads itself; the steps inside a block read for themselves."""
     reads = Reads()
     if "delay" in step:
         reads.note(("delay",), lambda: parse_delay(step["delay"]).paths)
@@ -67,7 +68,7 @@ def reads_of(step: Mapping[str, Any]) -> Reads:
     if isinstance(step.get("message"), str):
         reads.note(("message",), lambda: compile_template(step["message"]).paths)
     reads.note(("with",), lambda: parameters_of(step).paths)
-    for at, condition in conditions_in(step.get("with")):
+    for at, condition in conditions_in(own_parameters(step)):
         note_condition(reads, ("with", *at), condition)
     for name, value in (step.get("set") or {}).items():
         note_value(reads, ("set", name), value)

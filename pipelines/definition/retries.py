@@ -8,6 +8,11 @@ from typing import Any
 from .durations import parse_duration
 
 _LONGEST_DELAY = 30 * 86_400.0
+# What errors are called; actions may have codes of their own beside these.
+ERROR_CLASSES = frozenset(
+    {"timeout", "connection", "blocked", "http_4xx", "http_5xx", "http_429", "smtp_4xx", "smtp_5xx"}
+    | {"validation", "expression", "database", "required", "action", "lost", "error"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,13 @@ def retry_after(
     except OverflowError:
         wait = longest
     return wait * (1 - rule.jitter * rng.random()) if rule.jitter else wait
+
+
+def names_known_errors(name: str) -> bool:
+    """Whether a name of a rule, such as `timeout`, `http_*` or `*`, is for errors that are known."""
+    if name.endswith("*"):
+        return any(known.startswith(name[:-1]) for known in ERROR_CLASSES)
+    return name in ERROR_CLASSES
 
 
 def _parse_rule(rule: Mapping[str, Any]) -> Retrier:

@@ -132,7 +132,9 @@ def _type(error: ValidationError) -> str:
 
 def _alternatives(error: ValidationError) -> str:
     if not error.context:
-        return "this matches more than one of the allowed forms"
+        names = [name for form in error.validator_value for name in form.get("required", ()) if name in error.instance]
+        both = " and ".join(f"'{name}'" for name in names)
+        return f"only one of {both} may be given" if names else "this matches more than one of the allowed forms"
     missing = [name for each in error.context for name in _missing(each)]
     wanted = list(dict.fromkeys(_wanted(error)))
     if missing and not wanted:

@@ -14,7 +14,7 @@ from crm.models import Member, MessageTemplate, Team
 from pipelines.actions.registry import kinds
 from pipelines.definition.document import Problem, check
 from pipelines.definition.durations import DurationError
-from pipelines.definition.layout import places, subject_model
+from pipelines.definition.layout import every_place, subject_model
 from pipelines.definition.shapes import spoken_path
 from pipelines.definition.values import is_dynamic
 from pipelines.documents import (
@@ -81,11 +81,11 @@ def _storage_problems(tidy: Mapping[str, Any], given: Mapping[str, Any]) -> Iter
     except ContentType.DoesNotExist:
         yield Problem("subject", "there is no such model")
     yield from _column_problems(pipeline, [], {"subject_alias": "subject", **_swapped(PIPELINE_COLUMNS)})
-    for place in places(given):
+    for place in every_place(given):
         row = PipelineStep()
         fill_step(row, place)
         columns = {"delay_rule": "delay", "x": "position", **_swapped(STEP_COLUMNS)}
-        yield from _column_problems(row, ["steps", place.index], columns)
+        yield from _column_problems(row, list(place.at), columns)
     for index, values in enumerate(given.get("triggers", [])):
         yield from _trigger_problems(values, index)
 
@@ -150,12 +150,12 @@ def _reference_problems(document: Mapping[str, Any], team: Team) -> Iterator[Pro
 
 def _references(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     known = kinds()
-    for place in places(document):
+    for place in every_place(document):
         properties = known[place.step["type"]].schema.get("properties", {})
         for name, value in place.step.get("with", {}).items():
             widget = properties.get(name, {}).get("x-widget", "")
             if isinstance(value, str) and value and not is_dynamic(value):
-                yield widget, value, spoken_path(["steps", place.index, "with", name])
+                yield widget, value, spoken_path([*place.at, "with", name])
 
 
 def _known_templates(team: Team, keys: set[str]) -> set[str]:
@@ -174,9 +174,9 @@ def _known_people(team: Team, names: set[str]) -> set[str]:
 
 
 def _empty_messages(document: Mapping[str, Any]) -> Iterator[Problem]:
-    for place in places(document):
+    for place in every_place(document):
         parameters = place.step.get("with", {})
         written = any(parameters.get(part) for part in _MESSAGE_PARTS) or place.step.get("message")
         if place.step["type"] == "send_email" and not written:
-            path = spoken_path(["steps", place.index, "message"])
+            path = spoken_path([*place.at, "message"])
             yield Problem(path, "the email is empty: write a message or name a template")

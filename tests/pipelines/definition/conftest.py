@@ -21,6 +21,12 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "create_task": ("next", "error"),
     "update_record": ("next", "error"),
     "end": (),
+    "parallel": ("next", "error", "timeout"),
+    "loop": ("next", "error", "timeout"),
+    "call": ("next", "error", "timeout"),
+    "code": ("next", "error"),
+    "create_record": ("next", "skipped", "error"),
+    "add_to_segment": ("next", "skipped", "error"),
 }
 
 

@@ -1,0 +1,126 @@
+"""The names that steps, triggers, goals and exits read and write, and from where each can be seen."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .blocks import INDEX, JOIN_NAMES, local_names
+from .expressions import suggestion
+from .flow import KindSpec
+from .layout import Path, Place, context_names, every_place, inner_lists, scope_name, variable_names
+from .reading import Reads, reads_of
+from .shapes import Problem, spoken_path
+
+EVENT = frozenset({"event"})
+# The conditions of a loop are asked before or after each round, which its index counts.
+_ITERATING = frozenset({("with", "while"), ("with", "until")})
+
+
+def check_names(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) -> Iterator[Problem]:
+    """Names, variables and outputs that steps read and write."""
+    read: dict[str, str] = {}
+    found = every_place(document)
+    locals_of = _local_names_by_scope(document, found)
+    for place in found:
+        if place.step["type"] not in kinds:
+            continue
+        reads = reads_of(place.step)
+        yield from check_reads(reads, place.at, document, also=_more_names(place, locals_of))
+        for inside, values in assignments(place.step).items():
+            yield from check_assigned(values, (*place.at, *inside), document)
+        for path, at in reads.paths:
+            name = path[1] if path[0] == "vars" and len(path) > 1 else path[0]
+            read.setdefault(name, spoken_path((*place.at, *at)))
+    yield from _check_written(document, read)
+
+
+def check_reads(
+    reads: Reads,
+    at: Path,
+    document: Mapping[str, Any],
+    *,
+    also: Callable[[Path], frozenset[str]] = lambda inside: frozenset(),
+) -> Iterator[Problem]:
+    """What cannot be read, and names that mean nothing; `also` gives the names known at one part only."""
+    for fault in reads.faults:
+        yield Problem(spoken_path((*at, *fault.at)), fault.message)
+    everywhere = context_names(document)
+    variables = variable_names(document)
+    keys = {place.key for place in every_place(document)}
+    for path, inside in reads.paths:
+        message = None
+        known = everywhere | also(inside)
+        if path[0] not in known and not _is_about_other_records(inside):
+            message = f"unknown name '{path[0]}'{suggestion(path[0], known)}"
+        elif path[0] == "vars" and len(path) > 1 and path[1] not in variables:
+            message = f"there is no variable '{path[1]}'{suggestion(path[1], variables)}"
+        elif path[0] == "steps" and len(path) > 1 and path[1] not in keys:
+            message = f"there is no step '{path[1]}'{suggestion(path[1], keys)}"
+        if message:
+            yield Problem(spoken_path((*at, *inside)), message)
+
+
+def assignments(step: Mapping[str, Any]) -> dict[Path, Mapping[str, Any]]:
+    """The variables that a step writes, by the part of it that says so."""
+    found: dict[Path, Mapping[str, Any]] = {("set",): step.get("set") or {}}
+    given = step.get("with")
+    if step.get("type") == "set_variable" and isinstance(given, Mapping):
+        values = given.get("values")
+        nested = isinstance(values, Mapping) and len(given) == 1
+        found |= {("with", "values"): values} if isinstance(values, Mapping) and nested else {("with",): given}
+    return found
+
+
+def assigned(step: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the variables that a step writes."""
+    return frozenset(name for values in assignments(step).values() for name in values)
+
+
+def check_assigned(values: Mapping[str, Any], at: Path, document: Mapping[str, Any]) -> Iterator[Problem]:
+    """Variables that are written without being declared."""
+    declared = variable_names(document)
+    for name in sorted(set(values) - declared):
+        message = f"'{name}' is not declared in 'variables'{suggestion(name, declared)}"
+        yield Problem(spoken_path((*at, name)), message)
+
+
+def only_event(inside: Path) -> frozenset[str]:
+    """Rules about an event may name it in all their parts."""
+    return EVENT
+
+
+def _local_names_by_scope(document: Mapping[str, Any], found: Sequence[Place]) -> dict[str, frozenset[str]]:
+    """The names of loops around each list of steps."""
+    known: dict[str, frozenset[str]] = {"": frozenset()}
+    for place in found:
+        for inner in inner_lists(place.step):
+            known[scope_name(place.key, inner.branch)] = known.get(place.scope, frozenset()) | local_names(place.step)
+    return known
+
+
+def _more_names(place: Place, locals_of: Mapping[str, frozenset[str]]) -> Callable[[Path], frozenset[str]]:
+    around = locals_of.get(place.scope, frozenset())
+    if place.step["type"] == "wait_for":
+        around |= EVENT
+
+    def known(inside: Path) -> frozenset[str]:
+        if inside[:2] in _ITERATING:
+            return around | {str(place.step["with"].get("index", INDEX))}
+        return around | JOIN_NAMES if inside[:2] == ("with", "join") else around
+
+    return known
+
+
+def _is_about_other_records(inside: Path) -> bool:
+    """The `where` of a search names fields of the records searched, not of the context."""
+    return inside[:2] == ("with", "where")
+
+
+def _check_written(document: Mapping[str, Any], read: Mapping[str, str]) -> Iterator[Problem]:
+    written = {name for place in every_place(document) for name in assigned(place.step)}
+    written |= {name for trigger in document.get("triggers", []) for name in trigger.get("set", {})}
+    for variable in document.get("variables", []):
+        name = variable["name"]
+        is_given = name in written or "default" in variable or variable.get("required")
+        if name in read and not is_given:
+            message = f"the variable '{name}' is read but never written"
+            yield Problem(read[name], message, "warning")
