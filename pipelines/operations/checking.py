@@ -67,9 +67,9 @@ def _subject_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
 def _action_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
     """What the actions themselves find wrong with their steps."""
     known = kinds()
-    for place in places(document):
+    for place in every_place(document):
         for inside, message in known[place.step["type"]].check(place.step):
-            yield Problem(spoken_path(["steps", place.index, *inside]), message)
+            yield Problem(spoken_path([*place.at, *inside]), message)
 
 
 def _storage_problems(tidy: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
