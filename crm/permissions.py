@@ -105,6 +105,7 @@ RESOURCES: Final[Mapping[str, str]] = {
     "pipelines.runcontext": "pipeline-runs",
     "pipelines.stepexecution": "pipeline-runs",
     "pipelines.effect": "pipeline-runs",
+    "pipelines.humantask": "tasks",
     "pipelines.event": "pipeline-runs",
     "pipelines.enrollmentdecision": "pipeline-runs",
 }

@@ -22,6 +22,9 @@ class Member(TeamScoped):
     team = models.ForeignKey("crm.Team", on_delete=models.CASCADE, related_name="members")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
+    groups = models.JSONField(
+        default=list, blank=True, help_text="What this person works in, such as sales; tasks can be given to a group."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TeamScopedQuerySet["Member"].as_manager()

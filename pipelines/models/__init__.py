@@ -1,6 +1,7 @@
 """Tables of pipelines."""
 
 from pipelines.models.event import EnrollmentDecision, Event, EventKey
+from pipelines.models.human import HumanTask
 from pipelines.models.pipeline import Pipeline, PipelineStep, PipelineVersion
 from pipelines.models.run import (
     Effect,
@@ -25,6 +26,7 @@ __all__ = [
     "EventKey",
     "EventWait",
     "GoalHit",
+    "HumanTask",
     "LaneStrike",
     "Pipeline",
     "PipelineRun",
