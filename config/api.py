@@ -16,6 +16,7 @@ urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     *crm.api.urls.urlpatterns,
+    *contacts.api.urls.urlpatterns,
     *pipelines.api.urls.urlpatterns,
     *router.urls,
 ]

@@ -20,6 +20,9 @@ GROUPS: Final = (
             ("contacts.deal", "Deals", "handshake", ""),
             ("contacts.activity", "Activities", "history_edu", ""),
             ("contacts.tag", "Tags", "sell", ""),
+            ("contacts.segment", "Segments", "workspaces", ""),
+            ("contacts.record", "Records", "database", ""),
+            ("contacts.recordtype", "Types of records", "schema", ""),
         ),
     ),
     (

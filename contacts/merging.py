@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from contacts.hooks import Registry
-from contacts.models import Activity, Contact, Deal
+from contacts.models import Activity, Contact, Deal, SegmentMembership
 from crm.models import Message, Notification, Task
 
 FILLED: Final = (
@@ -141,6 +141,20 @@ def _move(keep: Contact, others: Sequence[Contact]) -> None:
     Task.objects.filter(subject_type=kind, subject_id__in=ids).update(subject_id=keep.pk)
     Message.objects.filter(about_type=kind, about_id__in=ids).update(about_id=keep.pk)
     Notification.objects.filter(about_type=kind, about_id__in=ids).update(about_id=keep.pk)
+    _move_memberships(keep, ids, kind)
+
+
+def _move_memberships(keep: Contact, ids: Sequence[int], kind: ContentType) -> None:
+    """The one that stays is in every segment that any of them was in."""
+    rows = SegmentMembership.objects.filter(subject_type=kind, subject_id__in=ids).order_by("pk")
+    joined = {segment: (added, run) for segment, added, run in rows.values_list("segment_id", "added_at", "run_id")}
+    SegmentMembership.objects.bulk_create(
+        [
+            SegmentMembership(segment_id=segment, subject_type=kind, subject_id=keep.pk, added_at=added, run_id=run)
+            for segment, (added, run) in joined.items()
+        ],
+        ignore_conflicts=True,
+    )
 
 
 def _write_down(keep: Contact, others: Sequence[Contact], choices: Sequence[Choice], by: User | None) -> None:

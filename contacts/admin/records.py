@@ -53,7 +53,7 @@ class CompanyAdmin(RecordPage, TeamScopedAdmin[Company]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Company]:
         rows: QuerySet[Company] = super().get_queryset(request)
-        return rows.annotate(people_count=_count(Contact.objects.filter(company=OuterRef("pk")), "company"))
+        return rows.annotate(people_count=count_of(Contact.objects.filter(company=OuterRef("pk")), "company"))
 
     def cards(self, request: HttpRequest, record: Company) -> list[Card]:
         people = Contact.objects.filter(company=record)
@@ -134,7 +134,7 @@ class TagAdmin(TeamScopedAdmin[Tag]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tag]:
         rows: QuerySet[Tag] = super().get_queryset(request)
         through = Contact.tags.through._default_manager.filter(tag=OuterRef("pk"))
-        return rows.annotate(people_count=_count(through, "tag"))
+        return rows.annotate(people_count=count_of(through, "tag"))
 
     @display(description="People", ordering="people_count")
     def people(self, tag: Any) -> str:
@@ -218,7 +218,7 @@ def _money(deal: Deal) -> str:
     return "" if deal.amount is None else f"{deal.amount:,.2f}\N{NO-BREAK SPACE}{deal.currency}"
 
 
-def _count(rows: QuerySet[Any], key: str) -> Coalesce:
+def count_of(rows: QuerySet[Any], key: str) -> Coalesce:
     """A count for the rows of a page only, where a join would count the whole table first."""
     counted = rows.order_by().values(key).annotate(n=Count(F("pk"))).values("n")
     return Coalesce(Subquery(counted, output_field=IntegerField()), 0)

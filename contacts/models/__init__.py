@@ -4,5 +4,17 @@ from contacts.models.activity import Activity
 from contacts.models.company import Company
 from contacts.models.contact import Contact, Tag
 from contacts.models.deal import Deal
+from contacts.models.record import Record, RecordType
+from contacts.models.segment import Segment, SegmentMembership
 
-__all__ = ["Activity", "Company", "Contact", "Deal", "Tag"]
+__all__ = [
+    "Activity",
+    "Company",
+    "Contact",
+    "Deal",
+    "Record",
+    "RecordType",
+    "Segment",
+    "SegmentMembership",
+    "Tag",
+]

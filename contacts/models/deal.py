@@ -35,6 +35,7 @@ class Deal(Observed):
     # Deleting the record deletes what was written about it; messages stay, for they were sent.
     activities = GenericRelation("contacts.Activity", "subject_id", "subject_type")
     tasks = GenericRelation("crm.Task", "subject_id", "subject_type")
+    memberships = GenericRelation("contacts.SegmentMembership", "subject_id", "subject_type")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

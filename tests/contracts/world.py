@@ -22,7 +22,8 @@ from tests.pipelines.engine.building import NOON, document, email
 
 SECRET = "secretb"
 SIMPLE = (
-    "contacts.company", "contacts.deal", "contacts.tag", "contacts.activity", "crm.task", "crm.message",
+    "contacts.company", "contacts.deal", "contacts.tag", "contacts.activity", "contacts.segment",
+    "contacts.segmentmembership", "contacts.recordtype", "contacts.record", "crm.task", "crm.message",
     "crm.messagetemplate", "crm.suppression", "crm.notification", "crm.auditentry",
 )  # fmt: skip
 _numbers = count(1)
