@@ -230,6 +230,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_THROTTLE_CLASSES": ["crm.api.throttling.ApiKeyThrottle"],
     "DEFAULT_THROTTLE_RATES": {
         "api": env.str("API_RATE", default="6000/min"),
+        "hooks": env.str("HOOK_RATE", default="1200/min"),
         "api_failures": env.str("API_FAILURE_RATE", default="30/min"),
     },
     "EXCEPTION_HANDLER": "crm.api.problems.problem_handler",

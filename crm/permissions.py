@@ -63,6 +63,8 @@ MATRIX: Final[Mapping[str, Verbs]] = {
         export=LEADERS,
     ),
     "automatic-pipelines": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
+    # An incoming webhook is a door without a login, so only those open one who give out keys.
+    "hooks": _rows(view=LEADERS, write=ADMINS, delete=ADMINS),
     "pipeline-runs": {
         "view": EVERYONE,
         "add": NOBODY,
@@ -108,6 +110,8 @@ RESOURCES: Final[Mapping[str, str]] = {
     "pipelines.pipelineversion": "pipelines",
     "pipelines.trigger": "pipelines",
     "pipelines.automaticpipeline": "automatic-pipelines",
+    "pipelines.hook": "hooks",
+    "pipelines.hookdelivery": "hooks",
     "pipelines.pipelinerun": "pipeline-runs",
     "pipelines.runcontext": "pipeline-runs",
     "pipelines.stepexecution": "pipeline-runs",

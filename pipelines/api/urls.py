@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from crm.api.router import TeamRouter
 from pipelines.api.automatic import AutomaticViewSet
 from pipelines.api.engine import BareCronView, BareEvaluateView, CronView, EvaluateView, LogView, StatusView, TickView
+from pipelines.api.hooks import receive_hook
 from pipelines.api.pipelines import PipelineViewSet
 from pipelines.api.runs import DecisionViewSet, RunViewSet
 
@@ -14,6 +15,8 @@ urlpatterns: list[URLPattern] = [
     path("engine/tick/", TickView.as_view(), name="engine-tick"),
     path("expressions/evaluate/", EvaluateView.as_view(), name="expressions-evaluate"),
     path("cron/next/", CronView.as_view(), name="cron-next"),
+    path("hooks/<str:token>/", receive_hook, name="hook"),
+    path("hooks/<str:token>", receive_hook),
     path("expressions/evaluate", BareEvaluateView.as_view()),
     path("cron/next", BareCronView.as_view()),
 ]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.db.models import Exists, Q, Subquery
 
-from pipelines.models import Effect, EngineState, EngineWorker, EnrollmentDecision
+from pipelines.models import Effect, EngineState, EngineWorker, EnrollmentDecision, HookDelivery
 from pipelines.subjects import subject_types
 
 TICK: Final = "tick"
@@ -26,6 +26,7 @@ class Glance:
     expired: bool
     undecided: bool
     suspects: bool
+    delivered: bool
     newest: Mapping[str, int]
 
 
@@ -48,17 +49,19 @@ def look(*, real_now: datetime, host: str) -> Glance:
         Exists(Effect.objects.filter(status__in=OPEN, lease_until__lt=real_now)),
         Exists(EnrollmentDecision.objects.filter(settled=False)),
         Exists(EngineWorker.objects.filter(Q(heartbeat_at__lt=real_now - DEAD_AFTER) | Q(host=host))),
+        Exists(HookDelivery.objects.filter(state=HookDelivery.State.RECEIVED)),
         *newest,
     )
     found = list(rows)
     if not found:
-        return Glance({}, expired=True, undecided=True, suspects=True, newest={})
-    _, _, _, expired, undecided, suspects, *ids = found[0]
+        return Glance({}, expired=True, undecided=True, suspects=True, delivered=True, newest={})
+    _, _, _, expired, undecided, suspects, delivered, *ids = found[0]
     return Glance(
         states={row[0]: (row[1], row[2] or {}) for row in found},
         expired=expired,
         undecided=undecided,
         suspects=suspects,
+        delivered=delivered,
         newest={label: pk for label, pk in zip(labels, ids, strict=True) if pk is not None},
     )
 

@@ -14,6 +14,7 @@ from pipelines.engine.advance import Progress, advance_lane
 from pipelines.engine.clock import engine_now, real_now, set_test_clock
 from pipelines.engine.deliver import LEASE_LIMIT, deliver
 from pipelines.engine.glance import look, note_tick
+from pipelines.engine.incoming import work_off
 from pipelines.engine.rescue import lane_sizes, rescue
 from pipelines.engine.store import store
 from pipelines.engine.sweep import sweep
@@ -85,6 +86,8 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
         keep_up(now=real_now(), last=glance.states.get(UPKEEP, (None, {}))[0])
         report.add(rescue(now=engine_now(), glance=glance))
         report.enrolled = sweep(now=engine_now(), glance=glance)
+        if glance.delivered:
+            report.enrolled += work_off(now=engine_now())
         _until_idle(report, presence, until)
     finally:
         presence.leave()

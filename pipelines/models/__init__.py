@@ -1,6 +1,7 @@
 """Tables of pipelines."""
 
 from pipelines.models.event import EnrollmentDecision, Event, EventKey
+from pipelines.models.hook import Hook, HookDelivery
 from pipelines.models.human import HumanTask
 from pipelines.models.pipeline import Pipeline, PipelineStep, PipelineVersion
 from pipelines.models.run import (
@@ -26,6 +27,8 @@ __all__ = [
     "EventKey",
     "EventWait",
     "GoalHit",
+    "Hook",
+    "HookDelivery",
     "HumanTask",
     "LaneStrike",
     "Pipeline",

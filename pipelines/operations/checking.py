@@ -28,7 +28,7 @@ from pipelines.documents import (
 )
 from pipelines.models import Pipeline, PipelineStep, Trigger
 
-FIRED_TRIGGERS: Final = frozenset({"created", "manual"})
+FIRED_TRIGGERS: Final = frozenset({"created", "manual", "webhook"})
 _RECORD_TRIGGERS: Final = frozenset({"created", "updated", "deleted"})
 _MESSAGE_PARTS: Final = ("template", "text", "html")
 

@@ -1,5 +1,6 @@
 """What worker processes do in the fault tests; each is called in a process of its own and may be broken anywhere."""
 
+import json
 import os
 import resource
 import signal
@@ -22,6 +23,8 @@ from contacts.models import Contact
 from contacts.operations import bulk_create_contacts
 from crm import faults
 from crm.models import Message, Task, Team
+from crm.sealing import unseal
+from crm.signatures import sign
 from crm.unsubscribe import unsubscribe_url
 from pipelines.actions.base import Await, Done, EffectRequest, Input, Kind, Outcome
 from pipelines.definition.program import Step
@@ -30,8 +33,9 @@ from pipelines.engine.clock import engine_now, set_test_clock
 from pipelines.engine.controls import retry_runs, send_again
 from pipelines.engine.enroll import enroll
 from pipelines.engine.tick import process_due_runs, run_until_idle
-from pipelines.models import Effect, Pipeline, PipelineRun
+from pipelines.models import Effect, Hook, Pipeline, PipelineRun
 from pipelines.operations import import_document
+from pipelines.triggers.hooks import open_hook, token_hash
 from tests.pipelines.engine.building import document
 from tests.sinks.receipts import Receipts
 
@@ -95,11 +99,43 @@ def build(key: str, steps: list[dict[str, Any]]) -> None:
     import_document(team=_team(), document=document(steps, key=key, triggers=[trigger]), activate=True)
 
 
+def build_posted(key: str, steps: list[dict[str, Any]]) -> None:
+    """An active pipeline that takes whoever is posted to its webhook, whose token is known by the key."""
+    triggers = [{"type": "webhook", "key": "posted"}]
+    pipeline = import_document(team=_team(), document=document(steps, key=key, triggers=triggers), activate=True)
+    opened = open_hook(trigger=pipeline.triggers.get(), name=key, fields={"first_name": "{{ trigger.first_name }}"})
+    Hook.objects.filter(pk=opened.hook.pk).update(token_hash=token_hash(f"crmh_{key}"))
+
+
+def post(key: str, number: int, message_id: str) -> int:
+    """What a sender does: sign and post; the status of the answer, 500 when it broke."""
+    secret = unseal(Hook.objects.get(name=key).secret)
+    body = json.dumps({"email": f"{key}{number}@example.org", "first_name": f"C{number}"}).encode()
+    stamp = int(datetime.now(UTC).timestamp())
+    headers = {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(stamp),
+        "webhook-signature": sign(secret=secret, message_id=message_id, timestamp=stamp, body=body),
+    }
+    client = Client(raise_request_exception=False)
+    sent = client.post(f"/api/v1/hooks/crmh_{key}/", body, content_type="application/json", headers=headers)
+    return sent.status_code
+
+
+def post_again_and_again(key: str, number: int, times: int) -> list[int]:
+    """The same post so many times; every answer."""
+    return [post(key, number, f"msg-{number}") for _ in range(times)]
+
+
 def enter(key: str, numbers: list[int], receipts: str, *, one_by_one: bool = False) -> None:
     """Create contacts and write down, on disk, which of them the database acknowledged."""
     items = [{"first_name": f"C{n}", "email": f"{key}{n}@example.org", "lead_source": key} for n in numbers]
     acknowledged = Receipts(Path(receipts))
-    if one_by_one:
+    if Hook.objects.filter(name=key).exists():
+        for number, item in zip(numbers, items, strict=True):
+            if post(key, number, f"msg-{number}") in (200, 202):
+                acknowledged.add(email=item["email"])
+    elif one_by_one:
         for item in items:
             Contact.objects.create(team=_team(), **item)
             acknowledged.add(email=item["email"])

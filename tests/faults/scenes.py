@@ -19,6 +19,8 @@ BEFORE, DURING = 29, 1
 MARK = {"type": "update_record", "with": {"values": {"marks": "= (contact.marks if contact.marks else 0) + 1"}}}
 ACTIONS = ("PostLetter", "Poison", "Breed")
 KINDS = ("records", "mail", "calls", "letters")
+# Contacts of this one are posted to a webhook instead of being saved.
+POSTED = "hooks"
 _numbers = count(1)
 
 
@@ -38,8 +40,10 @@ class House:
     def steps(self, kind: str) -> list[dict[str, Any]]:
         call = {"type": "call_api", "with": {"method": "POST", "url": f"{self.web.url}/x",
                                               "body": {"to": "= contact.email"}}}  # fmt: skip
+        task = {"type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}}
         last = {
-            "records": {"type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}},
+            "records": task,
+            POSTED: task,
             "mail": email(),
             "calls": call,
             "letters": {"type": "custom.post_letter"},
@@ -61,7 +65,8 @@ class Scene:
         return self.house.folder / f"{self.key}.jsonl"
 
     def build(self) -> None:
-        self.house.nursery.do("build", key=self.key, steps=self.house.steps(self.kind))
+        deed = "build_posted" if self.kind == POSTED else "build"
+        self.house.nursery.do(deed, key=self.key, steps=self.house.steps(self.kind))
 
     def numbers(self, size: int) -> list[int]:
         """The next contacts of this scene, as arguments for a deed."""
@@ -92,7 +97,7 @@ class Scene:
     def judged(self, **facts: Any) -> None:
         """What the sinks received is right, every record changed once, and the doctor has nothing that stays."""
         state = self.house.nursery.do("state", key=self.key)
-        told = [] if self.kind == "records" else list(state["told"])
+        told = [] if self.kind in ("records", POSTED) else list(state["told"])
         common = {"attempted": self.attempted, "acknowledged": oracle.acknowledged(self.receipts),
                   "existing": state["contacts"]}  # fmt: skip
         marks = oracle.judge(received={k: v for k, v in state["marks"].items() if v}, **common)

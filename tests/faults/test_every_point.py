@@ -10,7 +10,7 @@ from crm.faults import ACTIONS
 from tests.faults.conftest import NewScene
 from tests.faults.nursery import Child
 from tests.faults.points import all_points
-from tests.faults.scenes import DURING, KINDS, House, Scene
+from tests.faults.scenes import DURING, KINDS, POSTED, House, Scene
 
 pytestmark = pytest.mark.slow
 POINTS = all_points()
@@ -21,7 +21,7 @@ CASES = [(point, action) for point in sorted(POINTS) for action in ACTIONS]
 def met(place: House) -> dict[str, set[str]]:
     """The points that a worker meets in each scene, found by walking through it once."""
     found = {}
-    for kind in KINDS:
+    for kind in (*KINDS, POSTED):
         scene = Scene(place, kind)
         scene.build()
         scene.enter(DURING)
@@ -37,7 +37,7 @@ def test_every_point_is_met_in_some_scene(met: dict[str, set[str]]) -> None:
 def test_a_worker_breaks_there_and_the_work_is_done_all_the_same(
     place: House, scene: NewScene, met: dict[str, set[str]], point: str, action: str
 ) -> None:
-    for kind in [kind for kind in KINDS if point in met[kind]]:
+    for kind in [kind for kind in met if point in met[kind]]:
         act = scene(kind)
         act.enter()
         worker = place.nursery.start("enter_and_work", fault=f"{point}:{action}", **act.doomed())

@@ -1,0 +1,34 @@
+"""Secrets of teams at rest: sealed with the keys of the settings, newest first."""
+
+import base64
+import hashlib
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+
+class SealBroken(Exception):
+    """The text was sealed with a key that is no longer among `ENCRYPTION_KEYS`."""
+
+
+def seal(text: str) -> str:
+    """The text, readable only with the keys of this installation."""
+    return _cipher().encrypt(text.encode()).decode()
+
+
+def unseal(sealed: str) -> str:
+    """The text of `seal`; raises SealBroken when no key fits."""
+    try:
+        return _cipher().decrypt(sealed.encode()).decode()
+    except InvalidToken:
+        raise SealBroken("No key of ENCRYPTION_KEYS opens this secret: put the key it was sealed with back.") from None
+
+
+def _cipher() -> MultiFernet:
+    """Without keys of its own an installation seals with keys derived from its secret key."""
+    keys = [*settings.ENCRYPTION_KEYS, *map(_derived, [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS])]
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def _derived(secret: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(b"sealing:" + secret.encode()).digest()).decode()

@@ -1,0 +1,230 @@
+"""Incoming webhooks: opened here, their address and secret shown once, with what came in and a way to try them."""
+
+import json
+import time
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldBooleanSwitchWidget
+
+from crm.auditing import audit_request
+from crm.scoping import TeamScopedAdmin
+from crm.sealing import SealBroken, unseal
+from crm.signatures import sign
+from pipelines.admin.fields import JsonArea
+from pipelines.admin.links import table_time
+from pipelines.definition.values import ParameterError, compile_value
+from pipelines.engine.clock import engine_now
+from pipelines.engine.incoming import work_off
+from pipelines.models import Hook, HookDelivery, Trigger
+from pipelines.triggers.hooks import NotAccepted, Opened, open_hook, receive, renew_hook
+
+SHOWN = 25
+SAMPLE = {"email": "ada@example.org", "name": "Ada"}
+STATES = {
+    HookDelivery.State.RECEIVED: "waiting",
+    HookDelivery.State.DONE: "done",
+    HookDelivery.State.FAILED: "failed",
+}
+
+
+class HookForm(forms.ModelForm[Hook]):
+    """Which pipeline, under which name, signed or not."""
+
+    signed = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Ask for a signature",
+        widget=UnfoldBooleanSwitchWidget(),
+        help_text="By Standard Webhooks. Without it, whoever learns the address can post anything in anybody's name.",
+    )
+    fields_of_new = forms.JSONField(
+        required=False,
+        label="Fields of new contacts",
+        widget=JsonArea({"rows": 4, "placeholder": '{"first_name": "{{ trigger.name }}"}'}),
+        help_text="What a contact gets that is made because nobody has the address that was posted.",
+    )
+
+    class Meta:
+        model = Hook
+        fields = ["name", "trigger", "enabled"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["fields_of_new"].initial = self.instance.fields or None
+            self.fields.pop("signed", None)
+
+    def clean_fields_of_new(self) -> dict[str, Any]:
+        found = self.cleaned_data["fields_of_new"] or {}
+        if not isinstance(found, dict):
+            raise forms.ValidationError("Write an object of fields and values.")
+        try:
+            compile_value(found)
+        except ParameterError as error:
+            raise forms.ValidationError(f"{error.path}: {error.message}" if error.path else error.message) from None
+        return found
+
+
+class TestForm(forms.Form):
+    """A body to post."""
+
+    body = forms.CharField(strip=False, label="Body", widget=JsonArea({"rows": 8}))
+
+
+@admin.register(Hook)
+class HookAdmin(TeamScopedAdmin[Hook]):
+    """Addresses that other systems post to."""
+
+    form = HookForm
+    list_display = ("name", "leads_to", "guard", "is_on", "received_total", "refused_total", "last")
+    list_filter = ("enabled",)
+    search_fields = ("name",)
+    list_select_related = ("trigger__pipeline",)
+    ordering = ("-id",)
+    change_form_template = "admin/pipelines/hook/form.html"
+    actions_detail = ("test_page", "renew_page")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        shown = ["name", "trigger", "enabled", "fields_of_new"]
+        return [(None, {"fields": shown if obj else ["name", "trigger", "signed", "fields_of_new"]})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("trigger",) if obj is not None else ()
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "trigger" and field is not None:
+            field.queryset = (
+                field.queryset.filter(kind=Trigger.Kind.WEBHOOK, hook=None)
+                .select_related("pipeline")
+                .order_by("pipeline__name", "id")
+            )
+            field.label_from_instance = lambda row: f"{row.pipeline.name} › {row.key or 'webhook'}"
+            field.widget = getattr(field.widget, "widget", field.widget)
+            field.help_text = "Pipelines with a webhook trigger that has no address yet."
+        return field
+
+    def save_model(self, request: HttpRequest, obj: Hook, form: Any, change: bool) -> None:
+        if change:
+            obj.fields = form.cleaned_data["fields_of_new"]
+            super().save_model(request, obj, form, change)
+            return
+        opened = open_hook(
+            trigger=form.cleaned_data["trigger"],
+            name=obj.name,
+            signed=form.cleaned_data["signed"],
+            fields=form.cleaned_data["fields_of_new"],
+            by=request.user,
+        )
+        obj.__dict__.update(opened.hook.__dict__)
+        # Handed to `response_add` on the instance, which lives for this request only.
+        obj.__dict__["_opened"] = opened
+
+    def response_add(self, request: HttpRequest, obj: Hook, post_url_continue: str | None = None) -> HttpResponse:
+        return self._show_once(request, obj.__dict__.pop("_opened"))
+
+    def _show_once(self, request: HttpRequest, opened: Opened) -> HttpResponse:
+        """Show address and secret in this answer and nowhere else, not even in a cookie or a cache."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Incoming webhook",
+            "hook": opened.hook,
+            "address": request.build_absolute_uri(reverse("hook", args=[opened.token])),
+            "secret": opened.secret,
+            "sample": json.dumps(SAMPLE),
+        }
+        answer = TemplateResponse(request, "admin/pipelines/hook/opened.html", context)
+        add_never_cache_headers(answer)
+        return answer
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        hook = self.get_object(request, object_id)
+        rows = HookDelivery.objects.filter(hook=hook).order_by("-pk")[:SHOWN] if hook is not None else []
+        lines = [{"row": row, "state": STATES[HookDelivery.State(row.state)]} for row in rows]
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "deliveries": lines})
+
+    @action(description="Test", icon="science", permissions=["change"], url_path="test")
+    def test_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Post something to it as its sender would, and say what came of it."""
+        hook = self._found(request, object_id)
+        form = TestForm(request.POST if request.method == "POST" else None, initial={"body": json.dumps(SAMPLE)})
+        if request.method == "POST" and form.is_valid():
+            self._post(request, hook, form.cleaned_data["body"].encode("utf-8", "replace"))
+            return HttpResponseRedirect(reverse("admin:pipelines_hook_change", args=[hook.pk]))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Test {hook.name}",
+            "opts": self.opts,
+            "hook": hook,
+            "form": form,
+            "media": self.media,
+        }
+        return TemplateResponse(request, "admin/pipelines/hook/test.html", context)
+
+    def _post(self, request: HttpRequest, hook: Hook, body: bytes) -> None:
+        now = timezone.now()
+        message_id = f"test-{time.time_ns()}"
+        headers = {"webhook-id": message_id, "webhook-timestamp": str(int(now.timestamp()))}
+        try:
+            if hook.is_signed:
+                stamp = int(now.timestamp())
+                headers["webhook-signature"] = sign(
+                    secret=unseal(hook.secret), message_id=message_id, timestamp=stamp, body=body
+                )
+            receive(hook=hook, headers=headers, body=body, now=now)
+        except (NotAccepted, SealBroken) as error:
+            messages.error(request, str(error))
+            return
+        audit_request(request=request, action="hooks.tested", target=hook, team=hook.team)
+        work_off(now=engine_now())
+        outcome = HookDelivery.objects.get(hook=hook, message_id=message_id)
+        tell = messages.success if outcome.run_id else messages.warning
+        tell(request, f"Received; {outcome.outcome or 'waiting for the next pass'}.")
+
+    @action(description="New address and secret", icon="autorenew", permissions=["change"], url_path="renew")
+    def renew_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """After a question, for the old ones stop at once."""
+        hook = self._found(request, object_id)
+        if request.method == "POST":
+            opened = renew_hook(hook=hook, signed="unsigned" not in request.POST)
+            audit_request(request=request, action="hooks.renewed", target=hook, team=hook.team)
+            return self._show_once(request, opened)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"New address for {hook.name}",
+            "opts": self.opts,
+            "hook": hook,
+        }
+        return TemplateResponse(request, "admin/pipelines/hook/renew.html", context)
+
+    def _found(self, request: HttpRequest, object_id: str) -> Hook:
+        hook = self.get_object(request, str(object_id))
+        if hook is None:
+            raise Http404
+        return hook
+
+    @display(description="Pipeline", ordering="trigger__pipeline__name")
+    def leads_to(self, hook: Hook) -> str:
+        return hook.trigger.pipeline.name
+
+    @display(description="Guard", label={"Signed": "success", "Address only": "warning"})
+    def guard(self, hook: Hook) -> str:
+        return "Signed" if hook.is_signed else "Address only"
+
+    @display(description="State", ordering="enabled", label={"Open": "success", "Closed": "default"})
+    def is_on(self, hook: Hook) -> str:
+        return "Open" if hook.enabled else "Closed"
+
+    @display(description="Last received", ordering="last_received_at")
+    def last(self, hook: Hook) -> str:
+        return table_time(hook.last_received_at, timezone.now())

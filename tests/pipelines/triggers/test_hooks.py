@@ -1,0 +1,256 @@
+"""Incoming webhooks: who is let in, what is stored, and what comes of it."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+
+from contacts.models import Contact
+from crm.models import Member, Role, Team
+from crm.signatures import sign
+from pipelines.engine.tick import process_due_runs
+from pipelines.models import Hook, HookDelivery, PipelineRun
+from pipelines.triggers.hooks import Opened, open_hook
+from tests.pipelines.engine.building import NOON, active, email
+from tests.pipelines.engine.conftest import Run
+from tests.sinks.smtp import SmtpSink
+
+ADA = {"email": "ada@example.org", "name": "Ada", "score": 7}
+SIGNUP = {
+    "type": "webhook", "key": "signup", "set": {"score": "{{ trigger.score }}"},
+    "where": {"field": "trigger.score", "operator": "greater_than", "value": 3},
+}  # fmt: skip
+SCORE = [{"name": "score", "type": "number"}]
+
+
+@pytest.fixture
+def hook(team: Team) -> Opened:
+    return opened(team)
+
+
+def opened(team: Team, *, signed: bool = True, key: str = "signup", **trigger: Any) -> Opened:
+    steps = [email("Your score is {{ score }}", key="hello")]
+    pipeline = active(team, steps, key=key, triggers=[{**SIGNUP, **trigger}], variables=SCORE)
+    fields = {"first_name": "{{ trigger.name }}"}
+    return open_hook(trigger=pipeline.triggers.get(), name="Signup form", signed=signed, fields=fields)
+
+
+def post(hook: Opened, body: Any = ADA, *, message_id: str = "msg_1", at: int | None = None, **headers: str) -> Any:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    stamp = at if at is not None else int(datetime.now(UTC).timestamp())
+    given = {"webhook-id": message_id, "webhook-timestamp": str(stamp)}
+    if hook.secret:
+        given["webhook-signature"] = sign(secret=hook.secret, message_id=message_id, timestamp=stamp, body=raw)
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    given = {name: value for name, value in given.items() if value}
+    return Client().post(f"/api/v1/hooks/{hook.token}/", raw, content_type="application/json", headers=given)
+
+
+def test_who_signs_up_becomes_a_contact_enters_and_gets_the_mail(hook: Opened, run_at: Run, smtp: SmtpSink) -> None:
+    assert post(hook).status_code == 202
+    run_at(NOON)
+    contact = Contact.objects.get()
+    assert (contact.first_name, contact.email, contact.lead_source) == ("Ada", "ada@example.org", "Signup form")
+    assert smtp.recipients() == ["ada@example.org"] and "Your score is 7" in str(smtp.messages()[0])
+    delivery = HookDelivery.objects.get()
+    assert (delivery.get_state_display(), delivery.run_id) == ("done", PipelineRun.objects.get().pk)
+
+
+def test_a_contact_that_is_known_by_its_address_is_not_made_again(hook: Opened, team: Team) -> None:
+    known = Contact.objects.create(team=team, email="Ada@Example.org", first_name="Augusta")
+    post(hook)
+    process_due_runs()
+    known.refresh_from_db()
+    assert (Contact.objects.count(), known.first_name) == (1, "Augusta")
+    assert PipelineRun.objects.get().subject_id == known.pk
+
+
+def test_a_post_whose_condition_is_not_met_says_so_in_the_log(hook: Opened) -> None:
+    post(hook, {**ADA, "score": 2})
+    process_due_runs()
+    assert not PipelineRun.objects.exists()
+    assert HookDelivery.objects.get().outcome == "did not enter: conditions not met"
+
+
+def test_a_contact_of_another_team_is_not_found_by_its_id(team: Team) -> None:
+    other = Team.objects.create(name="Other", slug="other")
+    theirs = Contact.objects.create(team=other, email="eve@example.org")
+    hook = opened(team, key="by_id", subject="{{ trigger.contact_id }}")
+    post(hook, {"contact_id": theirs.pk, "score": 9})
+    process_due_runs()
+    assert not PipelineRun.objects.exists()
+    assert HookDelivery.objects.get().run_id is None
+
+
+def test_a_post_that_names_nobody_fails_alone(hook: Opened) -> None:
+    post(hook, {"score": 9}, message_id="a")
+    post(hook, ADA, message_id="b")
+    process_due_runs()
+    states = {row.message_id: row.get_state_display() for row in HookDelivery.objects.all()}
+    assert states == {"a": "failed", "b": "done"}
+    assert "neither the id of a record nor an email address" in HookDelivery.objects.get(message_id="a").outcome
+
+
+def test_f32_the_same_post_a_hundred_times_is_stored_once(hook: Opened) -> None:
+    answers = [post(hook).status_code for _ in range(100)]
+    assert answers == [202] + [200] * 99
+    process_due_runs()
+    assert (HookDelivery.objects.count(), PipelineRun.objects.count()) == (1, 1)
+    assert Hook.objects.get().received_total == 1
+
+
+NOW = int(NOON.timestamp())
+F33 = {
+    "no signature": {"webhook_signature": ""},
+    "no id": {"webhook_id": ""},
+    "no timestamp": {"webhook_timestamp": ""},
+    "a signature of somebody else": {"webhook_signature": "v1,c29tZWJvZHkgZWxzZQ=="},
+    "half a signature": {"webhook_signature": "v1,"},
+    "another version": {"webhook_signature": "v2,c29tZWJvZHkgZWxzZQ=="},
+    "another id": {"webhook_id": "msg_2"},
+    "another timestamp": {"webhook_timestamp": str(NOW + 1)},
+    "a timestamp in words": {"webhook_timestamp": "noon"},
+    "a timestamp with a sign": {"webhook_timestamp": f"+{NOW}"},
+    "a timestamp in other digits": {"webhook_timestamp": "１８０３９１９６００"},
+    "an endless id": {"webhook_id": "x" * 500},
+}
+
+
+@pytest.mark.parametrize("headers", F33.values(), ids=F33)
+def test_f33_a_post_that_is_not_signed_right_is_refused_without_reasons(hook: Opened, headers: dict[str, str]) -> None:
+    with time_machine.travel(NOON, tick=False):
+        answer = post(hook, at=NOW, **headers)
+    assert answer.status_code == 401
+    assert answer.json()["detail"] == "The signature does not fit."
+    nothing_but_a_count()
+
+
+@pytest.mark.parametrize("seconds", [-301, 301, -86_400, 10**9], ids=["old", "early", "a day old", "far ahead"])
+def test_f33_a_post_outside_of_five_minutes_is_refused(hook: Opened, seconds: int) -> None:
+    with time_machine.travel(NOON, tick=False):
+        assert post(hook, at=NOW + seconds).status_code == 401
+    nothing_but_a_count()
+
+
+@pytest.mark.parametrize("seconds", [-300, 0, 300])
+def test_a_post_within_five_minutes_is_taken(hook: Opened, seconds: int) -> None:
+    with time_machine.travel(NOON, tick=False):
+        assert post(hook, at=NOW + seconds).status_code == 202
+
+
+def test_f33_a_body_that_was_written_anew_does_not_fit_its_signature(hook: Opened) -> None:
+    raw = json.dumps(ADA, separators=(",", ":")).encode()
+    signature = sign(secret=hook.secret, message_id="msg_1", timestamp=NOW, body=raw)
+    with time_machine.travel(NOON, tick=False):
+        assert post(hook, json.dumps(ADA, indent=1).encode(), at=NOW, webhook_signature=signature).status_code == 401
+        nothing_but_a_count()
+        assert post(hook, raw, at=NOW, webhook_signature=signature).status_code == 202
+
+
+def test_one_of_several_signatures_is_enough_while_a_secret_is_changed(hook: Opened) -> None:
+    right = sign(secret=hook.secret, message_id="msg_1", timestamp=NOW, body=json.dumps(ADA).encode())
+    with time_machine.travel(NOON, tick=False):
+        assert post(hook, at=NOW, webhook_signature=f"v1,b2xk {right}").status_code == 202
+
+
+def nothing_but_a_count() -> None:
+    assert Hook.objects.get().refused_total == 1
+    assert not HookDelivery.objects.exists() and not Contact.objects.exists()
+
+
+BODIES = {
+    "no JSON": (b"name=Ada", 400),
+    "nothing": (b"", 400),
+    "a list": (b"[]", 400),
+    "too deep": (b'{"a":' * 30 + b"1" + b"}" * 30, 400),
+    "far too deep": (b"[" * 100_000, 400),
+    "a NUL": (b'{"a": "\\u0000"}', 400),
+    "half a character": (b'{"a": "\\ud800"}', 400),
+    "an endless number": (b'{"a": 1e999}', 400),
+    "not a number": (b'{"a": NaN}', 400),
+    "a number without end": (b'{"a": ' + b"9" * 10_000 + b"}", 400),
+    "no text": (b'{"a": "\xff"}', 400),
+    "too large": (b'{"a": "' + b"x" * 300_000 + b'"}', 413),
+}
+
+
+@pytest.mark.parametrize(("body", "status"), BODIES.values(), ids=BODIES)
+def test_bodies_that_cannot_be_stored_are_refused(hook: Opened, body: bytes, status: int) -> None:
+    assert post(hook, body).status_code == status
+    assert not HookDelivery.objects.exists()
+
+
+def test_an_unsigned_address_must_be_chosen_and_warns(team: Team) -> None:
+    hook = opened(team, signed=False)
+    assert post(hook, message_id="").status_code == 202
+    owner = User.objects.create_user("owner", is_staff=True)
+    Member.objects.create(team=team, user=owner, role=Role.OWNER)
+    client = Client()
+    client.force_login(owner)
+    page = client.get(f"/admin/pipelines/hook/{hook.hook.pk}/change/").content.decode()
+    assert "Posts are not signed" in page and hook.token not in page
+
+
+def test_an_address_nobody_opened_and_one_that_was_closed_answer_alike(hook: Opened) -> None:
+    Hook.objects.update(enabled=False)
+    closed = post(hook)
+    never = Client().post("/api/v1/hooks/crmh_nothing/", b"{}", content_type="application/json")
+    assert closed.status_code == never.status_code == 404 and closed.content == never.content
+    assert Client().get(f"/api/v1/hooks/{hook.token}/").status_code == 405
+
+
+def test_who_posts_too_much_is_asked_to_wait(hook: Opened, settings: Settings) -> None:
+    rates = {**settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "hooks": "2/min"}
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
+    with time_machine.travel(NOON, tick=False):
+        answers = [post(hook, message_id=str(n)) for n in range(3)]
+    assert [answer.status_code for answer in answers] == [202, 202, 429]
+    assert int(answers[2]["Retry-After"]) > 0
+
+
+def test_neither_address_nor_secret_nor_body_reach_the_logs(hook: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    post(hook, webhook_signature="v1,wrong")
+    post(hook, b"nonsense-body")
+    post(hook)
+    process_due_runs()
+    for word in (hook.token, hook.secret, "nonsense-body", "ada@example.org"):
+        assert word not in caplog.text
+
+
+def test_the_secret_is_stored_sealed_and_opens_with_the_next_key_too(hook: Opened, settings: Settings) -> None:
+    assert hook.secret not in Hook.objects.get().secret
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "n" * 60
+    assert post(hook).status_code == 202
+
+
+def test_a_person_opens_one_sees_address_and_secret_once_and_tries_it(team: Team) -> None:
+    pipeline = active(team, [email()], triggers=[SIGNUP], variables=SCORE)
+    owner = User.objects.create_user("owner", is_staff=True)
+    Member.objects.create(team=team, user=owner, role=Role.OWNER)
+    client = Client()
+    client.force_login(owner)
+    form = {"name": "Form", "trigger": pipeline.triggers.get().pk, "signed": "on", "fields_of_new": ""}
+    page = client.post("/admin/pipelines/hook/add/", form).content.decode()
+    assert "/api/v1/hooks/crmh_" in page and "whsec_" in page
+    hook = Hook.objects.get()
+    answer = client.post(f"/admin/pipelines/hook/{hook.pk}/test/", {"body": json.dumps(ADA)}, follow=True)
+    assert "Received; entered." in answer.content.decode()
+    assert Contact.objects.get().email == "ada@example.org"
+    old = Hook.objects.get().token_hash
+    assert "whsec_" in client.post(f"/admin/pipelines/hook/{hook.pk}/renew/").content.decode()
+    assert Hook.objects.get().token_hash != old
+
+
+def test_a_member_may_not_open_one(team: Team) -> None:
+    member = User.objects.create_user("member", is_staff=True)
+    Member.objects.create(team=team, user=member, role=Role.MEMBER)
+    client = Client()
+    client.force_login(member)
+    assert client.get("/admin/pipelines/hook/add/").status_code == 403
