@@ -26,7 +26,8 @@ def unseal(sealed: str) -> str:
 
 def _cipher() -> MultiFernet:
     """Without keys of its own an installation seals with keys derived from its secret key."""
-    keys = [*settings.ENCRYPTION_KEYS, *map(_derived, [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS])]
+    derived = [_derived(str(secret)) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+    keys = [*settings.ENCRYPTION_KEYS, *derived]
     return MultiFernet([Fernet(key) for key in keys])
 
 

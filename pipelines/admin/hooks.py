@@ -151,7 +151,9 @@ class HookAdmin(TeamScopedAdmin[Hook]):
         hook = self.get_object(request, object_id)
         rows = HookDelivery.objects.filter(hook=hook).order_by("-pk")[:SHOWN] if hook is not None else []
         lines = [{"row": row, "state": STATES[HookDelivery.State(row.state)]} for row in rows]
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "deliveries": lines})
+        more = {**(extra_context or {}), "deliveries": lines}
+        page: HttpResponse = super().change_view(request, object_id, form_url, more)
+        return page
 
     @action(description="Test", icon="science", permissions=["change"], url_path="test")
     def test_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -208,7 +210,7 @@ class HookAdmin(TeamScopedAdmin[Hook]):
         return TemplateResponse(request, "admin/pipelines/hook/renew.html", context)
 
     def _found(self, request: HttpRequest, object_id: str) -> Hook:
-        hook = self.get_object(request, str(object_id))
+        hook: Hook | None = self.get_object(request, str(object_id))
         if hook is None:
             raise Http404
         return hook
