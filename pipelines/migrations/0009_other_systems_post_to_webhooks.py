@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('crm', '0001_initial'),
-        ('pipelines', '0006_find_failed_runs'),
+        ('pipelines', '0008_people_answer_forms'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
