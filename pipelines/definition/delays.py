@@ -1,6 +1,7 @@
 """When a step is due: a wait, a date to wait for, and the days and hours that are allowed."""
 
 import datetime as dt
+import json
 import random
 import re
 from collections.abc import Mapping
@@ -55,6 +56,8 @@ class Delay:
     days: frozenset[int] = _WEEK
     zone: str = ""
     skips_past: bool = False
+    # The rule as it was written, to tell whether two are the same.
+    source: str = ""
     # Whether a run enters the step at once; asked at every visit, so worked out once.
     is_zero: bool = field(init=False, repr=False, compare=False)
 
@@ -201,7 +204,9 @@ def parse_delay(delay: object) -> Delay:
     if delay is None:
         delay = 0
     if not isinstance(delay, Mapping):
-        return Delay(wait=_duration_value(delay, ""), jitter=compile_value(0), wait_text=str(delay))
+        return Delay(
+            wait=_duration_value(delay, ""), jitter=compile_value(0), wait_text=str(delay), source=_source(delay)
+        )
     unknown = sorted(str(key) for key in delay if key not in _KEYS)
     if unknown:
         raise DelayError(unknown[0], f"unknown property '{unknown[0]}'")
@@ -217,7 +222,12 @@ def parse_delay(delay: object) -> Delay:
         days=_days(delay.get("days")),
         zone=_zone_name(delay.get("tz")),
         skips_past=_choice(delay, "if_past", ("now", "skip")) == "skip",
+        source=_source(delay),
     )
+
+
+def _source(delay: object) -> str:
+    return json.dumps(delay, sort_keys=True, default=str)
 
 
 def existing_moment(wall: dt.datetime, zone: ZoneInfo) -> dt.datetime:

@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from crm.faults import point, register
 from pipelines.engine.batch import Batch
 from pipelines.engine.cursor import Answer, Cursor
+from pipelines.engine.rejoining import is_between, rejoin
 from pipelines.engine.step import WATCHDOG, run_step
 from pipelines.engine.store import PortableStore, store
 from pipelines.engine.unheard import commit_unheard
@@ -147,7 +148,7 @@ def _fail_alone(cursor: Cursor, *, now: datetime, error: Exception) -> Progress:
 def _walk(batch: Batch) -> None:
     """Go on in memory while steps are due at once, at most 32 hops and about a second."""
     started = time.monotonic()
-    waiting = list(batch.cursors)
+    waiting = [cursor for cursor in batch.cursors if not _holds_still(batch, cursor)]
     for hop in range(MAX_HOPS):
         groups = _groups(batch, waiting, first=hop == 0)
         if not groups:
@@ -161,15 +162,23 @@ def _walk(batch: Batch) -> None:
             run_step(batch, step, cursors, resuming=resuming)
             if resuming:
                 for cursor in cursors:
-                    batch.adopt_current_version(cursor)
+                    rejoin(batch, cursor)
         waiting = [cursor for cursor in waiting if _goes_on(batch, cursor)]
         if time.monotonic() - started > COHORT_SECONDS:
             return
 
 
+def _holds_still(batch: Batch, cursor: Cursor) -> bool:
+    """A new version ended the run or put its time off between its claim and its step."""
+    if cursor.finished_at is not None or cursor.id in batch.errors:
+        return cursor.finished_at is not None
+    return is_between(cursor) and not _goes_on(batch, cursor)
+
+
 def _goes_on(batch: Batch, cursor: Cursor) -> bool:
     due = cursor.next_step_at
-    return cursor.status == RunStatus.PENDING and due is not None and due <= batch.now
+    enters = cursor.status == RunStatus.PENDING and cursor.phase == RunPhase.ENTER
+    return enters and due is not None and due <= batch.now
 
 
 def _groups(batch: Batch, cursors: Sequence[Cursor], *, first: bool) -> dict[tuple[int, int, bool], list[Cursor]]:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # Asked at every save of a record, so written by hand: building it anew each time costs more than running it.
 OPEN = """
 SELECT t.id, t.revision, t."where", t.reentry, t.assign,
-       p.id, p.key, p.name, p.status, p.versioning, p.current_version_id,
+       p.id, p.key, p.name, p.status, p.current_version_id,
        m.id, m.name, m.timezone, m.sender_name, m.sender_email, m.reply_to
   FROM pipelines_trigger t JOIN pipelines_pipeline p ON p.id = t.pipeline_id JOIN crm_team m ON m.id = p.team_id
  WHERE t.model_id = %s AND t.kind = %s AND t.automatic AND t.enabled
@@ -40,11 +40,11 @@ def entries_for(
     """
     found: dict[int, list[Entry]] = {}
     rows = _open_ways(subject_type_id, team_ids, pipeline_ids)
-    loaded = programs({row[10] for row in rows})
+    loaded = programs({row[9] for row in rows})
     for trigger_id, revision, where, reentry, assign, *facts in rows:
         entry = Entry(
             facts=facts_of(facts),
-            program=loaded[facts[5]].program,
+            program=loaded[facts[4]].program,
             trigger_id=trigger_id,
             trigger_revision=revision,
             where=_condition(where) if where is not None else None,

@@ -9,9 +9,9 @@ from pipelines.actions.base import Create, EffectRequest, Start, Update, WaitFor
 from pipelines.definition.program import Step
 from pipelines.engine.cursor import Answer, Cursor, Memory, Visit
 from pipelines.engine.programs import MEMORY_ROOTS, LoadedProgram, PipelineFacts
+from pipelines.engine.rejoining import rejoin, reschedule
 from pipelines.engine.resources import TeamResources
 from pipelines.engine.store.portable import PortableStore
-from pipelines.states import RunPhase, RunStatus
 from pipelines.subjects import subject_types
 
 
@@ -42,15 +42,16 @@ class Batch:
     def load(self) -> None:
         """Read what the steps of this batch read: a fixed number of statements."""
         self.facts = self.store.pipeline_facts({cursor.pipeline_id for cursor in self.cursors})
-        for cursor in self.cursors:
-            self.adopt_current_version(cursor)
         current = {facts.current_version_id for facts in self.facts.values() if facts.current_version_id is not None}
         self.programs = self.store.programs({cursor.version_id for cursor in self.cursors} | current)
+        for cursor in self.cursors:
+            rejoin(self, cursor)
         self._load_subjects()
         self._load_resources()
         remembering = [cursor.id for cursor in self.cursors if self._remembers(cursor)]
         if remembering:
             self.memories = self.store.load_memories(remembering)
+        reschedule(self)
 
     def _remembers(self, cursor: Cursor) -> bool:
         loaded = self.programs[cursor.version_id]
@@ -58,13 +59,6 @@ class Batch:
             return True
         team = self.facts[cursor.pipeline_id].team.id
         return bool(loaded.template_keys) and bool(self.resources[team].names & MEMORY_ROOTS)
-
-    def adopt_current_version(self, cursor: Cursor) -> None:
-        """Runs between steps follow the pipeline to its current version; others finish their visit first."""
-        facts = self.facts[cursor.pipeline_id]
-        between = cursor.status == RunStatus.PENDING and cursor.phase == RunPhase.ENTER
-        if between and facts.follows and cursor.parent_id is None and facts.current_version_id is not None:
-            cursor.version_id = facts.current_version_id
 
     def _load_subjects(self) -> None:
         wanted: dict[int, set[int]] = {}

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.actions.base import text_template
@@ -25,6 +25,8 @@ class LoadedProgram:
     template_keys: frozenset[str]
     # First names of what is read of the subject; None when that cannot be known before.
     reads: frozenset[str] | None
+    # Whether runs of older versions stay on theirs while this one is current.
+    pins: bool = False
 
 
 _programs: OrderedDict[int, LoadedProgram] = OrderedDict()
@@ -37,8 +39,10 @@ def programs(version_ids: Collection[int]) -> dict[int, LoadedProgram]:
     """
     missing = [pk for pk in version_ids if pk not in _programs]
     if missing:
-        for pk, data in PipelineVersion.objects.filter(pk__in=missing).values_list("pk", "program"):
-            _programs[pk] = _derive(Program.load(data))
+        rows = PipelineVersion.objects.filter(pk__in=missing).values_list("pk", "program", "runs_policy")
+        for pk, data, policy in rows:
+            pins = policy == PipelineVersion.RunsPolicy.PIN
+            _programs[pk] = replace(_derive(Program.load(data)), pins=pins)
     found = {pk: _programs[pk] for pk in version_ids if pk in _programs}
     while len(_programs) > CACHE_SIZE:
         _programs.popitem(last=False)
@@ -105,13 +109,12 @@ class PipelineFacts:
     key: str
     name: str
     status: int
-    follows: bool
     current_version_id: int | None
     team: TeamFacts
     context: dict[str, Any] = field(default_factory=dict)
 
 
-_FACTS = ("pk", "key", "name", "status", "versioning", "current_version_id")
+_FACTS = ("pk", "key", "name", "status", "current_version_id")
 _TEAM = ("id", "name", "timezone", "sender_name", "sender_email", "reply_to")
 
 
@@ -128,8 +131,7 @@ def facts_of(row: Sequence[Any]) -> PipelineFacts:
         key=row[1],
         name=row[2],
         status=row[3],
-        follows=row[4] == Pipeline.Versioning.FOLLOW,
-        current_version_id=row[5],
-        team=TeamFacts(*row[6:]),
+        current_version_id=row[4],
+        team=TeamFacts(*row[5:]),
         context={"id": row[0], "key": row[1], "name": row[2]},
     )

@@ -2,6 +2,7 @@
 
 from pipelines.operations.checking import validate_document
 from pipelines.operations.lifecycle import activate, archive, delete_pipeline, pause, resume
+from pipelines.operations.previewing import Preview, preview
 from pipelines.operations.publishing import publish
 from pipelines.operations.refusals import InvalidDocument, PipelineChanged, PipelineExists, Refused
 from pipelines.operations.transfer import (
@@ -16,6 +17,7 @@ __all__ = [
     "InvalidDocument",
     "PipelineChanged",
     "PipelineExists",
+    "Preview",
     "Refused",
     "activate",
     "archive",
@@ -24,6 +26,7 @@ __all__ = [
     "export_document",
     "import_document",
     "pause",
+    "preview",
     "publish",
     "resume",
     "set_trigger_enabled",

@@ -12,13 +12,22 @@ from pipelines.engine.clock import engine_now
 from pipelines.models import Pipeline, PipelineStep, PipelineVersion
 from pipelines.operations.checking import validate_document
 from pipelines.operations.following import follow
+from pipelines.operations.planning import Policy, default_policy
 from pipelines.operations.records import arm_triggers, audit, change, lock, user_of
 from pipelines.operations.refusals import InvalidDocument, Refused
 
 
-def publish(*, pipeline: Pipeline, by: object = None, note: str = "", now: datetime | None = None) -> PipelineVersion:
+def publish(
+    *,
+    pipeline: Pipeline,
+    by: object = None,
+    note: str = "",
+    policy: Policy | None = None,
+    now: datetime | None = None,
+) -> PipelineVersion:
     """Make the rows the current version, in one transaction; unchanged rows keep the version.
 
+    `policy` says what becomes of the runs on their way; without one the pipeline's settings decide.
     Raises `InvalidDocument` with every problem when the rows cannot be published.
     """
     moment = now or engine_now()
@@ -35,12 +44,13 @@ def publish(*, pipeline: Pipeline, by: object = None, note: str = "", now: datet
         current = pipeline.current_version
         if current is not None and current.checksum == digest:
             return current
-        version = _new_version(pipeline, document=document, digest=digest, by=by, note=note)
+        policy = policy or default_policy(pipeline)
+        version = _new_version(pipeline, document=document, digest=digest, by=by, note=note, policy=policy)
         change(pipeline, by, current_version=version)
         if pipeline.status == Pipeline.Status.ACTIVE:
             arm_triggers(pipeline)
-        moved = follow(pipeline=pipeline, version=version, now=moment)
-        audit(pipeline, "publish", by, version=version.number, **moved.as_details())
+        moved = follow(pipeline=pipeline, version=version, policy=policy, now=moment)
+        audit(pipeline, "publish", by, version=version.number, policy=policy, **moved.as_details())
     return version
 
 
@@ -53,12 +63,10 @@ def _freeze_keys(pipeline: Pipeline) -> None:
 
 
 def _new_version(
-    pipeline: Pipeline, *, document: dict[str, object], digest: str, by: object, note: str
+    pipeline: Pipeline, *, document: dict[str, object], digest: str, by: object, note: str, policy: Policy
 ) -> PipelineVersion:
     ids = dict(pipeline.steps.filter(archived_at=None).values_list("key", "id"))
     last = pipeline.versions.aggregate(last=Max("number"))["last"] or 0
-    follows = pipeline.versioning == Pipeline.Versioning.FOLLOW
-    policy = PipelineVersion.RunsPolicy
     return PipelineVersion.objects.create(
         pipeline=pipeline,
         number=last + 1,
@@ -66,6 +74,6 @@ def _new_version(
         program=compile_program(document, step_ids=ids),
         checksum=digest,
         note=note[:400],
-        runs_policy=policy.FOLLOW if follows else policy.PIN,
+        runs_policy=PipelineVersion.RunsPolicy[policy.upper()],
         published_by=user_of(by),
     )

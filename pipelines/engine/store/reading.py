@@ -1,7 +1,10 @@
 """What a batch reads, a statement each; a store without a database answers the same questions from memory."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+
+from django.db.models import Max
 
 from crm.models import Member
 from crm.suppression import suppressed
@@ -9,6 +12,7 @@ from pipelines.engine.answers import answers_for
 from pipelines.engine.cursor import Answer, Cursor
 from pipelines.engine.programs import LoadedProgram, PipelineFacts, pipeline_facts, programs
 from pipelines.engine.resources import TeamResources, load_resources
+from pipelines.models import StepExecution
 from pipelines.subjects import subject_type
 
 
@@ -36,6 +40,13 @@ class Reading:
     def answers(self, cursors: Sequence[Cursor]) -> dict[int, Answer]:
         """What came back for visits that waited."""
         return answers_for(cursors)
+
+    def last_ends(self, run_ids: Sequence[int]) -> dict[int, datetime]:
+        """When the last visit ended from which a delay counts; runs that ended none are missing."""
+        event = StepExecution.Event
+        rows = StepExecution.objects.filter(run_id__in=run_ids)
+        ended = rows.exclude(event__in=[event.MOVED, event.NOTE, event.RETRIED, event.WAITING]).order_by()
+        return dict(ended.values_list("run_id").annotate(at=Max("finished_at")))
 
     def suppressed(self, *, team_id: int, addresses: Collection[str], topic: str) -> dict[str, str]:
         """The reason by lower-case address, for those who may not get mail of a topic."""

@@ -1,0 +1,69 @@
+"""What becomes of a run that stands before a step when another version takes over: one rule for all who ask."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .delays import Delay
+from .program import Program, Step
+
+Kind = Literal["stay", "retime", "pass_on", "complete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """Where a run stands afterwards, and how its time changes.
+
+    `delta` is in seconds, to be added to the due time; None with "retime" or "pass_on" means that the
+    time must be worked out again, because one of the two delays is more than a fixed wait.
+    """
+
+    kind: Kind
+    step_id: int | None = None
+    delta: float | None = 0.0
+
+
+def fate(step_id: int, *, old: Program, new: Program) -> Fate:
+    """What becomes of a run of the old version that waits before this step at the top level."""
+    here, there = old.by_id.get(step_id), standing(new, step_id)
+    if there is not None:
+        if here is None or same_rule(here.delay, there.delay):
+            return Fate("stay", step_id)
+        return Fate("retime", step_id, difference(here.delay, there.delay))
+    heir = successor(here, old=old, new=new) if here is not None else None
+    if here is None or heir is None:
+        return Fate("complete")
+    return Fate("pass_on", heir.id, difference(here.delay, heir.delay))
+
+
+def successor(gone: Step, *, old: Program, new: Program) -> Step | None:
+    """The nearest step after a removed one that is still there, along the edges of the old version."""
+    seen: set[int] = set()
+    step: Step | str = gone
+    while isinstance(step, Step) and step.id not in seen:
+        seen.add(step.id)
+        step = old.target(step, "skipped" if "skipped" in step.on else "next")
+        if isinstance(step, Step):
+            found = standing(new, step.id)
+            if found is not None:
+                return found
+    return None
+
+
+def standing(program: Program, step_id: int) -> Step | None:
+    """The step of that identity, if it is on the top level: only there runs stand that follow versions."""
+    found = program.by_id.get(step_id)
+    return found if found is not None and found.scope == "" else None
+
+
+def same_rule(first: Delay, second: Delay) -> bool:
+    """Whether two delays are the same rule, however they are spelled."""
+    if first.is_plain_seconds and second.is_plain_seconds:
+        return first.seconds == second.seconds
+    return first.source == second.source
+
+
+def difference(old: Delay, new: Delay) -> float | None:
+    """Seconds between two fixed waits; None when one of them is more than that."""
+    if not (old.is_plain_seconds and new.is_plain_seconds) or old.seconds is None or new.seconds is None:
+        return None
+    return new.seconds - old.seconds

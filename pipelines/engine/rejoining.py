@@ -1,0 +1,117 @@
+"""Runs between two steps take over the pipeline's current version at their claim, and keep their place in time."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from pipelines.definition.delays import DelayError, Skip
+from pipelines.definition.succession import Fate, fate
+from pipelines.engine.cursor import Cursor, Visit
+from pipelines.engine.moves import due_at, leave
+from pipelines.models import StepExecution
+from pipelines.states import RunPhase, RunStatus
+
+if TYPE_CHECKING:
+    from pipelines.engine.batch import Batch
+
+REASON: Final = "step_removed"
+_BETWEEN: Final = frozenset({RunPhase.ENTER.value, RunPhase.RESCHEDULE.value})
+
+
+def is_between(cursor: Cursor) -> bool:
+    """Whether a run waits before a step, rather than inside one."""
+    return cursor.status == RunStatus.PENDING and cursor.phase in _BETWEEN
+
+
+def rejoin(batch: "Batch", cursor: Cursor) -> None:
+    """Take over the current version, if the pipeline's runs follow it and this one waits between steps.
+
+    Mostly a publish has moved the run already; this is for those that arrived since, were paused or were
+    inside a step. Child runs stay on the version of their parent.
+    """
+    current = batch.facts[cursor.pipeline_id].current_version_id
+    if current is None or current == cursor.version_id or cursor.parent_id is not None or not is_between(cursor):
+        return
+    newest = batch.programs[current]
+    if newest.pins:
+        return
+    old, cursor.version_id = batch.programs[cursor.version_id].program, current
+    if cursor.step_id is not None:
+        _apply(batch, cursor, fate(cursor.step_id, old=old, new=newest.program))
+
+
+def reschedule(batch: "Batch") -> None:
+    """Work out again when runs are due whose delay is more than a fixed wait; one statement more for a batch."""
+    waiting = [cursor for cursor in batch.cursors if cursor.phase == RunPhase.RESCHEDULE and is_between(cursor)]
+    if not waiting:
+        return
+    arrived = batch.store.last_ends([cursor.id for cursor in waiting])
+    for cursor in waiting:
+        _reschedule(batch, cursor, previous=arrived.get(cursor.id) or cursor.created_at)
+
+
+def _apply(batch: "Batch", cursor: Cursor, found: Fate) -> None:
+    match found.kind:
+        case "stay":
+            return
+        case "complete":
+            batch.visits.append(_moved(cursor, batch.now, to=None))
+            cursor.finish(status=RunStatus.COMPLETED, reason=REASON, outcome="skipped", now=batch.now)
+        case "pass_on":
+            batch.visits.append(_moved(cursor, batch.now, to=found.step_id))
+            cursor.step_id, cursor.attempt = found.step_id, 0
+            cursor.seq += 1
+            _shift(cursor, found.delta, batch.now)
+        case "retime" if cursor.attempt == 0:
+            _shift(cursor, found.delta, batch.now)
+
+
+def _shift(cursor: Cursor, delta: float | None, now: datetime) -> None:
+    if delta is None:
+        cursor.phase, cursor.next_step_at = RunPhase.RESCHEDULE.value, now
+    elif cursor.next_step_at is not None:
+        cursor.next_step_at = max(cursor.next_step_at + timedelta(seconds=delta), now)
+
+
+def _reschedule(batch: "Batch", cursor: Cursor, *, previous: datetime) -> None:
+    program = batch.programs[cursor.version_id].program
+    step = program.by_id.get(cursor.step_id or 0)
+    cursor.phase = RunPhase.ENTER.value
+    if step is None:
+        return
+    context = batch.context_of(cursor)
+    try:
+        due = due_at(step.delay, cursor=cursor, context=context, previous=previous)
+    except DelayError as error:
+        cursor.finish(status=RunStatus.FAILED, reason=f"delay: {error.message}", outcome="error", now=batch.now)
+        return
+    if isinstance(due, Skip):
+        passed = leave(cursor, program=program, step=step, outcome="skipped", context=context, now=batch.now)
+        batch.visits += [_skipped(cursor, each.id, batch.now) for each in (step, *passed)]
+    else:
+        cursor.next_step_at = max(due, batch.now)
+
+
+def _moved(cursor: Cursor, now: datetime, *, to: int | None) -> Visit:
+    visit = _visit(cursor, cursor.step_id or 0, now, StepExecution.Event.MOVED)
+    visit.why = [{"rule": REASON, "to": to}]
+    return visit
+
+
+def _skipped(cursor: Cursor, step_id: int, now: datetime) -> Visit:
+    visit = _visit(cursor, step_id, now, StepExecution.Event.SKIPPED)
+    visit.error = "Its time had passed."
+    return visit
+
+
+def _visit(cursor: Cursor, step_id: int, now: datetime, event: int) -> Visit:
+    return Visit(
+        run_id=cursor.id,
+        root_id=cursor.root_id,
+        step_id=step_id,
+        seq=cursor.seq,
+        attempt=cursor.attempt,
+        event=int(event),
+        outcome="skipped",
+        started_at=now,
+        finished_at=now,
+    )
