@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pipelines.definition.canonical import checksum
 from pipelines.definition.document import Problem
-from pipelines.definition.layout import places
+from pipelines.definition.layout import every_place
 from pipelines.definition.program import Program, Step, compile_program
 from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
@@ -98,7 +98,7 @@ def preview(
 def _program(pipeline: Pipeline, document: Mapping[str, Any]) -> Program:
     """The program as the publish would compile it; steps without a row yet get negative ids."""
     ids = dict(pipeline.steps.values_list("key", "pk"))
-    keys = [place.key for place in places(document)]
+    keys = [place.key for place in every_place(document)]
     made = {key: -1 - position for position, key in enumerate(keys) if key not in ids}
     return Program.load(compile_program(document, step_ids={**ids, **made}))
 

@@ -1,5 +1,6 @@
 """Puts a chart on paper: every scope is laid out by itself, inner ones first, and becomes a box of the outer one."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -8,7 +9,6 @@ from .coordinates import Pull, spread
 from .layers import Layering, layered
 from .sizes import FULL, Sizes, own_size
 from .tracks import Bundle, assign
-import itertools
 
 Point = tuple[float, float]
 

@@ -1,9 +1,9 @@
 """How far right each vertex stands: as near below its neighbors as the order of its layer allows."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-import itertools
 
 SWEEPS: Final = 12
 

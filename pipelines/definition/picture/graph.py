@@ -86,22 +86,19 @@ def _node(place: Place, number: int, labels: Mapping[str, str]) -> Node:
 
 
 def _inner(place: Place, labels: Mapping[str, str]) -> Chart | None:
-    step = place.step
-    scopes = scopes_of(step)
-    if step.get("type") == "parallel" and scopes:
-        return _branches(place, scopes, labels)
-    if step.get("type") == "loop":
-        return _again(_scope(places({"steps": scopes[0][1]}), labels, nested=True))
-    return None
+    scopes = scopes_of(place)
+    if place.step.get("type") == "loop" and scopes:
+        return _again(_scope(scopes[0][1], labels, nested=True))
+    return _branches(place, scopes, labels) if scopes else None
 
 
-def _branches(place: Place, scopes: Sequence[tuple[str, list[Any]]], labels: Mapping[str, str]) -> Chart:
+def _branches(place: Place, scopes: Sequence[tuple[str, list[Place]]], labels: Mapping[str, str]) -> Chart:
     """One lane for each branch; a branch that comes after others stands below them."""
     lanes, edges = [], []
     given = [each for each in place.step["with"]["branches"] if isinstance(each, Mapping)]
     for branch, (name, steps) in zip(given, scopes, strict=True):
         guard = f"if {condition_words(branch['if'])}" if branch.get("if") is not None else ""
-        inner = _scope(places({"steps": steps}), labels, nested=True)
+        inner = _scope(steps, labels, nested=True)
         lanes.append(Node(f"{place.key}.{name}", "lane", name, guard, inner=inner))
         for before in _texts(branch.get("after")):
             source, _, outcome = before.partition(":")

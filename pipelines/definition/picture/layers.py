@@ -1,9 +1,9 @@
 """Which layer a node stands in and in what order: circles opened, longest paths, few crossings, ports kept."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-import itertools
 
 Link = tuple[int, int]
 SWEEPS: Final = 6

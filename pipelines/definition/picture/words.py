@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..delays import DelayError, parse_delay
-from ..layout import Place, places
+from ..layout import Place, inner_lists, inside, places
 
 LONGEST_CONDITION: Final = 120
 _OPERATORS: Final = {
@@ -39,22 +39,18 @@ def _sentences(found: Sequence[Place], labels: Mapping[str, str]) -> str:
 
 def _inside(place: Place, labels: Mapping[str, str]) -> str:
     parts = []
-    for name, steps in scopes_of(place.step):
-        text = _sentences(places({"steps": steps}), labels)
+    for name, steps in scopes_of(place):
+        text = _sentences(steps, labels).removesuffix(".")
         parts.append(f"{name}: {text}" if name else text)
     return f" — {'; '.join(parts)}" if parts else ""
 
 
-def scopes_of(step: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
+def scopes_of(place: Place) -> list[tuple[str, list[Place]]]:
     """The lists of steps inside a block, each with the name of its branch; a loop has one without a name."""
-    given = step.get("with")
-    parameters = given if isinstance(given, Mapping) else {}
-    if step.get("type") == "parallel":
-        branches = [each for each in _list(parameters.get("branches")) if isinstance(each, Mapping)]
-        return [(str(each.get("name") or ""), _list(each.get("steps"))) for each in branches]
-    if step.get("type") == "loop":
-        return [("", _list(parameters.get("steps")))]
-    return []
+    found = inside(place)
+    return [
+        (inner.branch, [each for each in found if each.branch == inner.branch]) for inner in inner_lists(place.step)
+    ]
 
 
 def step_title(step: Mapping[str, Any], labels: Mapping[str, str]) -> str:
