@@ -75,11 +75,11 @@ class _Scope:
         for at, node in enumerate(self.chart.nodes):
             self.size.append(self._size(at, node, len(leaving[at])))
         self.ports, self.rooms = [0.0] * len(self.links), [0.0] * len(self.links)
-        for node, group in enumerate(leaving):
-            room = min(self.size[node][0] / max(len(group), 1), self.sizes.port * 1.6)
+        for own, group in enumerate(leaving):
+            room = min(self.size[own][0] / max(len(group), 1), self.sizes.port * 1.6)
             for place, at in enumerate(group):
                 self.ports[at] = (place - (len(group) - 1) / 2) * room
-                self.rooms[at] = room if len(group) > 1 else self.size[node][0] / 2
+                self.rooms[at] = room if len(group) > 1 else self.size[own][0] / 2
 
     def _size(self, at: int, node: Node, leaving: int) -> tuple[float, float]:
         width, height = own_size(node, leaving, self.sizes)

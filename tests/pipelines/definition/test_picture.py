@@ -154,7 +154,7 @@ def line_to(drawing: Drawing, source: str, target: str) -> Line:
 
 
 def test_the_first_branch_stands_left_and_both_say_what_they_are() -> None:
-    document = {
+    document: dict[str, Any] = {
         "steps": [
             {"key": "check", "type": "condition", "if": "x", "on": {"true": "a", "false": "b"}},
             {"key": "a", "type": "wait", "next": "end"},
