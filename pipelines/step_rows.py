@@ -52,7 +52,7 @@ def apply_steps(pipeline: Pipeline, document: Mapping[str, Any]) -> None:
     existing = {step.key: step for step in pipeline.steps.all()}
     rows: dict[str, PipelineStep] = {}
     for places in _by_depth(every_place(document)):
-        new = []
+        new: list[PipelineStep] = []
         for place in places:
             row = existing.get(place.key) or PipelineStep(pipeline=pipeline, key=place.key)
             rows[place.key] = row

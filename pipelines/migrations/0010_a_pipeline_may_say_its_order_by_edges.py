@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pipelines', '0007_waits_and_goals'),
+        ('pipelines', '0009_other_systems_post_to_webhooks'),
     ]
 
     operations = [
