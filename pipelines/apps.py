@@ -10,7 +10,10 @@ class PipelinesConfig(AppConfig):
     verbose_name = "Pipelines"
 
     def ready(self) -> None:
+        from crm.work import form_slot
+        from pipelines.operations.people import HumanTasks
         from pipelines.triggers import observers, records
 
+        form_slot.register(HumanTasks())
         observers.connect()
         records.connect()
