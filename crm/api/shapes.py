@@ -96,7 +96,8 @@ class TaskSerializer(TeamScopedSerializer):
 
     def _form(self, task: Task) -> TaskForm | None:
         """The form of a task; a list reads those of a whole page at once."""
-        known: dict[int, TaskForm | None] = self.context.setdefault("forms", {})
+        context: Any = self.context
+        known: dict[int, TaskForm | None] = context.setdefault("forms", {})
         if task.pk not in known:
             page = self.parent.instance if isinstance(self.parent, serializers.ListSerializer) else None
             tasks = page if isinstance(page, list) else [task]

@@ -114,7 +114,8 @@ def _lock_all(task: Task) -> HumanTask:
     """Run, task, form: every path locks in this order."""
     store().claim_runs(run_ids=[int(task.run_id or 0)])
     _locked(Task.objects.filter(pk=task.pk)).first()
-    return _locked(HumanTask.objects.filter(task=task)).select_related("task__team", "completed_by").get()
+    row: HumanTask = _locked(HumanTask.objects.filter(task=task)).select_related("task__team", "completed_by").get()
+    return row
 
 
 def _locked(rows: Any) -> Any:
