@@ -9,6 +9,7 @@ from django.db import connection, models
 from django.db.models import F, Min
 
 from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, Memory, NewRun, Visit
+from pipelines.engine.store.entering import Entered, Newcomers
 from pipelines.engine.store.reading import Reading
 from pipelines.engine.store.stats import StatCell, merge_cells
 from pipelines.engine.task_closing import close_tasks
@@ -109,6 +110,10 @@ class PortableStore(Reading):
         with connection.cursor() as cursor:
             cursor.execute(statement, values)
             return list(cursor.fetchall())
+
+    def enter(self, newcomers: Newcomers) -> Entered | None:
+        """Ask which ways are open and take everybody in at once; None where that cannot be done in one go."""
+        return None
 
     def close_visits(
         self,
