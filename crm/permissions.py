@@ -61,6 +61,7 @@ MATRIX: Final[Mapping[str, Verbs]] = {
         activate=LEADERS,
         enroll=WORKERS,
         export=LEADERS,
+        simulate=WORKERS,
     ),
     "automatic-pipelines": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
     # An incoming webhook is a door without a login, so only those open one who give out keys.

@@ -34,9 +34,10 @@ def problems_out(problems: Sequence[Problem]) -> dict[str, Any]:
 
 
 class PublishIn(serializers.Serializer[Any]):
-    """A word about what changed."""
+    """A word about what changed; `force` publishes in spite of expectations that are not met."""
 
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=400)
+    force = serializers.BooleanField(required=False, default=False)
 
 
 class ArchiveIn(serializers.Serializer[Any]):
@@ -103,6 +104,7 @@ class ImportQuery(serializers.Serializer[Any]):
 
     activate = serializers.BooleanField(required=False, default=False)
     replace = serializers.BooleanField(required=False, default=True)
+    force = serializers.BooleanField(required=False, default=False)
 
 
 class MetricsOut(serializers.Serializer[Any]):

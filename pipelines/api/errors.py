@@ -17,11 +17,11 @@ class InvalidPipeline(APIException):
     status_code = 400
     default_code = "invalid"
 
-    def __init__(self, problems: Sequence[Problem], *, below: str = "") -> None:
+    def __init__(self, problems: Sequence[Problem], *, below: str = "", what: str = "The pipeline") -> None:
         errors = [problem for problem in problems if problem.severity == "error"]
         self.errors = [{"path": _under(problem.path, below), "message": problem.message} for problem in errors]
         count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
-        super().__init__(f"The pipeline has {count}.")
+        super().__init__(f"{what} has {count}.")
 
 
 def _under(path: str, below: str) -> str:

@@ -18,6 +18,7 @@ from pipelines.analytics import pipeline_metrics
 from pipelines.api import bodies, shapes
 from pipelines.api.errors import told
 from pipelines.api.lookup import pipeline_named
+from pipelines.api.simulating import Simulating
 from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
 from pipelines.engine.enroll import enroll
@@ -37,7 +38,7 @@ def by_status(rows: Any, text: str) -> Any:
     return rows.filter(status__in=[known[word] for word in words])
 
 
-class PipelineViewSet(TeamScopedViewSet):
+class PipelineViewSet(Simulating, TeamScopedViewSet):
     """Pipelines by key or id. A pipeline is written as a definition document (`crm.pipeline/1`)."""
 
     resource = "pipelines"
@@ -45,6 +46,7 @@ class PipelineViewSet(TeamScopedViewSet):
         "publish": "publish", "activate": "activate", "pause": "activate", "archive": "activate", "duplicate": "add",
         "enroll": "enroll", "trigger": "enroll", "validate": "view", "validate_document": "view", "export": "export",
         "versions": "view", "metrics": "view", "import_document": "add",
+        "simulate": "simulate", "simulate_document": "simulate",
     }  # fmt: skip
     queryset = Pipeline.objects.select_related("current_version", "team")
     serializer_class = shapes.PipelineSerializer
@@ -92,7 +94,7 @@ class PipelineViewSet(TeamScopedViewSet):
         body = bodies.read(bodies.PublishIn, request)
         pipeline = self.get_object()
         with told():
-            operations.publish(pipeline=pipeline, by=self._by(), note=body["note"])
+            operations.publish(pipeline=pipeline, by=self._by(), note=body["note"], force=body["force"])
         return self._shown(pipeline)
 
     @extend_schema(request=None, responses=DETAIL)
@@ -183,12 +185,12 @@ class PipelineViewSet(TeamScopedViewSet):
     @extend_schema(
         request=DOCUMENT,
         responses={201: DETAIL},
-        parameters=[OpenApiParameter("activate", bool), OpenApiParameter("replace", bool)],
+        parameters=[OpenApiParameter(name, bool) for name in ("activate", "replace", "force")],
     )
     @action(detail=False, methods=["post"], url_path="import")
     def import_document(self, request: Request) -> Response:
         """Create the pipeline of a document, or bring it up to it; nothing is stored when it has problems."""
-        refuse_unknown(request=request, known={"activate", "replace"})
+        refuse_unknown(request=request, known={"activate", "replace", "force"})
         asked = bodies.ImportQuery(data=request.query_params)
         asked.is_valid(raise_exception=True)
         with told(), transaction.atomic():

@@ -5,11 +5,15 @@ from django.urls import URLPattern, path
 from crm.api.router import TeamRouter
 from pipelines.api.automatic import AutomaticViewSet
 from pipelines.api.engine import BareCronView, BareEvaluateView, CronView, EvaluateView, LogView, StatusView, TickView
+from pipelines.api.explaining import ExplainView
 from pipelines.api.hooks import receive_hook
 from pipelines.api.pipelines import PipelineViewSet
 from pipelines.api.runs import DecisionViewSet, RunViewSet
+from pipelines.api.simulating import TriggersTestView
 
 urlpatterns: list[URLPattern] = [
+    path("contacts/<int:pk>/explain/", ExplainView.as_view(), name="contact-explain"),
+    path("triggers/test/", TriggersTestView.as_view(), name="triggers-test"),
     path("status/", StatusView.as_view(), name="status"),
     path("logs/", LogView.as_view(), name="logs"),
     path("engine/tick/", TickView.as_view(), name="engine-tick"),

@@ -17,14 +17,14 @@ from pipelines.operations.refusals import Refused
 Status = Pipeline.Status
 
 
-def activate(*, pipeline: Pipeline, by: object = None, now: datetime | None = None) -> None:
+def activate(*, pipeline: Pipeline, by: object = None, now: datetime | None = None, force: bool = False) -> None:
     """Let subjects in; publishes first where needed and refuses without a valid version."""
     moment = now or engine_now()
     with transaction.atomic():
         if pipeline.status == Status.ARCHIVED:
             raise Refused("An archived pipeline cannot be activated: duplicate it instead.")
         if pipeline.auto_publish or pipeline.current_version_id is None:
-            publish(pipeline=pipeline, by=by, now=moment)
+            publish(pipeline=pipeline, by=by, now=moment, force=force)
         if pipeline.status == Status.ACTIVE:
             return
         lock(pipeline)

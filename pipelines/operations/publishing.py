@@ -7,15 +7,15 @@ from django.db.models import Max
 
 from pipelines.definition.document import checksum
 from pipelines.definition.program import compile_program
-from pipelines.documents import document_of
+from pipelines.documents import document_of, name_steps
 from pipelines.engine.clock import engine_now
 from pipelines.models import Pipeline, PipelineStep, PipelineVersion
 from pipelines.operations.checking import validate_document
 from pipelines.operations.following import follow
+from pipelines.operations.gates import ask_gates
 from pipelines.operations.planning import Policy, default_policy
 from pipelines.operations.records import arm_triggers, audit, change, lock, user_of
 from pipelines.operations.refusals import InvalidDocument, Refused
-from pipelines.step_rows import name_steps
 
 
 def publish(
@@ -25,11 +25,13 @@ def publish(
     note: str = "",
     policy: Policy | None = None,
     now: datetime | None = None,
+    force: bool = False,
 ) -> PipelineVersion:
     """Make the rows the current version, in one transaction; unchanged rows keep the version.
 
     `policy` says what becomes of the runs on their way; without one the pipeline's settings decide.
-    Raises `InvalidDocument` with every problem when the rows cannot be published.
+    Raises `InvalidDocument` with every problem when the rows cannot be published, or when what the document
+    promises (`meta.expect`) does not come true; `force` publishes in spite of that.
     """
     moment = now or engine_now()
     with transaction.atomic():
@@ -45,6 +47,9 @@ def publish(
         current = pipeline.current_version
         if current is not None and current.checksum == digest:
             return current
+        unmet = [] if force else ask_gates(document, pipeline.team)
+        if unmet:
+            raise InvalidDocument(unmet)
         policy = policy or default_policy(pipeline)
         version = _new_version(pipeline, document=document, digest=digest, by=by, note=note, policy=policy)
         change(pipeline, by, current_version=version)

@@ -25,19 +25,21 @@ def import_document(
     by: object = None,
     activate: bool = False,
     replace: bool = True,
+    force: bool = False,
 ) -> Pipeline:
     """Create the team's pipeline of that key, or bring it up to the document.
 
-    A pipeline that is in use is published at once; a draft only when it is activated.
+    A pipeline that is in use is published at once; a draft only when it is activated. `force` publishes what
+    does not do what it promises, too.
     """
     problems = validate_document(document, team)
     if any(problem.severity == "error" for problem in problems):
         raise InvalidDocument(problems)
     with transaction.atomic():
         pipeline = _existing(team, document["key"], replace) or _created(team, document, by)
-        update_document(pipeline=pipeline, document=document, by=by, action="import", checked=True)
+        update_document(pipeline=pipeline, document=document, by=by, action="import", checked=True, force=force)
         if activate:
-            activate_pipeline(pipeline=pipeline, by=by)
+            activate_pipeline(pipeline=pipeline, by=by, force=force)
     return pipeline
 
 
@@ -48,6 +50,7 @@ def update_document(
     by: object = None,
     action: str = "change",
     checked: bool = False,
+    force: bool = False,
 ) -> None:
     """Replace the definition of one pipeline; published at once when it is in use."""
     problems = [] if checked else validate_document(document, pipeline.team)
@@ -61,7 +64,7 @@ def update_document(
         change(pipeline, by)
         audit(pipeline, action, by, steps=len(document["steps"]))
         if pipeline.auto_publish and pipeline.current_version_id is not None:
-            publish(pipeline=pipeline, by=by)
+            publish(pipeline=pipeline, by=by, force=force)
 
 
 def export_document(*, pipeline: Pipeline) -> str:

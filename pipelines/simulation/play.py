@@ -9,7 +9,8 @@ from django.db.models import Min
 
 from pipelines.engine.clock import pretend
 from pipelines.engine.tick import process_due_runs
-from pipelines.models import Effect, PipelineRun
+from pipelines.models import Effect, HumanTask, PipelineRun
+from pipelines.models.human import OPEN
 
 MAX_JUMPS = 20_000
 # The same moment may be worked at this often before the simulation gives up on it.
@@ -73,10 +74,11 @@ def play(
 
 
 def _next_moment(outside: Outside) -> datetime | None:
-    """When anything is due next: a run, an effect that is tried again, or the outside."""
+    """When anything is due next: a run, an effect that is tried again, a reminder, or the outside."""
     run = PipelineRun.objects.aggregate(at=Min("next_step_at"))["at"]
     effect = Effect.objects.filter(status=Effect.Status.QUEUED).aggregate(at=Min("available_at"))["at"]
-    return min((moment for moment in (run, effect, outside.following()) if moment is not None), default=None)
+    mail = HumanTask.objects.filter(status__in=OPEN).aggregate(at=Min("remind_at"))["at"]
+    return min((moment for moment in (run, effect, mail, outside.following()) if moment is not None), default=None)
 
 
 def _rounded(moment: datetime, start: datetime, grain: timedelta) -> datetime:

@@ -40,8 +40,14 @@ class World:
                 fresh.append(row)
         return fresh
 
-    def of(self, model: type[models.Model]) -> Iterator[Any]:
-        yield from self.rows.get(model, {}).values()
+    def read_team(self) -> None:
+        """The team, its members without their passwords, and its templates."""
+        self.add(ContentType.objects.all())
+        self.add([self.team])
+        members = list(Member.objects.filter(team=self.team).select_related("user"))
+        self.add(members)
+        self.add(_without_passwords(member.user for member in members))
+        self.add(MessageTemplate.objects.filter(team=self.team))
 
     def settle(self) -> None:
         """Write everything into the database that is now the default one, exactly as it was."""
@@ -65,12 +71,7 @@ def read_world(*, team: Team, document: Mapping[str, Any], subject_ids: Collecti
     The number of statements depends on the kinds of records, not on how many there are.
     """
     world = World(team)
-    world.add(ContentType.objects.all())
-    world.add([team])
-    members = list(Member.objects.filter(team=team).select_related("user"))
-    world.add(members)
-    world.add(_without_passwords(member.user for member in members))
-    world.add(MessageTemplate.objects.filter(team=team))
+    world.read_team()
     _read_pipelines(world, document)
     _read_subjects(world, document, subject_ids)
     _read_suppressions(world)
@@ -239,7 +240,7 @@ def install(*, world: World, document: Mapping[str, Any]) -> tuple[Pipeline, dic
     if pipeline.pk is not None:
         pipeline.save()
     apply_document(pipeline, document)
-    version: PipelineVersion = publish(pipeline=pipeline, note="simulation")
+    version: PipelineVersion = publish(pipeline=pipeline, note="simulation", force=True)
     Trigger.objects.update(enabled=False)
     Pipeline.objects.filter(pk=pipeline.pk).update(status=Pipeline.Status.ACTIVE, current_version=version)
     pipeline.refresh_from_db()

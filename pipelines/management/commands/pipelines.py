@@ -1,4 +1,4 @@
-"""Pipelines as files: export them, validate them, import them."""
+"""Pipelines as files: export them, validate them, import them, simulate them."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from crm.models import Team
 from pipelines.definition.document import Problem
+from pipelines.management import simulating
 from pipelines.models import Pipeline
 from pipelines.operations import (
     InvalidDocument,
@@ -22,7 +23,7 @@ from pipelines.operations import (
 
 
 class Command(BaseCommand):
-    """`pipelines export|validate|import`; exit status 1 when a file has problems."""
+    """`pipelines export|validate|import|simulate`; exit status 1 when a file has problems or breaks a promise."""
 
     help = __doc__
 
@@ -37,7 +38,9 @@ class Command(BaseCommand):
             reading.add_argument("files", nargs="+", metavar="FILE", help="'-' reads standard input")
         imports.add_argument("--activate", action="store_true", help="activate what was imported")
         imports.add_argument("--no-replace", action="store_true", help="refuse keys that the team already has")
-        for each in (export, validate, imports):
+        imports.add_argument("--force", action="store_true", help="publish what does not do what it promises, too")
+        simulating.add_arguments(simulate := actions.add_parser("simulate", help="try out what would happen"))
+        for each in (export, validate, imports, simulate):
             each.add_argument("--team", required=True, metavar="SLUG")
             each.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -48,6 +51,8 @@ class Command(BaseCommand):
             raise CommandError(f"There is no team '{options['team']}'; the teams are: {known}.")
         if options["action"] == "export":
             self._export(team, options)
+        elif options["action"] == "simulate":
+            self._simulate(team, options)
         else:
             self._read(team, options)
 
@@ -73,6 +78,12 @@ class Command(BaseCommand):
         path = output / f"{key}.json"
         path.write_text(text, "utf-8")
         self.stdout.write(str(path))
+
+    def _simulate(self, team: Team, options: dict[str, Any]) -> None:
+        results, lines, good = simulating.run(team, options)
+        self.stdout.write(json.dumps(results, indent=2) if options["json"] else "\n".join(lines))
+        if not good:
+            raise SystemExit(1)
 
     def _read(self, team: Team, options: dict[str, Any]) -> None:
         results = [self._one(team, name, options) for name in options["files"]]
@@ -130,6 +141,7 @@ def _import(team: Team, document: Any, options: dict[str, Any]) -> tuple[Sequenc
             document=document,
             activate=options["activate"],
             replace=not options["no_replace"],
+            force=options["force"],
         )
     except InvalidDocument as error:
         return error.problems, ""

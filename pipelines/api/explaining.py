@@ -1,0 +1,38 @@
+"""Why a contact got, or did not get, a message."""
+
+from typing import Any
+
+from django.http import Http404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from contacts.models import Contact
+from crm.api.filters import refuse_unknown
+from crm.scoping import TeamScopedView
+from pipelines.api.lookup import pipeline_of_team
+from pipelines.engine.plain import plain
+from pipelines.simulation.explain import explain
+
+
+class ExplainView(TeamScopedView):
+    """By pipeline, or for the steps of one template: what happened and why, and what would happen now."""
+
+    resource = "pipeline-runs"
+    verbs = {"get": "view"}
+
+    @extend_schema(
+        parameters=[OpenApiParameter("pipeline", str), OpenApiParameter("template", str)],
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        refuse_unknown(request=request, known={"pipeline", "template"})
+        contact = Contact.objects.for_team(self.team).filter(pk=pk).first()
+        if contact is None:
+            raise Http404
+        name = request.query_params.get("pipeline", "")
+        pipeline = pipeline_of_team(team=self.team, name=name) if name else None
+        template = request.query_params.get("template", "")[:60]
+        results: Any = explain(team=self.team, subject=contact, pipeline=pipeline, template=template)
+        return Response({"contact": contact.pk, "results": plain(results)})
