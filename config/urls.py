@@ -8,6 +8,8 @@ from config import dashboard
 from crm import health, mailbox
 from crm.unsubscribe import unsubscribe
 from crm.views import Invitation, switch_team
+from pipelines.people import inbox
+from pipelines.people.answering import answer_task
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -15,9 +17,12 @@ urlpatterns = [
     path("admin/team/", switch_team, name="switch-team"),
     path("invitation/<uidb64>/<token>/", Invitation.as_view(), name="invitation"),
     path("admin/notifications/read/", admin.site.admin_view(dashboard.read_notifications), name="read-notifications"),
+    path("admin/inbox/", admin.site.admin_view(inbox.inbox), name="inbox"),
+    path("admin/inbox/<int:pk>/<slug:deed>/", admin.site.admin_view(inbox.work), name="inbox-work"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),
     path("u/<str:token>/", unsubscribe, name="unsubscribe"),
+    path("t/<str:token>/", answer_task, name="answer-task"),
     path("health/", health.ready, name="health"),
     path("health/live/", health.live, name="health-live"),
     path("health/ready/", health.ready, name="health-ready"),

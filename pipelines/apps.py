@@ -10,10 +10,13 @@ class PipelinesConfig(AppConfig):
     verbose_name = "Pipelines"
 
     def ready(self) -> None:
+        from crm.work import form_slot
         from pipelines.operations.gates import register_gate
+        from pipelines.operations.people import HumanTasks
         from pipelines.simulation.expect import unmet
         from pipelines.triggers import observers, records
 
+        form_slot.register(HumanTasks())
         observers.connect()
         records.connect()
         register_gate(unmet)

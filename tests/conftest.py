@@ -5,12 +5,14 @@ from django.core.cache import cache
 from pytest_socket import socket_allow_hosts
 
 from pipelines.engine.programs import forget_programs
+from pipelines.engine.short_way import forget_ways
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_over() -> None:
     """Ids begin again with every test, so what is cached under them must not outlive one."""
     forget_programs()
+    forget_ways()
     cache.clear()
 
 

@@ -1,13 +1,28 @@
 """What the API shows and accepts of the ground floor."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from crm.models import ApiKey, Member, Message, MessageTemplate, Suppression, Task, Team
 from crm.scoping import SubjectField, TeamScopedSerializer
 from crm.tasks import follow_status
+from crm.work import TaskForm, form_slot
+
+_FORM_SCHEMA: Final = {
+    "type": ["array", "null"],
+    "description": "The fields to answer, null for a task without a form.",
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"}, "type": {"type": "string"}, "label": {"type": "string"},
+            "required": {"type": "boolean"}, "help": {"type": "string"}, "options": {"type": "array", "items": {}},
+        },
+    },
+}  # fmt: skip
 
 
 class TeamSerializer(TeamScopedSerializer):
@@ -46,14 +61,62 @@ class TaskSerializer(TeamScopedSerializer):
     """A task, possibly about a record."""
 
     subject = SubjectField(required=False, allow_null=True)
+    form = serializers.SerializerMethodField()
+    outcomes = serializers.SerializerMethodField()
+    group = serializers.SerializerMethodField()
+    answer = serializers.SerializerMethodField()
 
     class Meta:
         model = Task
         fields = (
-            "id", "title", "description", "assignee", "due_at", "priority", "status", "subject", "run_id", "created_at",
-            "completed_at",
+            "id", "title", "description", "assignee", "due_at", "priority", "status", "subject", "run_id", "form",
+            "outcomes", "group", "answer", "created_at", "completed_at",
         )  # fmt: skip
         read_only_fields = ("id", "run_id", "created_at", "completed_at")
+
+    @extend_schema_field(_FORM_SCHEMA)
+    def get_form(self, task: Task) -> Sequence[Mapping[str, Any]] | None:
+        form = self._form(task)
+        return form.fields if form else None
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_outcomes(self, task: Task) -> Sequence[str]:
+        form = self._form(task)
+        return form.outcomes if form else []
+
+    @extend_schema_field({"type": "string"})
+    def get_group(self, task: Task) -> str:
+        form = self._form(task)
+        return form.group if form else ""
+
+    @extend_schema_field({"type": ["object", "null"]})
+    def get_answer(self, task: Task) -> Mapping[str, Any] | None:
+        form = self._form(task)
+        return form.values if form and form.status == "completed" else None
+
+    def _form(self, task: Task) -> TaskForm | None:
+        """The form of a task; a list reads those of a whole page at once."""
+        context: Any = self.context
+        known: dict[int, TaskForm | None] = context.setdefault("forms", {})
+        if task.pk not in known:
+            page = self.parent.instance if isinstance(self.parent, serializers.ListSerializer) else None
+            tasks = page if isinstance(page, list) else [task]
+            found = form_slot.forms(tasks)
+            known.update({each.pk: found.get(each.pk) for each in tasks})
+        return known.get(task.pk)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        task = self.instance
+        if task is None or not {"status", "assignee"} & {n for n, value in attrs.items() if getattr(task, n) != value}:
+            return attrs
+        form = form_slot.form(task)
+        if form is not None and attrs.get("status", task.status) != task.status:
+            words = "Answer its form with POST /complete/." if form.address else "It was answered or called off."
+            raise serializers.ValidationError({"status": f"A pipeline decides what becomes of this task. {words}"})
+        if form is not None and form.address and attrs.get("assignee", task.assignee) != task.assignee:
+            raise serializers.ValidationError({"assignee": "Hand this task over with POST /reassign/."})
+        return attrs
 
     def validate_assignee(self, user: Any) -> Any:
         team = self.context["request"].auth.team
@@ -73,6 +136,19 @@ class TaskSerializer(TeamScopedSerializer):
         follow_status(task=instance, now=timezone.now())
         instance.save()
         return instance
+
+
+class CompletionIn(serializers.Serializer[Any]):
+    """What finishes a task: for one with a form the answers, and which of its outcomes."""
+
+    outcome = serializers.CharField(required=False, allow_blank=True, max_length=40, default="")
+    values = serializers.DictField(required=False, default=dict)
+
+
+class ReassignmentIn(serializers.Serializer[Any]):
+    """Who has a task from now on; null gives it back."""
+
+    assignee = serializers.IntegerField(allow_null=True, min_value=1, max_value=2**63 - 1)
 
 
 class MessageSerializer(TeamScopedSerializer):

@@ -1,5 +1,8 @@
 """Resources of the ground floor."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -8,9 +11,10 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 
 from crm.api import shapes
 from crm.api.problems import Conflict
@@ -18,7 +22,17 @@ from crm.keys import revoke_keys
 from crm.messages import Decision, decide_message
 from crm.models import ApiKey, Member, Message, MessageTemplate, Suppression, Task, Team
 from crm.scoping import TeamScopedReadOnlyViewSet, TeamScopedViewSet
-from crm.tasks import complete_task, overdue
+from crm.tasks import overdue
+from crm.work import (
+    AnswersRefused,
+    NotYourTask,
+    TaskClosed,
+    Worker,
+    claim_task,
+    finish_task,
+    reassign_task,
+    worker_of_member,
+)
 
 READ_AND_CHANGE = ["get", "put", "patch", "head"]
 ADD_AND_DELETE = ["get", "post", "delete", "head"]
@@ -94,8 +108,8 @@ class TaskViewSet(TeamScopedViewSet):
     """Tasks of the team."""
 
     resource = "tasks"
-    verbs = {"complete": "change"}
-    queryset = Task.objects.all()
+    verbs = {"claim": "change", "complete": "change", "reassign": "change"}
+    queryset = Task.objects.select_related("assignee")
     serializer_class = shapes.TaskSerializer
     filter_fields = {
         "status": "status", "priority": "priority", "assignee": "assignee", "overdue": by_overdue,
@@ -110,14 +124,66 @@ class TaskViewSet(TeamScopedViewSet):
 
     @extend_schema(request=None, responses=shapes.TaskSerializer)
     @action(detail=True, methods=["post"])
+    def claim(self, request: Request, pk: str) -> Response:
+        """Put an open task on the list of the key's owner."""
+        return self._work("claimed", lambda task, worker, now: claim_task(task=task, worker=worker, now=now))
+
+    @extend_schema(request=shapes.CompletionIn, responses=shapes.TaskSerializer)
+    @action(detail=True, methods=["post"])
     def complete(self, request: Request, pk: str) -> Response:
-        """Mark a task done."""
+        """Mark a task done; one with a form takes its answers, and whoever waits goes on at once."""
+        given = _read(shapes.CompletionIn, request)
+        return self._work(
+            "completed",
+            lambda task, worker, now: finish_task(
+                task=task, worker=worker, outcome=given["outcome"], values=given["values"], now=now
+            ),
+        )
+
+    @extend_schema(request=shapes.ReassignmentIn, responses=shapes.TaskSerializer)
+    @action(detail=True, methods=["post"])
+    def reassign(self, request: Request, pk: str) -> Response:
+        """Hand an open task to another member, or back to nobody; links that were mailed stop working."""
+        user_id = _read(shapes.ReassignmentIn, request)["assignee"]
+        return self._work(
+            "reassigned",
+            lambda task, worker, now: reassign_task(task=task, worker=worker, user_id=user_id, now=now),
+        )
+
+    def _work(self, verb: str, deed: Callable[[Task, Worker, datetime], object]) -> Response:
         with transaction.atomic():
             task = self.get_object()
-            if not complete_task(task=task, now=timezone.now()):
-                raise Conflict(f"This task is not open: it is {task.get_status_display().lower()}.")
-            self.audit("completed", task)
-        return Response(self.get_serializer(task).data)
+            try:
+                deed(task, _worker(self.key), timezone.now())
+            except TaskClosed as refused:
+                raise Conflict(str(refused)) from refused
+            except NotYourTask as refused:
+                raise PermissionDenied(str(refused)) from refused
+            except AnswersRefused as refused:
+                raise ValidationError(_placed(refused)) from refused
+            self.audit(verb, task)
+        return Response(self.get_serializer(self.get_queryset().get(pk=task.pk)).data)
+
+
+def _read(shape: type[Serializer[Any]], request: Request) -> Any:
+    given = shape(data=request.data)
+    given.is_valid(raise_exception=True)
+    return given.validated_data
+
+
+def _worker(key: ApiKey) -> Worker:
+    """A key works as its owner, with the role of the key; one of nobody works for itself."""
+    if key.created_by is None:
+        return Worker(role=key.role, label=f"key {key.name}")
+    person = worker_of_member(user=key.created_by, team=key.team)
+    return replace(person, role=key.role)
+
+
+def _placed(refused: AnswersRefused) -> dict[str, Any]:
+    """Where each sentence stands in the body that was sent."""
+    top = {name: [text] for name, text in refused.errors.items() if name in ("outcome", "assignee")}
+    inside = {name: [text] for name, text in refused.errors.items() if name not in top}
+    return {**top, "values": inside} if inside else dict(top)
 
 
 def by_undecided(rows: QuerySet[Any], text: str) -> QuerySet[Any]:

@@ -197,6 +197,8 @@ class HumanRequest:
     priority: str = "medium"
     due_at: datetime | None = None
     remind: float | None = None
+    # Whether the assignee is told by mail, with a link to the form.
+    notify: bool = True
     outcomes: tuple[str, ...] = ()
     form: tuple[Mapping[str, Any], ...] = ()
 

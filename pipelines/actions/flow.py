@@ -1,6 +1,7 @@
 """Steps that only decide: wait, condition, set_variable and end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipelines.actions.base import Done, Exit, Fail, Input, Kind, Outcome, Set
 from pipelines.definition.program import Step
@@ -62,12 +63,18 @@ class SetVariable(Kind):
         outcomes: list[Outcome] = []
         for visit in batch:
             try:
-                values = step.params.evaluate(visit.context)
+                values = _named(step.params.evaluate(visit.context))
             except ParameterError as error:
                 outcomes.append(Fail(str(error), code="expression"))
             else:
                 outcomes.append(Done(changes=(Set(values),), output=values))
         return outcomes
+
+
+def _named(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Names and values, which may stand under `values` as in the other steps that write."""
+    inner = values.get("values")
+    return inner if len(values) == 1 and isinstance(inner, Mapping) else values
 
 
 class End(Kind):

@@ -12,6 +12,7 @@ from pipelines.actions.branching import Split, Switch
 from pipelines.actions.flow import Condition, End, SetVariable, Wait
 from pipelines.actions.messaging import SendEmail
 from pipelines.actions.notify import Notify
+from pipelines.actions.people import AskPerson
 from pipelines.actions.records import UpdateRecord
 from pipelines.actions.tasks import CreateTask
 from pipelines.actions.webhook import CallApi
@@ -19,6 +20,7 @@ from pipelines.actions.webhook import CallApi
 BUILT_IN: tuple[type[Kind], ...] = (
     SendEmail,
     CreateTask,
+    AskPerson,
     Wait,
     Condition,
     Switch,

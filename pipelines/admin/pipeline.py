@@ -30,6 +30,7 @@ from pipelines.models.run import FINISHED
 from pipelines.operations import InvalidDocument, Refused
 from pipelines.operations.records import change as raise_revision
 from pipelines.queries import StepCounts, runs_by_step
+from pipelines.step_rows import outline
 from pipelines.subjects import subject_types
 
 STATUS_COLORS = {"Draft": "info", "Active": "success", "Paused": "warning", "Archived": "default"}
@@ -237,13 +238,14 @@ def _lanes(pipeline: Pipeline, steps: list[PipelineStep], counts: dict[int, Step
     largest = max((total(each) for each in counts.values()), default=0) or 1
     shown = [step for step in steps if step.archived_at is None or step.pk in counts]
     found = []
-    for step in sorted(shown, key=lambda each: (each.archived_at is not None, each.number)):
+    for depth, step in outline(shown):
         each = counts.get(step.pk, StepCounts())
         parts = [("waiting", each.waiting), ("due", each.due), ("running", each.running), ("failed", each.failed)]
         kind = kinds().get(step.action_type)
         found.append(
             {
                 "step": step,
+                "depth": range(depth),
                 "title": step.name or (kind.label if kind else step.action_type),
                 "total": total(each),
                 "parts": [(name, n) for name, n in parts if n],

@@ -5,12 +5,11 @@ from typing import Any
 
 from django import forms
 from django.forms.models import BaseInlineFormSet
-from django.utils import timezone
 
 from pipelines.actions.registry import kinds
 from pipelines.admin.fields import ConditionField, DelayField, JsonField, delay_text
-from pipelines.documents import name_steps
 from pipelines.models import Pipeline, PipelineStep
+from pipelines.step_rows import archive_steps, name_steps, outline, with_inside
 
 INPUT = {"class": "pl-input"}
 # Actions of these groups speak to somebody, so the message of the step is shown with them.
@@ -64,8 +63,10 @@ class StepForm(forms.ModelForm[PipelineStep]):
     def title(self) -> str:
         """What the closed row says."""
         code = self["action_type"].value() or ""
-        kind = kinds().get(code)
-        return str(self["name"].value() or (kind.label if kind else code) or "New step")
+        return str(self["name"].value() or action_label(code) or "New step")
+
+    # Steps inside this one, which this form only shows: how deep, the branch where one begins, and what.
+    inside: tuple[tuple[range, str, str], ...] = ()
 
     @property
     def icon(self) -> str:
@@ -90,6 +91,21 @@ class StepFormSet(BaseInlineFormSet[PipelineStep, Pipeline, StepForm]):
             PipelineStep.objects.bulk_update(rows, ["number"])
         return saved
 
+    def _construct_form(self, i: int, **kwargs: Any) -> StepForm:
+        form = super()._construct_form(i, **kwargs)  # type: ignore[misc]
+        step: StepForm = form
+        if step.instance.pk is not None:
+            step.inside = tuple(_inside(self._nested(), step.instance.pk))
+        return step
+
+    def _nested(self) -> list[PipelineStep]:
+        """The steps inside blocks; one statement for the whole pipeline."""
+        if not self.instance.pk:
+            return []
+        if not hasattr(self, "_inner"):
+            self._inner = list(self.instance.steps.filter(archived_at=None, parent__isnull=False))
+        return self._inner
+
     def delete_existing(self, obj: PipelineStep, commit: bool = True) -> None:
         if commit:
             remove_step(obj)
@@ -106,10 +122,11 @@ class StepFormSet(BaseInlineFormSet[PipelineStep, Pipeline, StepForm]):
             if not form.instance.pk:
                 form.instance.key = (form.cleaned_data.get("key") or "").strip()
         taken = {form.instance.key for form in rows if form.instance.key} | self._archived_keys()
+        taken |= {step.key for step in self._nested()}
         name_steps([form.instance for form in rows if "action_type" in form.cleaned_data], taken=taken)
 
     def _refuse_double_keys(self, rows: Iterable[StepForm]) -> None:
-        archived, seen = self._archived_keys(), set()
+        archived, seen = self._archived_keys(), {step.key for step in self._nested()}
         for form in rows:
             key = form.instance.key
             if key in seen:
@@ -128,11 +145,25 @@ class StepFormSet(BaseInlineFormSet[PipelineStep, Pipeline, StepForm]):
 
 
 def remove_step(step: PipelineStep) -> None:
-    """Archive a step that may have been published, because runs and logs point to it; else delete it."""
+    """Archive a step, and those inside it, if it may have been published: runs and logs point to it. Else delete it."""
     if step.pipeline.current_version_id is None:
         step.delete()
         return
-    PipelineStep.objects.filter(pk=step.pk).update(number=-step.pk, archived_at=timezone.now())
+    archive_steps(step.pipeline, with_inside(step.pipeline, [step.pk]))
+
+
+def action_label(code: str) -> str:
+    """What an action is called, its code when it is not installed."""
+    kind = kinds().get(code)
+    return kind.label if kind else code
+
+
+def _inside(nested: list[PipelineStep], pk: int) -> Iterable[tuple[range, str, str]]:
+    branch: dict[int | None, str] = {}
+    for depth, row in outline(nested, pk):
+        begins = row.branch if branch.get(row.parent_id) != row.branch else ""
+        branch[row.parent_id] = row.branch
+        yield range(depth + 1), begins, f"{row.number}. {row.name or action_label(row.action_type)}"
 
 
 def action_choices(current: str = "") -> list[tuple[str, Any]]:

@@ -14,7 +14,9 @@ LONGEST: Final = {"text": 1_000, "textarea": 20_000, "email": 254, "url": 2_000}
 _EMAIL = re.compile(r"[^\s@<>\"',;]+@[^\s@<>\"',;]+\.[^\s@<>\"',;.]+")
 _YES: Final = frozenset({"true", "yes", "on", "1"})
 _NO: Final = frozenset({"false", "no", "off", "0"})
-_RECORD = re.compile(r"([a-z_]+\.[a-z_]+)[:/](\d{1,18})")
+# As programs write it, or as copied from the address of its page.
+_RECORD = re.compile(r"([a-z_]+)\.([a-z_]+)[:/](\d{1,18})")
+_RECORD_PAGE = re.compile(r"(?:https?://[^/\s]+)?/admin/([a-z_]+)/([a-z_]+)/(\d{1,18})/(?:change/)?(?:[?#].*)?")
 
 Find = Callable[[Any], Mapping[str, Any] | None]
 
@@ -232,8 +234,8 @@ def _options(question: FormField, value: Any) -> list[Any]:
 def _record(question: FormField, value: Any, lookups: Lookups) -> Mapping[str, Any]:
     sentence = "Choose a record of the team, such as contacts.contact:5."
     if isinstance(value, str):
-        match = _RECORD.fullmatch(value.strip())
-        value = {"type": match[1], "id": int(match[2])} if match else None
+        match = _RECORD.fullmatch(value.strip()) or _RECORD_PAGE.fullmatch(value.strip())
+        value = {"type": f"{match[1]}.{match[2]}", "id": int(match[3])} if match else None
     if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
         raise _Refused(sentence)
     allowed = [str(option.value) for option in question.options]

@@ -243,4 +243,5 @@ _TOP: Mapping[str, tuple[Convert, Any]] = {
     "exit": (_list_of("exit", {}), None),
     "goals": (_list_of("goal", {"within": _SECONDS, "exit": (_sorted, False)}), None),
     "settings": (_object("settings", _SETTINGS), None),
+    "edges": (_list_of("edge", {"on": (_sorted, "next")}), None),
 }

@@ -1,12 +1,12 @@
 """The answers of visits that waited, read back from their effects and from what they waited for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from pipelines.actions.base import Signal
 from pipelines.engine.cursor import Answer, Cursor
-from pipelines.models import Effect, EventWait
+from pipelines.models import Effect, EventWait, HumanTask
 from pipelines.states import RunStatus
 from pipelines.subjects import among
 
@@ -44,7 +44,18 @@ def _of_waits(cursors: Sequence[Cursor]) -> dict[int, Answer]:
         for cursor in cursors
         if cursor.status == RunStatus.WAITING
     }
-    return {**late, **hits}
+    return {**late, **hits, **_of_tasks(seqs)}
+
+
+def _of_tasks(seqs: Mapping[int, int]) -> dict[int, Answer]:
+    """What people answered while the run could not be told, as when it was paused."""
+    rows = HumanTask.objects.filter(run_id__in=among(seqs), status=HumanTask.Status.COMPLETED)
+    return {row.run_id: Answer(signal_of_task(row), row.created_at) for row in rows if seqs[row.run_id] == row.seq}
+
+
+def signal_of_task(row: HumanTask) -> Signal:
+    """An answered form as the signal its step resumes with."""
+    return Signal("done", row.response or {}, outcome=row.outcome)
 
 
 def signal_of_wait(wait: EventWait) -> Signal:

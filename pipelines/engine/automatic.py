@@ -14,6 +14,7 @@ from pipelines.engine.clock import engine_now
 from pipelines.engine.enroll import EnrollResult, enroll_batch
 from pipelines.engine.entry import Entry, Occasion
 from pipelines.engine.programs import facts_of, programs
+from pipelines.engine.short_way import enter_shortly, remember_ways
 from pipelines.models import EnrollmentDecision, Pipeline, Trigger
 from pipelines.subjects import SubjectType
 
@@ -86,18 +87,10 @@ def enroll_created(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> En
     The runs are written in a savepoint. When that fails, it is logged, stored as a decision, and
     tried again by the sweep.
     """
-    now = engine_now()
+    now, type_id = engine_now(), kind.content_type_id
     try:
-        with transaction.atomic():
-            entries = entries_for(subject_type_id=kind.content_type_id, team_ids=[team_id]).get(team_id)
-            if not entries:
-                return EnrollResult()
-            return enroll_batch(
-                entries=entries,
-                subject_type_id=kind.content_type_id,
-                subject_ids=ids,
-                occasion=Occasion(now, trusted=True),
-            )
+        entered = enter_shortly(subject_type_id=type_id, team_id=team_id, ids=ids, now=now)
+        return entered or _enroll_thoroughly(type_id, team_id, ids, now)
     except Exception as error:  # whatever goes wrong here, saving the record must not
         if _cannot_commit():
             # The savepoint could not be rolled back, so the record itself is lost: say so instead of pretending.
@@ -105,6 +98,21 @@ def enroll_created(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> En
         log.exception("automatic enrollment failed for %s records of %s", len(ids), kind.label)
         keep_failure(kind=kind, ids=ids, team_id=team_id, now=now, error=error)
         return EnrollResult()
+
+
+def _enroll_thoroughly(subject_type_id: int, team_id: int, ids: Sequence[int], now: datetime) -> EnrollResult:
+    """Ask every open way about every record."""
+    with transaction.atomic():
+        entries = entries_for(subject_type_id=subject_type_id, team_ids=[team_id]).get(team_id, [])
+        remember_ways(subject_type_id=subject_type_id, team_id=team_id, entries=entries)
+        if not entries:
+            return EnrollResult()
+        return enroll_batch(
+            entries=entries,
+            subject_type_id=subject_type_id,
+            subject_ids=ids,
+            occasion=Occasion(now, trusted=True),
+        )
 
 
 def _cannot_commit() -> bool:

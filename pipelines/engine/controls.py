@@ -11,6 +11,7 @@ from crm.models import Message
 from pipelines.engine.clock import engine_now
 from pipelines.engine.cursor import KEPT_VERSION
 from pipelines.engine.kick import kick
+from pipelines.engine.task_closing import close_tasks
 from pipelines.models import Effect, Pipeline, PipelineRun
 from pipelines.states import RunPhase, RunStatus
 
@@ -72,6 +73,7 @@ def cancel_runs(*, run_ids: Sequence[int], by: Any = None, reason: str = "cancel
         runs.filter(pk__in=kept).update(**ended, reason=reason[:60])
         runs.exclude(pk__in=kept).update(**ended, reason=reason[:60], dedup=None)
         _cancel_effects(ids, now)
+        close_tasks(now=now, run_ids=ids)
     return len(ids)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.db.models import Exists, Q, Subquery
 
-from pipelines.models import Effect, EngineState, EngineWorker, EnrollmentDecision, HookDelivery
+from pipelines.models import Effect, EngineState, EngineWorker, EnrollmentDecision, HookDelivery, HumanTask
 from pipelines.subjects import subject_types
 
 TICK: Final = "tick"
@@ -27,6 +27,7 @@ class Glance:
     undecided: bool
     suspects: bool
     delivered: bool
+    reminders: bool
     newest: Mapping[str, int]
 
 
@@ -36,7 +37,7 @@ def note_tick(*, now: datetime) -> None:
         EngineState.objects.bulk_create([EngineState(name=TICK, at=now)], ignore_conflicts=True)
 
 
-def look(*, real_now: datetime, host: str) -> Glance:
+def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
     """One statement; call `note_tick` before, for it is carried by the rows of the notes."""
     labels = list(subject_types())
     newest = [
@@ -50,18 +51,20 @@ def look(*, real_now: datetime, host: str) -> Glance:
         Exists(EnrollmentDecision.objects.filter(settled=False)),
         Exists(EngineWorker.objects.filter(Q(heartbeat_at__lt=real_now - DEAD_AFTER) | Q(host=host))),
         Exists(HookDelivery.objects.filter(state=HookDelivery.State.RECEIVED)),
+        Exists(HumanTask.objects.filter(status__in=[0, 1], remind_at__lte=now)),
         *newest,
     )
     found = list(rows)
     if not found:
-        return Glance({}, expired=True, undecided=True, suspects=True, delivered=True, newest={})
-    _, _, _, expired, undecided, suspects, delivered, *ids = found[0]
+        return Glance({}, expired=True, undecided=True, suspects=True, delivered=True, reminders=True, newest={})
+    _, _, _, expired, undecided, suspects, delivered, reminders, *ids = found[0]
     return Glance(
         states={row[0]: (row[1], row[2] or {}) for row in found},
         expired=expired,
         undecided=undecided,
         suspects=suspects,
         delivered=delivered,
+        reminders=reminders,
         newest={label: pk for label, pk in zip(labels, ids, strict=True) if pk is not None},
     )
 

@@ -36,9 +36,17 @@ def dedup_key(
     return _key(f"subject:{subject}", kept=policy == ONCE)
 
 
+def subject_keys(subject_type_id: int, subject_id: int) -> tuple[uuid.UUID, uuid.UUID]:
+    """The `while_active` key of a subject and its `once` key."""
+    freed = _key(f"subject:{subject_type_id}:{subject_id}", kept=False)
+    return freed, _kept(freed)
+
+
 def _key(text: str, *, kept: bool) -> uuid.UUID:
     made = uuid.uuid5(NAMESPACE, text)
-    if not kept:
-        return made
-    # The version digit tells a kept key from one that is freed on finish.
+    return _kept(made) if kept else made
+
+
+def _kept(made: uuid.UUID) -> uuid.UUID:
+    """The version digit tells a kept key from one that is freed on finish."""
     return uuid.UUID(int=(made.int & ~(0xF << 76)) | (KEPT_VERSION << 76))

@@ -17,6 +17,7 @@ from crm.suppression import suppressed
 from crm.unsubscribe import unsubscribe_url
 from pipelines.engine.leases import mark_sending
 from pipelines.engine.settle import Result, Skipped
+from pipelines.engine.task_links import fill_links
 from pipelines.models import Effect
 
 Ready = tuple[Effect, Message]
@@ -97,6 +98,8 @@ def content_of(message: Message) -> EmailContent:
     if message.topic:
         link = unsubscribe_url(team_id=message.team_id, address=message.recipient, topic=message.topic)
     text, html = _with_footer(message.text, message.html, link)
+    if _is_about_a_task(message):
+        text, html = fill_links(text), fill_links(html)
     return EmailContent(
         to=message.recipient,
         subject=message.subject,
@@ -109,6 +112,14 @@ def content_of(message: Message) -> EmailContent:
         attachments=tuple(_attachment(item, team=message.team.slug) for item in message.attachments),
         unsubscribe_url=link,
     )
+
+
+def _is_about_a_task(message: Message) -> bool:
+    """Mail that no author wrote: it belongs to a run, but is not the message of a visit.
+
+    Only this gets links that stand for a person.
+    """
+    return message.run_id is not None and message.run_seq is None
 
 
 def _with_footer(text: str, html: str, link: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from pipelines.engine.clock import engine_now, real_now, set_test_clock
 from pipelines.engine.deliver import LEASE_LIMIT, deliver
 from pipelines.engine.glance import look, note_tick
 from pipelines.engine.incoming import work_off
+from pipelines.engine.reminders import remind
 from pipelines.engine.rescue import lane_sizes, rescue
 from pipelines.engine.store import store
 from pipelines.engine.sweep import sweep
@@ -82,12 +83,14 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
     report = TickReport(call_help=call_help)
     try:
         note_tick(now=real_now())
-        glance = look(real_now=real_now(), host=this_host())
+        glance = look(real_now=real_now(), now=engine_now(), host=this_host())
         keep_up(now=real_now(), last=glance.states.get(UPKEEP, (None, {}))[0])
         report.add(rescue(now=engine_now(), glance=glance))
         report.enrolled = sweep(now=engine_now(), glance=glance)
         if glance.delivered:
             report.enrolled += work_off(now=engine_now())
+        if glance.reminders:
+            remind(now=engine_now())
         _until_idle(report, presence, until)
     finally:
         presence.leave()

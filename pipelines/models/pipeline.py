@@ -45,6 +45,8 @@ class Pipeline(TeamScoped):
     variables = models.JSONField(default=list, blank=True)
     exit_rules = models.JSONField(default=list, blank=True)
     goals = models.JSONField(default=list, blank=True)
+    # Nodes and edges, where the document says the order so; steps in order have none.
+    edges = models.JSONField(default=list, blank=True)
     meta = models.JSONField(default=dict, blank=True)
     enrolled_total = models.BigIntegerField(default=0, editable=False)
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)

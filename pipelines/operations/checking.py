@@ -19,14 +19,13 @@ from pipelines.definition.shapes import spoken_path
 from pipelines.definition.values import is_dynamic
 from pipelines.documents import (
     PIPELINE_COLUMNS,
-    STEP_COLUMNS,
     TRIGGER_COLUMNS,
     fill_pipeline,
-    fill_step,
     fill_trigger,
     normal,
 )
 from pipelines.models import Pipeline, PipelineStep, Trigger
+from pipelines.step_rows import STEP_COLUMNS, fill_step
 
 FIRED_TRIGGERS: Final = frozenset({"created", "manual", "webhook"})
 _RECORD_TRIGGERS: Final = frozenset({"created", "updated", "deleted"})

@@ -7,7 +7,7 @@ from django.db.models import Max
 
 from pipelines.definition.document import checksum
 from pipelines.definition.program import compile_program
-from pipelines.documents import document_of, name_steps
+from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
 from pipelines.models import Pipeline, PipelineStep, PipelineVersion
 from pipelines.operations.checking import validate_document
@@ -16,6 +16,7 @@ from pipelines.operations.gates import ask_gates
 from pipelines.operations.planning import Policy, default_policy
 from pipelines.operations.records import arm_triggers, audit, change, lock, user_of
 from pipelines.operations.refusals import InvalidDocument, Refused
+from pipelines.step_rows import name_steps
 
 
 def publish(

@@ -9,8 +9,10 @@ from django.db import connection, models
 from django.db.models import F, Min
 
 from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, Memory, NewRun, Visit
+from pipelines.engine.store.entering import Entered, Newcomers
 from pipelines.engine.store.reading import Reading
 from pipelines.engine.store.stats import StatCell, merge_cells
+from pipelines.engine.task_closing import close_tasks
 from pipelines.models import Effect, EventWait, PipelineRun, RunContext, StepExecution, StepStat
 from pipelines.states import RunPhase
 from pipelines.subjects import among
@@ -109,6 +111,10 @@ class PortableStore(Reading):
             cursor.execute(statement, values)
             return list(cursor.fetchall())
 
+    def enter(self, newcomers: Newcomers) -> Entered | None:
+        """Ask which ways are open and take everybody in at once; None where that cannot be done in one go."""
+        return None
+
     def close_visits(
         self,
         cursors: Sequence[Cursor],
@@ -166,6 +172,7 @@ class PortableStore(Reading):
         over = [pk for pk, run_id, seq in rows.values_list("pk", "run_id", "seq") if seq <= seqs[run_id]]
         if over:
             EventWait.objects.filter(pk__in=over).update(status=EventWait.Status.CANCELLED, finished_at=now)
+        close_tasks(now=now, visits=visits)
 
     def note_answered(self, run_ids: Sequence[int]) -> None:
         """Paused runs whose answer has come: they read it when an operator lets them go on."""

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from pipelines.engine.cursor import COLUMNS, Cursor, NewRun, Visit
 from pipelines.engine.store.arrays import group, literal, numbers
+from pipelines.engine.store.entering import Entered, Newcomers, enter
 from pipelines.engine.store.portable import NEW_CHILD, NEW_RUN, PortableStore
 from pipelines.engine.store.stats import StatCell
 from pipelines.models import Effect, PipelineRun
@@ -149,6 +150,9 @@ class PostgresStore(PortableStore):
     def insert_children(self, rows: Sequence[NewRun]) -> dict[tuple[int, int], int]:
         made = _inserted(rows, NEW_CHILD, "id, parent_id, slot")
         return {(parent_id, slot): pk for pk, parent_id, slot in made}
+
+    def enter(self, newcomers: Newcomers) -> Entered | None:
+        return enter(newcomers)
 
     def close_visits(
         self,

@@ -9,6 +9,7 @@ from pipelines.engine.store.stats import StatCell
 from pipelines.engine.writing.creates import write_creates
 from pipelines.engine.writing.effects import queue_effects
 from pipelines.engine.writing.obligations import write_waits
+from pipelines.engine.writing.people import write_tasks
 from pipelines.engine.writing.records import ForeignRecord, write_updates
 from pipelines.models import StepExecution
 
@@ -23,6 +24,7 @@ def flush(batch: Batch) -> None:
     write_creates(batch)
     queue_effects(batch)
     write_waits(batch)
+    write_tasks(batch)
     dirty = [(run_id, memory) for run_id, memory in batch.memories.items() if memory.dirty]
     if dirty:
         batch.store.save_memories(dirty)

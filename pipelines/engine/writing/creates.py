@@ -1,5 +1,6 @@
 """New rows that steps ask for, by model: tasks and notifications."""
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +15,7 @@ def write_creates(batch: Batch) -> None:
     notes = [each for each in batch.creates if each[2].model == "crm.notification"]
     if not tasks and not notes:
         return
-    people = _People(batch)
+    people = People(batch, {batch.facts[cursor.pipeline_id].team.id for cursor, _, _ in batch.creates})
     if tasks:
         batch.store.create_rows(Task, [_task(batch, people, *each) for each in tasks])
     if notes:
@@ -22,12 +23,12 @@ def write_creates(batch: Batch) -> None:
         batch.store.create_rows(Notification, rows)
 
 
-class _People:
-    """Members of the teams of a batch, found by id, address or record; never anyone else. Read when first asked for."""
+class People:
+    """Members of some teams, found by id, address or record; never anyone else. Read when first asked for."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, teams: Collection[int]) -> None:
         self._batch = batch
-        self._teams = {batch.facts[cursor.pipeline_id].team.id for cursor, _, _ in batch.creates}
+        self._teams = teams
 
     @cached_property
     def _members(self) -> list[tuple[int, int, str, str]]:
@@ -40,11 +41,15 @@ class _People:
                 return int(user_id)
         return None
 
+    def address(self, team_id: int, user_id: int) -> str:
+        """Where mail to a member goes; empty without an address."""
+        return next((str(email) for team, user, email, _ in self._members if (team, user) == (team_id, user_id)), "")
+
     def owners(self, team_id: int) -> list[int]:
         return [int(user_id) for team, user_id, _, role in self._members if team == team_id and role == "owner"]
 
 
-def _task(batch: Batch, people: _People, cursor: Cursor, seq: int, create: Create) -> dict[str, Any]:
+def _task(batch: Batch, people: People, cursor: Cursor, seq: int, create: Create) -> dict[str, Any]:
     team_id = batch.facts[cursor.pipeline_id].team.id
     values = dict(create.values)
     return {
@@ -61,7 +66,7 @@ def _task(batch: Batch, people: _People, cursor: Cursor, seq: int, create: Creat
     }
 
 
-def _notifications(batch: Batch, people: _People, cursor: Cursor, create: Create) -> list[dict[str, Any]]:
+def _notifications(batch: Batch, people: People, cursor: Cursor, create: Create) -> list[dict[str, Any]]:
     team_id = batch.facts[cursor.pipeline_id].team.id
     found = people.find(team_id, create.values["user"]) if create.values["user"] else None
     return [

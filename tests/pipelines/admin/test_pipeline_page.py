@@ -9,6 +9,7 @@ from django.test import Client
 
 from contacts.models import Contact
 from crm.models import Team
+from pipelines.documents import apply_document, document_of
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun
 from pipelines.operations import publish
 from tests.pipelines.admin.conftest import SignIn
@@ -177,3 +178,22 @@ def test_a_superuser_chooses_the_team_of_a_new_pipeline(team: Team, welcome: Pip
     assert "This field is required." in text_of(save(client, values | {"team": ""}))
     assert "was added successfully" in text_of(save(client, values))
     assert set(Pipeline.objects.values_list("team", "key")) == {(team.pk, "welcome"), (team.pk, "welcome_2")}
+
+
+def test_steps_inside_a_block_are_shown_and_survive_the_form(manager: Client, welcome: Pipeline) -> None:
+    branches = [
+        {"name": "mail", "steps": [{"key": "inner", "type": "send_email", "name": "Inner mail", "message": "Hi"}]},
+        {"name": "rest", "steps": [{"key": "pause", "type": "wait"}]},
+    ]
+    block = {"key": "fork", "type": "parallel", "name": "Both", "with": {"branches": branches}}
+    before = document_of(welcome)
+    apply_document(welcome, {**before, "steps": [*before["steps"], block]})
+    address = f"{PIPELINE}{welcome.pk}/change/"
+
+    page = manager.get(address)
+    assert "Inner mail" in page.content.decode()
+    save(manager, form_of(page) | {"name": "Renamed"}, address)
+
+    welcome.refresh_from_db()
+    assert welcome.name == "Renamed"
+    assert document_of(welcome)["steps"][-1] == block

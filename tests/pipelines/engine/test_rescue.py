@@ -50,7 +50,7 @@ def lease(**more: object) -> Effect:
 
 def a_glance() -> Glance:
     note_tick(now=real_now())
-    return look(real_now=real_now(), host=socket.gethostname())
+    return look(real_now=real_now(), now=real_now(), host=socket.gethostname())
 
 
 def test_a_worker_that_lost_its_lease_can_change_nothing(queued: Effect, smtp: SmtpSink) -> None:
