@@ -102,7 +102,6 @@ def _engine(lines: Iterable[Line]) -> dict[str, Any]:
 def _tiles(numbers: DashboardNumbers) -> list[Tile]:
     runs = reverse(RUNS)
     sent = reverse("admin:crm_message_changelist")
-    tasks = reverse("admin:crm_task_changelist")
     overdue = f"{numbers.my_overdue_tasks:,} overdue" if numbers.my_overdue_tasks else ""
     return [
         Tile("On the way", numbers.running, f"{runs}?state=live", "conversion_path"),
@@ -115,7 +114,7 @@ def _tiles(numbers: DashboardNumbers) -> list[Tile]:
             "warn" if numbers.uncertain else "", "uncertain messages" if numbers.uncertain else "",
         ),
         Tile(
-            "My tasks", numbers.my_tasks, f"{tasks}?mine=me&status__exact=open", "task_alt",
+            "My tasks", numbers.my_tasks, reverse("inbox"), "task_alt",
             "warn" if overdue else "", overdue,
         ),
     ]  # fmt: skip
@@ -178,7 +177,7 @@ def _tasks(team: Team | None, user: Any, now: datetime) -> list[dict[str, Any]]:
             "title": task.title,
             "when": from_now(task.due_at, now) if task.due_at else "",
             "overdue": bool(task.due_at and task.due_at < now),
-            "address": reverse("admin:crm_task_change", args=(task.pk,)),
+            "address": f"{reverse('inbox')}?task={task.pk}",
         }
         for task in mine.order_by(F("due_at").asc(nulls_last=True), "id")[:LISTED]
     ]

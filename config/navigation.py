@@ -10,6 +10,8 @@ from django.urls import reverse
 from crm.mailbox import mail_is_captured
 from crm.permissions import RESOURCES, allows
 
+INBOX: Final = "inbox"
+
 # Group, then model, title, icon and what narrows the list.
 GROUPS: Final = (
     (
@@ -38,7 +40,7 @@ GROUPS: Final = (
     (
         "Work",
         (
-            ("crm.task", "My tasks", "task_alt", "?mine=me&status__exact=open"),
+            ("crm.task", "My tasks", "task_alt", INBOX),
             ("crm.message", "Messages", "mail", ""),
             ("crm.messagetemplate", "Templates", "description", ""),
             ("crm.suppression", "Suppressions", "unsubscribe", ""),
@@ -76,6 +78,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _item(label: str, title: str, icon: str, query: str) -> dict[str, Any]:
+    if query == INBOX:
+        return {"title": title, "icon": icon, "link": reverse("inbox")}
     link = reverse(f"admin:{label.replace('.', '_')}_changelist")
     return {"title": title, "icon": icon, "link": f"{link}{query}"}
 

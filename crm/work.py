@@ -60,6 +60,21 @@ class TaskForm:
     expires_at: datetime | None = None
     address: str = ""
 
+    @property
+    def answered(self) -> Sequence[tuple[str, Any]]:
+        """Each question with what was answered, in words."""
+        return [(str(each["label"]), _spoken(self.values.get(each["name"]))) for each in self.fields]
+
+
+def _spoken(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("name") or value.get("id") or "")
+    if isinstance(value, list):
+        return ", ".join(str(each) for each in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "—" if value is None or value == "" else str(value)
+
 
 class FormOwner(Protocol):
     """What the app above does with tasks that somebody waits for."""

@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminEmailInputWidget
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
 
 from crm.auditing import audit_request
 from crm.models import Member, Role, Team
@@ -46,15 +46,37 @@ class TeamAdmin(TeamScopedAdmin[Team]):
         return False
 
 
+class GroupsField(forms.CharField):
+    """Words with commas between them, kept as a list."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> Any:
+        names = [" ".join(part.split()) for part in str(super().clean(value)).split(",")]
+        kept = list(dict.fromkeys(name for name in names if name))
+        if any(len(name) > 60 for name in kept) or len(kept) > 20:
+            raise forms.ValidationError("At most 20 groups of at most 60 characters.")
+        return kept
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.prepare_value(initial or []) != (data or ""))
+
+
 class RoleForm(forms.ModelForm[Member]):
     """Changes a role, within what the person at the keyboard may give."""
 
     giver: str | None = None
     myself: Any = None
+    groups = GroupsField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="What this person works in, such as sales, purchasing. Pipelines can give tasks to a group.",
+    )
 
     class Meta:
         model = Member
-        fields = ["role"]
+        fields = ["role", "groups"]
 
     def clean_role(self) -> str:
         role = str(self.cleaned_data["role"])
@@ -100,14 +122,14 @@ class AddMemberForm(RoleForm):
 class MemberAdmin(TeamScopedAdmin[Member]):
     """People of the team and their roles."""
 
-    list_display = ["person", "email", "role_label", "last_login", "created_at"]
+    list_display = ["person", "email", "role_label", "works_in", "last_login", "created_at"]
     list_filter = ["role"]
     search_fields = ["user__email", "user__first_name", "user__last_name", "user__username"]
     list_select_related = ["user"]
     ordering = ["pk"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = ["user", "role"] if obj else ["email", "role"]
+        fields = ["user", "role", "groups"] if obj else ["email", "role", "groups"]
         return fields if self._hides_team(request, obj) else ["team", *fields]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -128,6 +150,9 @@ class MemberAdmin(TeamScopedAdmin[Member]):
         team = getattr(request, "team", None) or form.cleaned_data["team"]
         role, email = form.cleaned_data["role"], form.cleaned_data["email"]
         member, new_user = add_member(team=team, email=email, role=role)
+        if form.cleaned_data.get("groups"):
+            member.groups = form.cleaned_data["groups"]
+            member.save(update_fields=["groups"])
         obj.__dict__.update(member.__dict__)
         if new_user is not None:
             self._show_invitation(request, new_user)
@@ -165,6 +190,10 @@ class MemberAdmin(TeamScopedAdmin[Member]):
     @display(description="Name", ordering="user__last_name")
     def person(self, member: Member) -> str:
         return member.user.get_full_name() or member.user.get_username()
+
+    @display(description="Groups")
+    def works_in(self, member: Member) -> str:
+        return ", ".join(member.groups) or "—"
 
     @display(description="Email")
     def email(self, member: Member) -> str:

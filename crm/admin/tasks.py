@@ -5,14 +5,16 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.decorators import display
 
 from crm.auditing import audit_request
 from crm.models import Task
 from crm.scoping import TeamScopedAdmin
 from crm.tasks import complete_task, follow_status, is_overdue, overdue
+from crm.work import form_slot
 
 
 class MineFilter(admin.SimpleListFilter):
@@ -67,10 +69,22 @@ class TaskAdmin(TeamScopedAdmin[Task]):
     ordering = ["-id"]
     list_select_related = ["assignee"]
     actions = ["complete"]
+    change_form_before_template = "admin/crm/task_form.html"
     fieldsets = [
         (None, {"fields": ["title", "description", "assignee", "due_at", "priority", "status"]}),
         ("About", {"fields": ["subject_type", "subject_id"], "classes": ["collapse"]}),
     ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who has a task with a form, and how it ends, is decided where the form is."""
+        fields = super().get_readonly_fields(request, obj)
+        form = form_slot.form(obj) if obj is not None else None
+        return (*fields, "assignee", "status") if form is not None else fields
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        task = kwargs.get("obj")
+        context["task_form"] = form_slot.form(task) if task is not None else None
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:
         if not change:
@@ -80,10 +94,18 @@ class TaskAdmin(TeamScopedAdmin[Task]):
 
     @admin.action(description="Complete selected tasks", permissions=["change"])
     def complete(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        done = [task for task in queryset if complete_task(task=task, now=timezone.now())]
+        chosen = list(queryset)
+        forms = form_slot.forms(chosen)
+        done = [task for task in chosen if task.pk not in forms and complete_task(task=task, now=timezone.now())]
         for task in done:
             audit_request(request=request, action="tasks.completed", target=task, team=task.team)
-        messages.success(request, f"{len(done)} tasks completed.")
+        if done:
+            messages.success(request, f"{len(done)} task{'' if len(done) == 1 else 's'} completed.")
+        for task in chosen:
+            form = forms.get(task.pk)
+            if form is not None and form.address:
+                link = format_html('<a href="{}">Answer it</a>', form.address)
+                messages.warning(request, format_html("“{}” has a form, so it was left open. {}", task.title, link))
 
     @display(description="Due", ordering="due_at")
     def due(self, task: Task) -> str:

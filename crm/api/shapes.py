@@ -44,7 +44,7 @@ class MemberSerializer(TeamScopedSerializer):
 
     class Meta:
         model = Member
-        fields = ("id", "user", "email", "name", "role", "created_at")
+        fields = ("id", "user", "email", "name", "role", "groups", "created_at")
         read_only_fields = fields
 
 
