@@ -100,7 +100,8 @@ def _effects(ids: Sequence[int], messages: Sequence[Message]) -> dict[tuple[int,
             "subject": message.subject,
             "state": message.state,
         }
-        found.setdefault((message.run_id or 0, message.run_seq or 0), []).append(entry)
+        # Mail beside a visit, such as the one about a task, carries the visit's number with a minus.
+        found.setdefault((message.run_id or 0, abs(message.run_seq or 0)), []).append(entry)
     rows = Effect.objects.filter(run_id__in=ids).exclude(kind=Effect.Kind.EMAIL).order_by("pk")
     for effect in rows:
         entry = {"kind": effect.get_kind_display(), "request": effect.payload, "state": effect.get_status_display(),

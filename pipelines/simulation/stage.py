@@ -13,6 +13,7 @@ from pipelines.engine.deliver import delivered_by
 from pipelines.engine.enroll import EnrollResult, enroll
 from pipelines.models import Event, Pipeline, Trigger
 from pipelines.operations import InvalidDocument, validate_document
+from pipelines.simulation.people import People
 from pipelines.simulation.play import Outside, play
 from pipelines.simulation.reading import read_only
 from pipelines.simulation.scenario import BY_HAND, Happening, Scenario, ScenarioError
@@ -54,10 +55,11 @@ class Stage:
         for happening in self.scenario.events:
             moment = self.scenario.start + timedelta(seconds=happening.after)
             outside.at(moment, _event(self.pipeline, subject_ids, happening))
+        people = People(self.scenario.responses, outside)
         with delivered_by(twin):
             warnings = play(
                 start=self.scenario.start, until=self.scenario.until, outside=outside,
-                after_each=lambda now: None, seconds=seconds, grain=grain,
+                after_each=people.look, seconds=seconds, grain=grain,
             )  # fmt: skip
         return [*warnings, *_assumed(twin)]
 

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import DEFAULT_DB_ALIAS, models
 
+from contacts.models import RecordType, Segment, SegmentMembership
 from crm.models import Member, MessageTemplate, Suppression, Team
 from pipelines.definition.layout import subject_model
 from pipelines.documents import apply_document
@@ -74,6 +75,7 @@ def read_world(*, team: Team, document: Mapping[str, Any], subject_ids: Collecti
     world.read_team()
     _read_pipelines(world, document)
     _read_subjects(world, document, subject_ids)
+    _read_groups(world)
     _read_suppressions(world)
     return world
 
@@ -149,6 +151,17 @@ def _follow(world: World, rows: Sequence[models.Model]) -> None:
             if missing:
                 found: Any = model._default_manager.filter(pk__in=missing)
                 rows += world.add(_without_passwords(found) if model is User else found)
+
+
+def _read_groups(world: World) -> None:
+    """Segments with their members among what was read, and the types of records that the team defines."""
+    world.add(Segment.objects.filter(team=world.team))
+    world.add(RecordType.objects.filter(team=world.team))
+    kinds = [kind.content_type_id for kind in subject_types().values() if kind.model in world.rows]
+    ids = {pk for kind in subject_types().values() for pk in world.rows.get(kind.model, ())}
+    if ids:
+        members = SegmentMembership.objects.filter(segment__team=world.team, subject_type__in=kinds, subject_id__in=ids)
+        world.add(members)
 
 
 def _read_suppressions(world: World) -> None:
