@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from random import Random
 from typing import Any, Protocol
@@ -13,6 +13,12 @@ from pipelines.definition.program import Step
 from pipelines.definition.templates import Template, compile_template
 
 Why = tuple[Mapping[str, Any], ...]
+
+SKIPPED = "skipped"
+# Why a branch never ran: its `if` said no, or none of those it comes after ended as wanted.
+SKIP_REASONS = frozenset({"condition", "not_reached"})
+# How a child ends that ends the runs around it, too.
+TERMINATE = "terminate"
 # What is wrong with a step as it is written: where inside the step, and a sentence.
 Fault = tuple[tuple[str | int, ...], str]
 
@@ -48,6 +54,18 @@ class ChildResult:
     def finished(self) -> bool:
         return self.status in ("completed", "failed", "cancelled")
 
+    @property
+    def skipped(self) -> bool:
+        return self.outcome == SKIPPED and self.reason in SKIP_REASONS
+
+    @property
+    def completed(self) -> bool:
+        return self.status == "completed" and not self.skipped
+
+    @property
+    def failed(self) -> bool:
+        return self.status == "failed"
+
 
 class Resources(Protocol):
     """Rows that steps read by key, loaded once per batch by the engine."""
@@ -71,6 +89,8 @@ class Input:
     signal: Signal | None = None
     # Of a block: its child runs in this visit, by slot; those skipped never had one.
     children: tuple[ChildResult, ...] = ()
+    # When a block that is visited again has to be over.
+    deadline: datetime | None = None
 
     @property
     def rng(self) -> Random:
@@ -110,15 +130,7 @@ class Create:
     values: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start another pipeline of the team for the same subject, and do not wait for it."""
-
-    pipeline: str
-    variables: Mapping[str, Any] = field(default_factory=dict)
-
-
-Change = Set | Update | Create | Start
+Change = Set | Update | Create
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +159,22 @@ class EffectRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """One child run: a scope of this program with its place and names, or another pipeline by its key.
+
+    One that is skipped is only noted, with its reason.
+    """
+
+    scope: str
+    slot: int
+    locals: Mapping[str, Any] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    pipeline: str = ""
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The visit is over; `outcome` names the edge to follow."""
 
@@ -155,6 +183,8 @@ class Done:
     changes: tuple[Change, ...] = ()
     why: Why = ()
     note: str = ""
+    # Pipelines that are started and go on alone.
+    started: tuple[Child, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,16 +247,6 @@ class WaitFor:
 
 
 @dataclass(frozen=True, slots=True)
-class Child:
-    """One child run: a scope of this program with its place and names, or another pipeline by its key."""
-
-    scope: str
-    slot: int
-    locals: Mapping[str, Any] = field(default_factory=dict)
-    pipeline: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Spawn:
     """Start these children, none to only go on waiting; come back when at most `wake_at` are open or one failed."""
 
@@ -234,22 +254,27 @@ class Spawn:
     wake_at: int = 0
     deadline: datetime | None = None
     # Variables that finished children hand to the run before the new ones begin.
-    changes: tuple[Set, ...] = ()
+    exported: Mapping[str, Any] = field(default_factory=dict)
+    # What the block itself has to know when it is looked at again.
+    kept: Mapping[str, Any] = field(default_factory=dict)
     why: Why = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A block is over: children that are still open are cancelled or go on alone, and its outputs become visible."""
+    """A block is over: its open children are cancelled or go on alone, and what the others left becomes visible.
+
+    `output` is that of the block itself, `outputs` those of the steps inside by key, `exported` variables.
+    With an `error` the block takes its error edge, with the class `code`.
+    """
 
     outcome: str = "next"
     cancel_rest: bool = True
     error: str = ""
     code: str = "error"
-    # What each child left, and what is copied up; both by name.
     output: Mapping[str, Any] = field(default_factory=dict)
-    exported: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    exported: Mapping[str, Any] = field(default_factory=dict)
     why: Why = ()
 
 
@@ -282,7 +307,7 @@ class Exit:
     why: Why = ()
 
 
-Outcome = Done | WaitUntil | Await | WaitFor | Retry | Fail | Exit
+Outcome = Done | WaitUntil | Await | WaitFor | Spawn | Joined | Retry | Fail | Exit
 
 
 class Kind:
@@ -296,6 +321,8 @@ class Kind:
     schema: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
     outcomes: tuple[str, ...] = ("next", "error")
     effects: bool = False
+    # A block: it starts child runs and is looked at again as they end.
+    opens_scopes: bool = False
     at_most_once: bool = False
     requires_subject: bool = False
 
@@ -340,6 +367,11 @@ def text_template(source: str, *, html: bool = False) -> Template:
 def message_text(step: Step, context: Mapping[str, Any]) -> str:
     """The message of a step with its placeholders filled in; raises TemplateError."""
     return text_template(step.message).render(context) if step.message else ""
+
+
+def deadline_of(step: Step, now: datetime) -> datetime | None:
+    """When a visit that begins now has to be over; None for never."""
+    return None if step.timeout is None else now + timedelta(seconds=step.timeout)
 
 
 def settle(step: Step, visit: Input) -> Outcome:

@@ -113,5 +113,11 @@ class End(Kind):
             except ParameterError as error:
                 outcomes.append(Fail(str(error), code="expression"))
             else:
-                outcomes.append(Exit(params.get("status", "completed"), str(params.get("reason", "end"))[:60]))
+                outcomes.append(
+                    Exit(
+                        params.get("status", "completed"),
+                        str(params.get("reason", "end"))[:60],
+                        terminate=bool(params.get("terminate", False)),
+                    )
+                )
         return outcomes

@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from pipelines.actions.base import Kind
+from pipelines.actions.blocks import Call, LoopBody, ParallelBranches
 from pipelines.actions.branching import Split, Switch
 from pipelines.actions.flow import Condition, End, SetVariable, Wait
 from pipelines.actions.messaging import SendEmail
@@ -15,6 +16,7 @@ from pipelines.actions.notify import Notify
 from pipelines.actions.people import AskPerson
 from pipelines.actions.records import UpdateRecord
 from pipelines.actions.tasks import CreateTask
+from pipelines.actions.waiting import WaitForEvents
 from pipelines.actions.webhook import CallApi
 
 BUILT_IN: tuple[type[Kind], ...] = (
@@ -29,6 +31,10 @@ BUILT_IN: tuple[type[Kind], ...] = (
     SetVariable,
     Notify,
     CallApi,
+    WaitForEvents,
+    ParallelBranches,
+    LoopBody,
+    Call,
     End,
 )
 

@@ -16,7 +16,8 @@ from unfold.enums import ActionVariant
 from crm.auditing import audit_request
 from pipelines.admin.buttons import Confirming, Question, counted
 from pipelines.admin.links import subject_words
-from pipelines.engine.controls import ACTIVE, LIVE, cancel_runs, pause_runs, resume_runs, retry_runs
+from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retry_runs
+from pipelines.engine.ending import ACTIVE, LIVE
 from pipelines.models import PipelineRun
 from pipelines.states import RunStatus
 

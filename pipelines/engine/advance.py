@@ -11,6 +11,7 @@ from datetime import datetime
 from django.db import InterfaceError, OperationalError, transaction
 
 from crm.faults import point, register
+from pipelines.actions.registry import kinds
 from pipelines.engine.batch import Batch
 from pipelines.engine.cursor import Answer, Cursor
 from pipelines.engine.rejoining import is_between, rejoin
@@ -122,17 +123,27 @@ def process_once(
 ) -> Progress:
     """Move runs once, in the store `at` or that of the default database."""
     where = at or store()
-    returning = [cursor for cursor in cursors if _needs_answer(cursor) and cursor.id not in (answers or {})]
-    known = {**(answers or {}), **(where.answers(returning) if returning else {})}
-    batch = Batch(store=where, now=now, cursors=cursors, answers=known, errors=dict(errors or {}))
+    batch = Batch(store=where, now=now, cursors=cursors, answers=dict(answers or {}), errors=dict(errors or {}))
     batch.load()
+    returning = [cursor for cursor in cursors if _needs_answer(batch, cursor)]
+    if returning:
+        batch.answers.update(where.answers(returning))
     _walk(batch)
     flush(batch)
     failed = sum(1 for cursor in cursors if cursor.status == RunStatus.FAILED)
     return Progress(runs=len(cursors), visits=len(batch.visits), failed=failed)
 
 
-def _needs_answer(cursor: Cursor) -> bool:
+def _needs_answer(batch: Batch, cursor: Cursor) -> bool:
+    """Whether something came back that nobody handed in; blocks look at their children instead."""
+    if not _comes_back(cursor) or cursor.id in batch.answers:
+        return False
+    step = batch.programs[cursor.version_id].program.by_id.get(cursor.step_id or 0)
+    kind = kinds().get(step.kind) if step is not None else None
+    return kind is None or not kind.opens_scopes
+
+
+def _comes_back(cursor: Cursor) -> bool:
     return cursor.status in (RunStatus.RUNNING, RunStatus.WAITING) or cursor.phase == RunPhase.RESUME
 
 
@@ -163,7 +174,7 @@ def _walk(batch: Batch) -> None:
             if resuming:
                 for cursor in cursors:
                     rejoin(batch, cursor)
-        waiting = [cursor for cursor in waiting if _goes_on(batch, cursor)]
+        waiting = [cursor for cursor in waiting if _goes_on(batch, cursor) and cursor.id not in batch.held]
         if time.monotonic() - started > COHORT_SECONDS:
             return
 
@@ -187,7 +198,7 @@ def _groups(batch: Batch, cursors: Sequence[Cursor], *, first: bool) -> dict[tup
     for cursor in cursors:
         if cursor.step_id is None:
             continue
-        resuming = first and _needs_answer(cursor)
+        resuming = first and _comes_back(cursor)
         if resuming and cursor.id in batch.answers and batch.answers[cursor.id].signal.status == "in_flight":
             cursor.depart(watchdog=batch.now + WATCHDOG)
             continue

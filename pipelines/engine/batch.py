@@ -1,13 +1,12 @@
 """One transaction's worth of runs in memory: what they read, and everything that is to be written."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pipelines.actions.base import Create, EffectRequest, Start, Update, WaitFor
+from pipelines.actions.base import Child, Create, EffectRequest, Update, WaitFor
 from pipelines.definition.program import Step
-from pipelines.engine.cursor import Answer, Cursor, Memory, Visit
+from pipelines.engine.cursor import Ancestor, Answer, Cursor, Memory, NewRun, Visit
 from pipelines.engine.programs import MEMORY_ROOTS, LoadedProgram, PipelineFacts
 from pipelines.engine.rejoining import rejoin, reschedule
 from pipelines.engine.resources import TeamResources
@@ -22,7 +21,7 @@ class Batch:
     store: PortableStore
     now: datetime
     cursors: list[Cursor]
-    answers: Mapping[int, Answer] = field(default_factory=dict)
+    answers: dict[int, Answer] = field(default_factory=dict)
     facts: dict[int, PipelineFacts] = field(default_factory=dict)
     programs: dict[int, LoadedProgram] = field(default_factory=dict)
     subjects: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
@@ -34,44 +33,95 @@ class Batch:
     creates: list[tuple[Cursor, int, Create]] = field(default_factory=list)
     # Obligations, each with the visit it belongs to.
     waits: list[tuple[Cursor, WaitFor]] = field(default_factory=list)
-    starts: list[tuple[Cursor, Start]] = field(default_factory=list)
+    # Child runs to be inserted, and (open, wake at) of their parents.
+    spawned: list[tuple[Child, NewRun]] = field(default_factory=list)
+    counters: dict[int, tuple[int, int]] = field(default_factory=dict)
+    # Blocks that cannot be left in this transaction, and when the visits of blocks began.
+    held: set[int] = field(default_factory=set)
+    began: dict[int, datetime] = field(default_factory=dict)
+    # The runs around child runs, the outermost first, and pipelines that steps call, by team and key.
+    lineages: dict[int, list[Ancestor]] = field(default_factory=dict)
+    callable: dict[tuple[int, str], PipelineFacts] = field(default_factory=dict)
     # Visits whose other obligations end because the first was met, as (run, seq).
     released: list[tuple[int, int]] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
 
-    def load(self) -> None:
-        """Read what the steps of this batch read: a fixed number of statements."""
+    def load(self, *, everything: bool = False) -> None:
+        """Read what the steps of this batch read, or everything a condition may: a fixed number of statements."""
         self.facts = self.store.pipeline_facts({cursor.pipeline_id for cursor in self.cursors})
         current = {facts.current_version_id for facts in self.facts.values() if facts.current_version_id is not None}
         self.programs = self.store.programs({cursor.version_id for cursor in self.cursors} | current)
         for cursor in self.cursors:
             rejoin(self, cursor)
-        self._load_subjects()
+        self._load_called()
+        self._load_subjects(everything=everything)
         self._load_resources()
-        remembering = [cursor.id for cursor in self.cursors if self._remembers(cursor)]
+        remembering = [cursor.id for cursor in self.cursors if everything or self._remembers(cursor)]
         if remembering:
             self.memories = self.store.load_memories(remembering)
+        if any(cursor.parent_id is not None for cursor in self.cursors):
+            self._load_lineages()
         reschedule(self)
+
+    def _load_called(self) -> None:
+        """The pipelines that steps of this batch call, as they are now."""
+        wanted = {
+            (self.facts[cursor.pipeline_id].team.id, key)
+            for cursor in self.cursors
+            for key in self.programs[cursor.version_id].called
+        }
+        if wanted:
+            self.callable = self.store.pipelines_called(wanted)
+            versions = {facts.current_version_id for facts in self.callable.values()}
+            self.programs.update(self.store.programs({pk for pk in versions if pk is not None}))
+
+    def called(self, cursor: Cursor, key: str) -> PipelineFacts | None:
+        """A pipeline of the same team by its key."""
+        return self.callable.get((self.facts[cursor.pipeline_id].team.id, key))
+
+    def _load_lineages(self) -> None:
+        """Up to the root, or to the run of a called pipeline, which knows nothing of who called it."""
+        known: dict[int, Ancestor] = {}
+        level = {cursor.parent_id for cursor in self.cursors if self._inside(cursor.version_id, cursor.step_id)}
+        while wanted := {pk for pk in level if pk is not None and pk not in known}:
+            found = self.store.ancestors(wanted)
+            known.update(found)
+            level = {each.parent_id for each in found.values()}
+        for cursor in self.cursors:
+            lineage: list[Ancestor] = []
+            step_id = cursor.step_id
+            around: Ancestor | None = known.get(cursor.parent_id or 0)
+            while around is not None and self._inside(cursor.version_id, step_id):
+                lineage.insert(0, around)
+                step_id = around.step_id
+                around = known.get(around.parent_id or 0)
+            if lineage:
+                self.lineages[cursor.id] = lineage
+
+    def _inside(self, version_id: int, step_id: int | None) -> bool:
+        """Whether a step stands in a list inside a block; children have the version of their parents."""
+        step = self.programs[version_id].program.by_id.get(step_id or 0)
+        return step is not None and step.scope != ""
 
     def _remembers(self, cursor: Cursor) -> bool:
         loaded = self.programs[cursor.version_id]
-        if loaded.reads_memory:
+        if loaded.reads_memory or cursor.parent_id is not None:
             return True
         team = self.facts[cursor.pipeline_id].team.id
         return bool(loaded.template_keys) and bool(self.resources[team].names & MEMORY_ROOTS)
 
-    def _load_subjects(self) -> None:
+    def _load_subjects(self, *, everything: bool) -> None:
         wanted: dict[int, set[int]] = {}
         relations: set[str] = set()
         for cursor in self.cursors:
             if cursor.subject_type_id is not None and cursor.subject_id is not None:
                 wanted.setdefault(cursor.subject_type_id, set()).add(cursor.subject_id)
-        moments: set[str] | None = set()
+        moments: set[str] | None = None if everything else set()
         for program in self.programs.values():
             relations |= program.relations
             moments = None if moments is None or program.reads is None else moments | program.reads
         for type_id, ids in wanted.items():
-            rows = self.store.subjects(type_id, ids, relations=relations, moments=moments)
+            rows = self.store.subjects(type_id, ids, relations=None if everything else relations, moments=moments)
             self.subjects.update({(type_id, pk): data for pk, data in rows.items()})
 
     def _load_resources(self) -> None:
@@ -95,16 +145,19 @@ class Batch:
         facts = self.facts[cursor.pipeline_id]
         subject = self.subject_of(cursor)
         context: dict[str, Any] = dict(loaded.defaults)
-        memory = self.memories.get(cursor.id)
+        memory, began = self.memories.get(cursor.id), cursor.created_at
+        if cursor.parent_id is not None:
+            memory, began = self._seen_by(cursor)
         variables = {**loaded.defaults, **memory.vars} if memory else context
         if memory:
             context.update(memory.vars)
+            context.update(memory.locals)
         context.update(
             {
                 "vars": variables,
                 "trigger": memory.trigger if memory else {},
                 "steps": memory.outputs if memory else {},
-                "run": {"id": cursor.id, "seq": cursor.seq, "started_at": cursor.created_at},
+                "run": {"id": cursor.id, "seq": cursor.seq, "started_at": began},
                 "pipeline": facts.context,
                 "team": facts.team.as_context(),
                 "now": self.now,
@@ -116,6 +169,21 @@ class Batch:
             if loaded.program.alias:
                 context[loaded.program.alias] = subject
         return context
+
+    def _seen_by(self, cursor: Cursor) -> tuple[Memory, datetime]:
+        """What a child run and all around it remember, the innermost first, and when the outermost began."""
+        lineage = self.lineages.get(cursor.id, [])
+        seen = Memory()
+        for memory in (*(each.memory for each in lineage), self.memories.get(cursor.id)):
+            if memory is None:
+                continue
+            seen.trigger = seen.trigger or memory.trigger
+            seen.vars = {**seen.vars, **memory.vars}
+            seen.outputs = {**seen.outputs, **memory.outputs}
+            # A variable of an inner run hides a name of a loop around it.
+            seen.locals = {name: value for name, value in seen.locals.items() if name not in memory.vars}
+            seen.locals.update(memory.locals)
+        return seen, lineage[0].created_at if lineage else cursor.created_at
 
     def patch_subject(self, update: Update) -> None:
         """Let later steps of this transaction see a planned change."""

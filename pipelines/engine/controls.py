@@ -3,32 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db import transaction
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest
 
 from crm.models import Message
 from pipelines.engine.clock import engine_now
-from pipelines.engine.cursor import KEPT_VERSION
+from pipelines.engine.ending import ACTIVE, LIVE, end_trees, locked
 from pipelines.engine.kick import kick
-from pipelines.engine.task_closing import close_tasks
+from pipelines.engine.store import store
 from pipelines.models import Effect, Pipeline, PipelineRun
 from pipelines.states import RunPhase, RunStatus
-
-ACTIVE = (RunStatus.PENDING.value, RunStatus.RUNNING.value, RunStatus.WAITING.value)
-LIVE = (*ACTIVE, RunStatus.PAUSED.value)
-
-
-def _locked(run_ids: Sequence[int], statuses: Sequence[int]) -> QuerySet[PipelineRun]:
-    """The runs in these states, locked in the order every other path locks them."""
-    runs = PipelineRun.objects.filter(pk__in=run_ids, status__in=statuses).order_by("pk")
-    return runs.select_for_update() if connection.vendor == "postgresql" else runs
 
 
 def pause_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
     """Stop runs where they are; the time they had left is kept."""
     with transaction.atomic():
-        ids = list(_locked(run_ids, ACTIVE).values_list("pk", flat=True))
+        ids = list(locked(run_ids, ACTIVE).values_list("pk", flat=True))
         return PipelineRun.objects.filter(pk__in=ids).update(
             status=RunStatus.PAUSED.value, held_until=F("next_step_at"), next_step_at=None
         )
@@ -38,7 +29,7 @@ def resume_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
     """Let paused runs go on: at the time they had, or now when it has passed."""
     now = engine_now()
     with transaction.atomic():
-        ids = list(_locked(run_ids, [RunStatus.PAUSED.value]).values_list("pk", flat=True))
+        ids = list(locked(run_ids, [RunStatus.PAUSED.value]).values_list("pk", flat=True))
         flying = set(
             Effect.objects.filter(run_id__in=ids, seq=F("run__seq"), status__in=[0, 1, 2]).values_list(
                 "run_id", flat=True
@@ -62,34 +53,21 @@ def resume_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
 
 
 def cancel_runs(*, run_ids: Sequence[int], by: Any = None, reason: str = "cancelled") -> int:
-    """End runs and what they wait for; answers that still come in change nothing."""
+    """End runs, all below them and what they wait for; answers that still come in change nothing."""
     now = engine_now()
     with transaction.atomic():
-        children = PipelineRun.objects.filter(root_id__in=run_ids).values_list("pk", flat=True)
-        ids = list(_locked([*run_ids, *children], LIVE).values_list("pk", flat=True))
-        runs = PipelineRun.objects.filter(pk__in=ids)
-        kept = [pk for pk, dedup in runs.values_list("pk", "dedup") if dedup and dedup.version == KEPT_VERSION]
-        ended = {"status": RunStatus.CANCELLED.value, "finished_at": now, "next_step_at": None, "held_until": None}
-        runs.filter(pk__in=kept).update(**ended, reason=reason[:60])
-        runs.exclude(pk__in=kept).update(**ended, reason=reason[:60], dedup=None)
-        _cancel_effects(ids, now)
-        close_tasks(now=now, run_ids=ids)
+        ids = end_trees(run_ids, now=now, reason=reason)
+        # Whoever waits for a run that was ended by itself is told.
+        store().count_down(ids, now=now)
+        transaction.on_commit(kick)
     return len(ids)
-
-
-def _cancel_effects(run_ids: Sequence[int], now: Any) -> None:
-    """Work not yet begun is called off; what is under way cannot be called back."""
-    waiting = Effect.objects.filter(run_id__in=run_ids, status__in=[Effect.Status.QUEUED, Effect.Status.LEASED])
-    waiting.update(status=Effect.Status.CANCELLED, finished_at=now, lease_until=None)
-    queued = Message.objects.filter(run_id__in=run_ids, state=Message.State.QUEUED)
-    queued.update(state=Message.State.CANCELLED)
 
 
 def retry_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
     """Let failed runs try the step again at which they failed, as a new visit with a new key."""
     now = engine_now()
     with transaction.atomic():
-        runs = _locked(run_ids, [RunStatus.FAILED.value]).filter(Q(last_step__isnull=False))
+        runs = locked(run_ids, [RunStatus.FAILED.value]).filter(Q(last_step__isnull=False))
         ids = list(runs.values_list("pk", flat=True))
         PipelineRun.objects.filter(pk__in=ids).update(
             status=RunStatus.PENDING.value,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pipelines.actions.base import Signal
+from pipelines.actions.base import ChildResult, Signal
 from pipelines.states import RunPhase, RunStatus
 
 # The columns that a claim selects, in this order.
@@ -139,6 +139,29 @@ class NewRun:
     slot: int = 0
     parent_id: int | None = None
     root_id: int | None = None
+    # Only of a branch that is skipped: it has ended before it begins.
+    outcome: str | None = None
+    reason: str | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Family:
+    """The children of one visit of a block, by slot, and when the block has to be over."""
+
+    children: list[ChildResult] = field(default_factory=list)
+    deadline: datetime | None = None
+
+
+@dataclass(slots=True)
+class Ancestor:
+    """A run around another: where it stands, when it began and what it remembers."""
+
+    id: int
+    parent_id: int | None
+    step_id: int | None
+    created_at: datetime
+    memory: "Memory"
 
 
 @dataclass(slots=True)
@@ -155,6 +178,11 @@ class Memory:
     def assign(self, values: Mapping[str, Any]) -> None:
         if values:
             self.vars.update(values)
+            self.dirty = True
+
+    def name(self, values: Mapping[str, Any]) -> None:
+        if values:
+            self.locals.update(values)
             self.dirty = True
 
     def keep(self, key: str, output: Mapping[str, Any]) -> None:

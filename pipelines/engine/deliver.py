@@ -23,7 +23,7 @@ from pipelines.actions.registry import kinds
 from pipelines.engine.advance import Progress
 from pipelines.engine.cause import caused_by
 from pipelines.engine.clock import real_now
-from pipelines.engine.glance import waiting_kinds
+from pipelines.engine.glance import look_for_work
 from pipelines.engine.leases import give_back, give_back_unsent, start_sending
 from pipelines.engine.outbound import call, key_of
 from pipelines.engine.post import Post
@@ -73,16 +73,18 @@ def delivered_by(twin: Twin) -> Iterator[None]:
         _twin.reset(token)
 
 
-def deliver(*, now: datetime, until: float, begin: Callable[[], None] | None = None) -> Delivery:
+def deliver(
+    *, now: datetime, until: float, begin: Callable[[], None] | None = None, kinds_waiting: Sequence[int] | None = None
+) -> Delivery:
     """Deliver every effect that is available, until `until` on the monotonic clock.
 
-    `begin` is called before, when there is anything to deliver.
+    `begin` is called before, when there is anything to deliver. `kinds_waiting` saves looking which kinds there are.
     """
     twin = _twin.get()
     if twin is not None:
         return twin(now=now)
     total = Delivery(progress=Progress())
-    waiting = waiting_kinds(now=now)
+    waiting = look_for_work(now=now).kinds if kinds_waiting is None else kinds_waiting
     if waiting and begin is not None:
         begin()
     for kind, work in (

@@ -15,6 +15,7 @@ from pipelines.definition.durations import parse_duration
 from pipelines.definition.values import compile_value
 from pipelines.engine.clock import engine_now
 from pipelines.engine.cursor import NewRun
+from pipelines.engine.ending import end_trees
 from pipelines.engine.entry import Decision, Entry, Occasion, Refusal, decide, record_decisions
 from pipelines.engine.keys import RESTART, WHILE_ACTIVE
 from pipelines.engine.kick import kick
@@ -22,7 +23,6 @@ from pipelines.engine.plain import plain
 from pipelines.engine.programs import pipeline_facts, programs
 from pipelines.engine.store import store
 from pipelines.models import Pipeline, PipelineRun, RunContext, Trigger
-from pipelines.states import RunStatus
 from pipelines.subjects import subject_type
 
 register("after_enroll", "the runs of new records are written, nothing is committed", in_transaction=True)
@@ -138,9 +138,9 @@ def _prepare_reentry(entries: Sequence[Entry], rows: Sequence[NewRun], now: date
             since = now - timedelta(seconds=parse_duration(entry.reentry["after"]))
             holders.filter(finished_at__lt=since).update(dedup=None)
         elif entry.reentry == RESTART:
-            holders.filter(finished_at__isnull=True).update(
-                status=RunStatus.CANCELLED.value, reason="restarted", finished_at=now, next_step_at=None, dedup=None
-            )
+            live = list(holders.filter(finished_at__isnull=True).values_list("pk", flat=True))
+            if live:
+                end_trees(live, now=now, reason="restarted")
 
 
 def _within_limits(entries: Sequence[Entry], rows: list[NewRun], refusals: list[Refusal]) -> list[NewRun]:

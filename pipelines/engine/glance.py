@@ -1,13 +1,22 @@
 """What a pass must know before it does anything, in one statement, so that an idle pass costs next to nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import Exists, Q, Subquery
 
-from pipelines.models import Effect, EngineState, EngineWorker, EnrollmentDecision, HookDelivery, HumanTask
+from pipelines.models import (
+    Effect,
+    EngineState,
+    EngineWorker,
+    EnrollmentDecision,
+    Event,
+    EventWait,
+    HookDelivery,
+    HumanTask,
+)
 from pipelines.subjects import subject_types
 
 TICK: Final = "tick"
@@ -69,10 +78,30 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
     )
 
 
-def waiting_kinds(*, now: datetime) -> list[int]:
-    """Kinds of effects of which some may be delivered now, in one statement."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What there is to do beside the lanes: kinds of effects to deliver, events to hand out, waits to look at."""
+
+    kinds: Sequence[int]
+    events: bool = True
+    waits: bool = True
+
+
+def look_for_work(*, now: datetime) -> Work:
+    """One statement."""
     kinds = [kind.value for kind in Effect.Kind]
     queued = [Effect.objects.filter(kind=kind, status=Effect.Status.QUEUED, available_at__lte=now) for kind in kinds]
-    row = EngineState.objects.filter(name=TICK).values_list(*(Exists(each) for each in queued)).first()
-    # Without the note of a tick, as in a test that calls us alone, every kind is worth a look.
-    return kinds if row is None else [kind for kind, some in zip(kinds, row, strict=True) if some]
+    row = (
+        EngineState.objects.filter(name=TICK)
+        .values_list(
+            *(Exists(each) for each in queued),
+            Exists(Event.objects.filter(dispatched=False)),
+            Exists(EventWait.objects.filter(status=EventWait.Status.OPEN, checked=False)),
+        )
+        .first()
+    )
+    # Without the note of a tick, as in a test that calls us alone, everything is worth a look.
+    if row is None:
+        return Work(kinds)
+    *some, events, waits = row
+    return Work([kind for kind, is_some in zip(kinds, some, strict=True) if is_some], events, waits)

@@ -10,7 +10,8 @@ from django.db import transaction
 from django.db.models import Model
 
 from crm.models import AuditEntry
-from pipelines.engine.controls import LIVE, cancel_runs
+from pipelines.engine.controls import cancel_runs
+from pipelines.engine.ending import LIVE
 from pipelines.engine.enroll import NotEnrollable, enroll
 from pipelines.engine.keys import ONCE, WHILE_ACTIVE, dedup_key
 from pipelines.models import Pipeline, PipelineRun

@@ -49,7 +49,7 @@ def due_at(delay: Delay, *, cursor: Cursor, context: Mapping[str, Any], previous
         return previous
     return delay.due_at(
         previous=previous,
-        start=cursor.created_at,
+        start=(context.get("run") or {}).get("started_at") or cursor.created_at,
         timezone_name=zone_of(context),
         context=context,
         rng=Random(f"{cursor.id}:{cursor.seq}"),

@@ -7,7 +7,9 @@ from typing import Any
 
 from pipelines.actions.base import text_template
 from pipelines.actions.registry import kinds
+from pipelines.definition.blocks import Parallel
 from pipelines.definition.program import Program, Step
+from pipelines.engine.listening import someone_listens
 from pipelines.models import Pipeline, PipelineVersion
 
 CACHE_SIZE = 2_000
@@ -27,6 +29,9 @@ class LoadedProgram:
     reads: frozenset[str] | None
     # Whether runs of older versions stay on theirs while this one is current.
     pins: bool = False
+    # Blocks of which somebody reads what their children left, and keys of the pipelines that steps call.
+    read_blocks: frozenset[str] = frozenset()
+    called: frozenset[str] = frozenset()
 
 
 _programs: OrderedDict[int, LoadedProgram] = OrderedDict()
@@ -65,6 +70,20 @@ def _derive(program: Program) -> LoadedProgram:
         defaults={variable["name"]: variable.get("default") for variable in program.variables},
         template_keys=keys,
         reads=None if opaque else frozenset(path[0] for path in program.subject_paths if path),
+        read_blocks=frozenset(step.key for step in program.steps if _is_read(step, program)),
+        called=frozenset(str(step.raw.get("pipeline")) for step in program.steps if step.kind == "call"),
+    )
+
+
+def _is_read(step: Step, program: Program) -> bool:
+    """Whether what the children of a block leave is read by anybody, or copied up."""
+    if step.block is None:
+        return step.kind == "call" and step.key in program.reads_steps
+    inside = f"{step.key}." if isinstance(step.block, Parallel) else step.block.scope
+    return (
+        bool(step.block.export)
+        or step.key in program.reads_steps
+        or any(each.key in program.reads_steps for each in program.steps if each.scope.startswith(inside))
     )
 
 
@@ -75,7 +94,9 @@ def _roots(step: Step) -> set[str]:
         found |= set(step.guard.names)
     for value in step.assign.values():
         found |= set(value.names)
-    if step.assign or step.kind == "set_variable":
+    if step.block is not None:
+        found |= {path[0] for path in step.block.paths if path}
+    if step.assign or step.kind in ("set_variable", "parallel", "loop", "call"):
         # What is written must be read first, so that the rest of the context survives.
         found.add("vars")
     return found | set(text_template(step.message).names)
@@ -111,6 +132,8 @@ class PipelineFacts:
     status: int
     current_version_id: int | None
     team: TeamFacts
+    # Whether a change of a record of the team may matter to somebody.
+    heard: bool = False
     context: dict[str, Any] = field(default_factory=dict)
 
 
@@ -120,11 +143,25 @@ _TEAM = ("id", "name", "timezone", "sender_name", "sender_email", "reply_to")
 
 def pipeline_facts(pipeline_ids: Collection[int]) -> dict[int, PipelineFacts]:
     """Read fresh for each batch, so a pause or a publish takes effect at the next one."""
-    rows = Pipeline.objects.filter(pk__in=pipeline_ids).values_list(*_FACTS, *(f"team__{name}" for name in _TEAM))
-    return {row[0]: facts_of(row) for row in rows}
+    rows = Pipeline.objects.filter(pk__in=pipeline_ids).values_list(
+        *_FACTS, *(f"team__{name}" for name in _TEAM), someone_listens("team_id")
+    )
+    return {row[0]: facts_of(row[:-1], heard=row[-1]) for row in rows}
 
 
-def facts_of(row: Sequence[Any]) -> PipelineFacts:
+def pipelines_called(wanted: Collection[tuple[int, str]]) -> dict[tuple[int, str], PipelineFacts]:
+    """Pipelines by team and key, those that may run."""
+    rows = Pipeline.objects.filter(
+        team_id__in={team_id for team_id, _ in wanted},
+        key__in={key for _, key in wanted},
+        status__in=[Pipeline.Status.ACTIVE, Pipeline.Status.PAUSED],
+    )
+    found = {(row.team_id, row.key): row.pk for row in rows.only("pk", "team_id", "key")}
+    facts = pipeline_facts([pk for key, pk in found.items() if key in wanted])
+    return {key: facts[pk] for key, pk in found.items() if key in wanted}
+
+
+def facts_of(row: Sequence[Any], *, heard: bool = False) -> PipelineFacts:
     """From a row of the pipeline's columns, in the order of `_FACTS`, and its team's."""
     return PipelineFacts(
         id=row[0],
@@ -133,5 +170,6 @@ def facts_of(row: Sequence[Any]) -> PipelineFacts:
         status=row[3],
         current_version_id=row[4],
         team=TeamFacts(*row[5:]),
+        heard=heard,
         context={"id": row[0], "key": row[1], "name": row[2]},
     )

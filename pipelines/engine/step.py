@@ -1,6 +1,7 @@
 """One group of visits at one step: plan them, and apply what each decided."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, assert_never
@@ -8,17 +9,19 @@ from typing import Any, assert_never
 from django.db import transaction
 
 from pipelines.actions.base import (
+    TERMINATE,
     Await,
     Create,
     Done,
     Exit,
     Fail,
     Input,
+    Joined,
     Kind,
     Outcome,
     Retry,
     Set,
-    Start,
+    Spawn,
     Update,
     WaitFor,
     WaitUntil,
@@ -28,6 +31,7 @@ from pipelines.definition.program import Step
 from pipelines.definition.retries import retry_after
 from pipelines.definition.values import ParameterError
 from pipelines.engine.batch import Batch
+from pipelines.engine.blocks import Impossible, decided, spawn, start, with_children
 from pipelines.engine.cause import caused_by
 from pipelines.engine.cursor import Cursor, Visit
 from pipelines.engine.moves import leave
@@ -59,7 +63,11 @@ def run_step(batch: Batch, step: Step, cursors: Sequence[Cursor], *, resuming: b
         elif resuming or not _guarded(batch, step, cursor, visit):
             entering.append((cursor, visit))
     with caused_by(max((cursor.depth for cursor, _ in entering), default=0)):
+        if kind.opens_scopes and resuming and entering:
+            entering = with_children(batch, step, entering)
         outcomes = _outcomes(kind, step, [visit for _, visit in entering], resuming=resuming)
+        if kind.opens_scopes and resuming:
+            entering, outcomes = decided(batch, kind, step, entering, outcomes)
     for (cursor, visit), outcome in zip(entering, outcomes, strict=True):
         _apply(batch, step, cursor, visit, outcome, resuming=resuming)
 
@@ -138,6 +146,13 @@ def _apply(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Outc
         case WaitFor():
             batch.waits.append((cursor, outcome))
             cursor.wait(deadline=outcome.deadline)
+        case Spawn():
+            try:
+                spawn(batch, step, cursor, visit, outcome)
+            except Impossible as error:
+                _fail(batch, step, cursor, visit, Fail(str(error), code="validation"))
+        case Joined():
+            _joined(batch, step, cursor, visit, outcome)
         case Retry():
             _retry_or_fail(batch, step, cursor, visit, Fail(outcome.error, outcome.code), after=outcome.after)
         case Fail():
@@ -147,9 +162,8 @@ def _apply(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Outc
                 _retry_or_fail(batch, step, cursor, visit, outcome)
         case Exit():
             _log(batch, step, cursor, event=Log.COMPLETED, outcome=outcome.status, why=outcome.why)
-            cursor.finish(
-                status=RunStatus[outcome.status.upper()], reason=outcome.reason, outcome=outcome.status, now=batch.now
-            )
+            label = TERMINATE if outcome.terminate else outcome.status
+            cursor.finish(status=RunStatus[outcome.status.upper()], reason=outcome.reason, outcome=label, now=batch.now)
         case _:
             assert_never(outcome)
 
@@ -169,8 +183,11 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
             case Create():
                 # The cursor goes on within the batch; what is made belongs to this visit.
                 batch.creates.append((cursor, cursor.seq, change))
-            case Start():
-                batch.starts.append((cursor, change))
+    try:
+        start(batch, cursor, visit, outcome.started)
+    except Impossible as error:
+        _fail(batch, step, cursor, visit, Fail(str(error), code="validation"))
+        return
     event = Log.SKIPPED if outcome.outcome == "skipped" else Log.COMPLETED
     if outcome.outcome == "timeout" and visit.signal is not None and visit.signal.status == "timeout":
         event = Log.TIMED_OUT
@@ -178,6 +195,23 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
         batch, step, cursor, visit,
         outcome=outcome.outcome, event=event, why=outcome.why, output=outcome.output, error=outcome.note or None,
     )  # fmt: skip
+
+
+def _joined(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Joined) -> None:
+    """Leave a block: what its children left becomes visible, then the visit ends like any other."""
+    reads = batch.programs[cursor.version_id].program.reads_steps
+    memory = batch.memory_of(cursor) if outcome.exported or outcome.outputs else None
+    if memory is not None:
+        memory.assign(plain(outcome.exported))
+        for key, output in outcome.outputs.items():
+            if key in reads:
+                memory.keep(key, plain(output))
+    seen = replace(visit, context=batch.context_of(cursor))
+    if outcome.error:
+        _fail(batch, step, cursor, seen, Fail(outcome.error, code=outcome.code, why=outcome.why), outcome.output)
+        return
+    event = Log.TIMED_OUT if outcome.outcome == "timeout" else Log.COMPLETED
+    _end(batch, step, cursor, seen, outcome=outcome.outcome, event=event, why=outcome.why, output=outcome.output)
 
 
 def _refused(change: Update) -> str:
@@ -204,15 +238,17 @@ def _retry_or_fail(
     cursor.postpone(until=batch.now + timedelta(seconds=wait), attempt=cursor.attempt + 1)
 
 
-def _fail(batch: Batch, step: Step, cursor: Cursor, visit: Input, failure: Fail) -> None:
+def _fail(
+    batch: Batch, step: Step, cursor: Cursor, visit: Input, failure: Fail, output: Mapping[str, Any] | None = None
+) -> None:
     """Follow the error edge; where it does not lead to failure the visit counts as skipped."""
     program = batch.programs[cursor.version_id].program
     goes_on = program.target(step, "error") != "fail"
-    output = {"error": {"code": failure.code, "message": failure.error}}
+    left = {**(output or {}), "error": {"code": failure.code, "message": failure.error}}
     _end(
         batch, step, cursor, visit,
         outcome="error", event=Log.SKIPPED if goes_on else Log.FAILED,
-        why=failure.why, output=output, error=failure.error,
+        why=failure.why, output=left, error=failure.error,
     )  # fmt: skip
 
 
@@ -273,6 +309,8 @@ def _log(
     answer = batch.answers.get(cursor.id)
     if answer is not None:
         visit.started_at = answer.since
+    elif cursor.id in batch.began:
+        visit.started_at = batch.began.pop(cursor.id)
     visit.why = [plain(leaf) for leaf in why] or None
     visit.output = output
     batch.visits.append(visit)

@@ -13,7 +13,8 @@ from django.db import close_old_connections, connection
 from pipelines.engine.advance import Progress, advance_lane
 from pipelines.engine.clock import engine_now, real_now, set_test_clock
 from pipelines.engine.deliver import LEASE_LIMIT, deliver
-from pipelines.engine.glance import look, note_tick
+from pipelines.engine.dispatch import LIMIT, check_waits, dispatch
+from pipelines.engine.glance import Work, look, look_for_work, note_tick
 from pipelines.engine.incoming import work_off
 from pipelines.engine.reminders import remind
 from pipelines.engine.rescue import lane_sizes, rescue
@@ -114,16 +115,36 @@ def _until_idle(report: TickReport, presence: Presence, until: float) -> None:
     for _ in range(ROUNDS_WITHOUT_END):
         now = engine_now()
         moved = _work_lanes(report, presence, now, until)
-        delivery = deliver(now=now, until=until, begin=lambda: presence.deliver(now=real_now()))
+        work = look_for_work(now=now)
+        heard = _hand_out(report, work, now, until)
+        delivery = deliver(
+            now=now, until=until, begin=lambda: presence.deliver(now=real_now()), kinds_waiting=work.kinds
+        )
         if delivery.tried >= LEASE_LIMIT:
             report.call()
         report.sent += delivery.sent
         report.add(delivery.progress)
-        if not moved and not delivery.tried:
+        if not moved and not delivery.tried and not heard:
             return
         if time.monotonic() >= until:
             report.more = True
             return
+
+
+def _hand_out(report: TickReport, work: Work, now: datetime, until: float) -> bool:
+    """Look at new waits, and hand out events; True when there were events or a run moved."""
+    moved = False
+    if work.waits:
+        progress = check_waits(now=now)
+        report.add(progress)
+        moved = progress.runs > 0
+    while work.events and time.monotonic() < until:
+        count, progress = dispatch(now=now)
+        report.add(progress)
+        moved = moved or count > 0
+        if count < LIMIT:
+            break
+    return moved
 
 
 def _work_lanes(report: TickReport, presence: Presence, now: datetime, until: float) -> bool:

@@ -12,7 +12,7 @@ from crm.channels.base import Code, Delivered, Refused, Unknown
 from pipelines.engine.advance import Progress
 from pipelines.engine.clock import real_now
 from pipelines.engine.deliver import LEASE_LIMIT, Delivery
-from pipelines.engine.glance import waiting_kinds
+from pipelines.engine.glance import look_for_work
 from pipelines.engine.leases import start_sending
 from pipelines.engine.post import Post, built
 from pipelines.engine.settle import Result, settle
@@ -37,7 +37,7 @@ class OutsideTwin:
 
     def __call__(self, *, now: datetime) -> Delivery:
         total = Delivery(progress=Progress())
-        for kind in sorted(waiting_kinds(now=now)):
+        for kind in sorted(look_for_work(now=now).kinds):
             while effects := self._lease(kind, now):
                 results = self._results(kind, effects)
                 total.tried += len(results)

@@ -1,20 +1,23 @@
 """The store in Django's ORM and plain SQL that SQLite and PostgreSQL both run."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, models
-from django.db.models import F, Min
+from django.db.models import Count, F, Min, Q
 
+from pipelines.actions.base import TERMINATE
+from pipelines.engine.changes import announce
 from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, Memory, NewRun, Visit
+from pipelines.engine.ending import end_runs
 from pipelines.engine.store.entering import Entered, Newcomers
 from pipelines.engine.store.reading import Reading
 from pipelines.engine.store.stats import StatCell, merge_cells
 from pipelines.engine.task_closing import close_tasks
 from pipelines.models import Effect, EventWait, PipelineRun, RunContext, StepExecution, StepStat
-from pipelines.states import RunPhase
+from pipelines.states import RunPhase, RunStatus
 from pipelines.subjects import among
 
 # SQLite takes at most 32,766 parameters in one statement.
@@ -39,7 +42,7 @@ NEW_RUN = (
     "depth",
     "created_at",
 )
-NEW_CHILD = (*NEW_RUN, "parent", "root")
+NEW_CHILD = (*NEW_RUN, "parent", "root", "outcome", "reason", "finished_at")
 
 
 class PortableStore(Reading):
@@ -65,8 +68,8 @@ class PortableStore(Reading):
         return [Cursor(*row) for row in due.values_list(*COLUMNS)[:limit]]
 
     def claim_runs(self, *, run_ids: Sequence[int]) -> list[Cursor]:
-        """Lock these runs, in the order of their ids, waiting for whoever holds them."""
-        runs = PipelineRun.objects.filter(pk__in=run_ids).order_by("pk")
+        """Lock these runs, the youngest first as everywhere, waiting for whoever holds them."""
+        runs = PipelineRun.objects.filter(pk__in=run_ids).order_by("-pk")
         if connection.vendor == "postgresql":
             runs = runs.select_for_update()
         return [Cursor(*row) for row in runs.values_list(*COLUMNS)]
@@ -87,9 +90,9 @@ class PortableStore(Reading):
             inserted += self._insert_returning(chunk, NEW_RUN, "id, pipeline_id, subject_id")
         return inserted
 
-    def insert_children(self, rows: Sequence[NewRun]) -> dict[tuple[int, int], int]:
+    def insert_children(self, rows: Sequence[NewRun]) -> dict[tuple[int | None, int], int]:
         """Insert child runs; the id of each by parent and slot."""
-        inserted: list[tuple[int, int, int]] = []
+        inserted: list[tuple[int, int | None, int]] = []
         for chunk in _chunks(rows, MAX_PARAMETERS // len(NEW_CHILD)):
             inserted += self._insert_returning(chunk, NEW_CHILD, "id, parent_id, slot")
         return {(parent_id, slot): pk for pk, parent_id, slot in inserted}
@@ -174,6 +177,56 @@ class PortableStore(Reading):
             EventWait.objects.filter(pk__in=over).update(status=EventWait.Status.CANCELLED, finished_at=now)
         close_tasks(now=now, visits=visits)
 
+    def set_counters(self, rows: Sequence[tuple[int, int, int]]) -> None:
+        """How many children of each run are open, and at how many it is woken."""
+        self.update_rows(
+            PipelineRun, ("open_children", "wake_at"), [(pk, (still_open, wake)) for pk, still_open, wake in rows]
+        )
+
+    def count_down(self, run_ids: Sequence[int], *, now: datetime) -> None:
+        """Count ended children at their parents, in the visit that opened them, and wake whom it is enough for."""
+        ended = (
+            PipelineRun.objects.filter(pk__in=among(run_ids))
+            .order_by()
+            .values("parent_id", "parent_seq")
+            .annotate(n=Count("pk"), bad=Count("pk", filter=Q(status=RunStatus.FAILED) | Q(outcome=TERMINATE)))
+        )
+        counts = {(row["parent_id"], row["parent_seq"]): (row["n"], row["bad"]) for row in ended}
+        parents = PipelineRun.objects.filter(
+            pk__in={parent_id for parent_id, _ in counts}, finished_at=None, open_children__gt=0
+        ).order_by("-pk")
+        if connection.vendor == "postgresql":
+            parents = parents.select_for_update()
+        changed = [run for run in parents if _counted(run, counts.get((run.pk, run.seq)), now)]
+        names = ("open_children", "phase", "status", "next_step_at", "held_until")
+        if changed:
+            self.update_rows(PipelineRun, names, [(run.pk, tuple(getattr(run, n) for n in names)) for run in changed])
+
+    def lock_descendants(self, families: Mapping[int, Sequence[int]]) -> tuple[list[int], set[int]]:
+        """Lock children and all below them; the ids, and the parents of which another worker holds one just now."""
+        top = {pk: parent_id for parent_id, ids in families.items() for pk in ids}
+        level, busy = dict(top), set[int]()
+        while level:
+            rows = PipelineRun.objects.filter(pk__in=among(level), finished_at=None).order_by("-pk")
+            if connection.vendor == "postgresql":
+                rows = rows.select_for_update(skip_locked=True)
+            held = set(rows.values_list("pk", flat=True))
+            busy |= {parent_id for pk, parent_id in level.items() if pk not in held}
+            below = PipelineRun.objects.filter(parent_id__in=among(held), finished_at=None)
+            level = {pk: level[parent_id] for pk, parent_id in below.values_list("pk", "parent_id")} if held else {}
+            top.update(level)
+        return [pk for pk, parent_id in top.items() if parent_id not in busy], busy
+
+    def end_runs(self, run_ids: Sequence[int], *, reason: str, now: datetime) -> None:
+        """Cancel locked runs and what they wait for."""
+        end_runs(run_ids, reason=reason, now=now)
+
+    def announce(
+        self, *, team_id: int, subjects: Collection[tuple[int, int]], fields: Sequence[str], now: datetime
+    ) -> None:
+        """Tell those who listen that these records have changed."""
+        announce(team_id=team_id, subjects=subjects, fields=fields, now=now)
+
     def note_answered(self, run_ids: Sequence[int]) -> None:
         """Paused runs whose answer has come: they read it when an operator lets them go on."""
         if run_ids:
@@ -243,6 +296,19 @@ class PortableStore(Reading):
         for effect in effects:
             effect.status, effect.lease_until, effect.attempt = Effect.Status.LEASED, until, effect.attempt + 1
         return effects
+
+
+def _counted(run: PipelineRun, ended: tuple[int, int] | None, now: datetime) -> bool:
+    """Count the ended children at their parent; False when they are of an earlier visit."""
+    if ended is None:
+        return False
+    count, bad = ended
+    run.open_children = max(0, run.open_children - count)
+    if bad or run.open_children <= run.wake_at:
+        run.phase = RunPhase.RESUME.value
+        if run.status == RunStatus.WAITING:
+            run.held_until, run.next_step_at, run.status = run.next_step_at, now, RunStatus.PENDING.value
+    return True
 
 
 def _chunks(rows: Sequence[NewRun], size: int) -> Iterable[Sequence[NewRun]]:

@@ -11,12 +11,14 @@ from django.db import connection, models
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
+from pipelines.actions.base import TERMINATE
 from pipelines.engine.cursor import COLUMNS, Cursor, NewRun, Visit
 from pipelines.engine.store.arrays import group, literal, numbers
 from pipelines.engine.store.entering import Entered, Newcomers, enter
 from pipelines.engine.store.portable import NEW_CHILD, NEW_RUN, PortableStore
 from pipelines.engine.store.stats import StatCell
 from pipelines.models import Effect, PipelineRun
+from pipelines.states import RunPhase, RunStatus
 
 RUN = "pipelines_pipelinerun"
 
@@ -98,12 +100,31 @@ UPDATE pipelines_effect SET status = 1, lease_until = %s, attempt = attempt + 1,
 RETURNING *
 """
 
+# Ended children are counted at their parents; the ordered lock keeps two workers from waiting for each other.
+COUNT_DOWN = f"""
+WITH ended AS (
+  SELECT parent_id, parent_seq, count(*)::int n,
+         bool_or(status = {RunStatus.FAILED.value} OR outcome = '{TERMINATE}') bad
+    FROM {RUN} WHERE id = ANY(%s::bigint[]) GROUP BY 1, 2),
+locked AS (
+  SELECT p.id, e.n, e.bad FROM {RUN} p JOIN ended e ON e.parent_id = p.id AND e.parent_seq = p.seq
+   WHERE p.finished_at IS NULL AND p.open_children > 0 ORDER BY p.id DESC FOR UPDATE OF p)
+UPDATE {RUN} p SET open_children = greatest(p.open_children - l.n, 0),
+       phase = CASE WHEN {{woken}} THEN {RunPhase.RESUME.value} ELSE p.phase END,
+       held_until = CASE WHEN {{woken}} AND p.status = {RunStatus.WAITING.value}
+                         THEN p.next_step_at ELSE p.held_until END,
+       next_step_at = CASE WHEN {{woken}} AND p.status = {RunStatus.WAITING.value} THEN %s ELSE p.next_step_at END,
+       status = CASE WHEN {{woken}} AND p.status = {RunStatus.WAITING.value}
+                     THEN {RunStatus.PENDING.value} ELSE p.status END
+  FROM locked l WHERE p.id = l.id
+""".replace("{woken}", "(l.bad OR p.open_children - l.n <= p.wake_at)")  # noqa: S608
+
 _TYPES = {
     "pipeline": "int", "version": "int", "subject_type": "int", "subject_id": "bigint", "trigger": "int",
     "dedup": "uuid", "status": "smallint", "step": "int", "next_step_at": "timestamptz", "phase": "smallint",
     "attempt": "smallint", "seq": "int", "open_children": "smallint", "wake_at": "smallint",
     "parent_seq": "int", "slot": "int", "depth": "smallint", "created_at": "timestamptz",
-    "parent": "bigint", "root": "bigint",
+    "parent": "bigint", "root": "bigint", "outcome": "text", "reason": "text", "finished_at": "timestamptz",
 }  # fmt: skip
 
 
@@ -147,12 +168,15 @@ class PostgresStore(PortableStore):
             return []
         return _inserted(rows, NEW_RUN, "id, pipeline_id, subject_id")
 
-    def insert_children(self, rows: Sequence[NewRun]) -> dict[tuple[int, int], int]:
+    def insert_children(self, rows: Sequence[NewRun]) -> dict[tuple[int | None, int], int]:
         made = _inserted(rows, NEW_CHILD, "id, parent_id, slot")
         return {(parent_id, slot): pk for pk, parent_id, slot in made}
 
     def enter(self, newcomers: Newcomers) -> Entered | None:
         return enter(newcomers)
+
+    def count_down(self, run_ids: Sequence[int], *, now: datetime) -> None:
+        _run(COUNT_DOWN, [numbers(run_ids), now])
 
     def close_visits(
         self,

@@ -8,12 +8,16 @@ from django.db.models import Max
 
 from crm.models import Member
 from crm.suppression import suppressed
+from pipelines.actions.base import ChildResult
 from pipelines.engine.answers import answers_for
-from pipelines.engine.cursor import Answer, Cursor
-from pipelines.engine.programs import LoadedProgram, PipelineFacts, pipeline_facts, programs
+from pipelines.engine.cursor import Ancestor, Answer, Cursor, Family, Memory
+from pipelines.engine.programs import LoadedProgram, PipelineFacts, pipeline_facts, pipelines_called, programs
 from pipelines.engine.resources import TeamResources, load_resources
-from pipelines.models import StepExecution
-from pipelines.subjects import subject_type
+from pipelines.models import PipelineRun, StepExecution
+from pipelines.states import RunStatus
+from pipelines.subjects import among, subject_type
+
+REMEMBERED = ("trigger", "vars", "outputs", "locals")
 
 
 class Reading:
@@ -27,8 +31,39 @@ class Reading:
         """The compiled programs of these versions."""
         return programs(version_ids)
 
+    def pipelines_called(self, wanted: Collection[tuple[int, str]]) -> dict[tuple[int, str], PipelineFacts]:
+        """Pipelines by team and key, those that may run."""
+        return pipelines_called(wanted)
+
+    def ancestors(self, run_ids: Collection[int]) -> dict[int, Ancestor]:
+        """Runs around others, with what they remember."""
+        names = ("pk", "parent_id", "step_id", "created_at", *(f"context__{name}" for name in REMEMBERED))
+        rows = PipelineRun.objects.filter(pk__in=among(run_ids)).values_list(*names)
+        found: dict[int, Ancestor] = {}
+        for pk, parent_id, step_id, began, *kept in rows:
+            trigger, variables, outputs, names_ = (each or {} for each in kept)
+            found[pk] = Ancestor(pk, parent_id, step_id, began, Memory(trigger, variables, outputs, names_))
+        return found
+
+    def families(self, visits: Mapping[int, int]) -> dict[int, Family]:
+        """The children of these visits (run to seq), by slot."""
+        rows = (
+            PipelineRun.objects.filter(parent_id__in=among(visits))
+            .order_by("slot", "pk")
+            .values_list(
+                "parent_id", "parent_seq", "parent__held_until",
+                "pk", "slot", "status", "outcome", "reason", "created_at",
+            )
+        )  # fmt: skip
+        found: dict[int, Family] = {}
+        for parent_id, seq, deadline, *child in rows:
+            if visits[parent_id] == seq:
+                family = found.setdefault(parent_id, Family(deadline=deadline))
+                family.children.append(_child(child))
+        return found
+
     def subjects(
-        self, type_id: int, ids: Collection[int], *, relations: Collection[str], moments: Collection[str] | None
+        self, type_id: int, ids: Collection[int], *, relations: Collection[str] | None, moments: Collection[str] | None
     ) -> Mapping[int, dict[str, Any]]:
         """Plain data of records by id."""
         return subject_type(type_id).load(ids, relations=relations, moments=moments)
@@ -62,3 +97,8 @@ class Reading:
         if model._meta.label_lower == "auth.user":
             return set(Member.objects.filter(user_id__in=ids).values_list("team_id", "user_id"))
         return set(model._default_manager.filter(pk__in=ids).values_list("team_id", "pk"))
+
+
+def _child(row: Sequence[Any]) -> ChildResult:
+    pk, slot, status, outcome, reason, began = row
+    return ChildResult(pk, slot, RunStatus(status).name.lower(), outcome, reason, began)

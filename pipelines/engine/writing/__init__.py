@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pipelines.engine.batch import Batch
 from pipelines.engine.store.stats import StatCell
+from pipelines.engine.writing.children import count_down, write_children
 from pipelines.engine.writing.creates import write_creates
 from pipelines.engine.writing.effects import queue_effects
 from pipelines.engine.writing.obligations import write_waits
@@ -25,10 +26,12 @@ def flush(batch: Batch) -> None:
     queue_effects(batch)
     write_waits(batch)
     write_tasks(batch)
+    write_children(batch)
     dirty = [(run_id, memory) for run_id, memory in batch.memories.items() if memory.dirty]
     if dirty:
         batch.store.save_memories(dirty)
     batch.store.close_visits(batch.cursors, batch.visits, _cells(batch), at=batch.now, batch=uuid.uuid4())
+    count_down(batch)
 
 
 def _cells(batch: Batch) -> Sequence[StatCell]:

@@ -37,6 +37,23 @@ def write_updates(batch: Batch) -> None:
         _update(batch, label, names, rows)
     for label, custom_rows in customs.items():
         batch.store.merge_custom(apps.get_model(label), custom_rows)
+    _announce(batch, merged, teams)
+
+
+def _announce(
+    batch: Batch, merged: Mapping[tuple[str, int], Mapping[str, Any]], teams: Mapping[tuple[str, int], int]
+) -> None:
+    """Tell those who listen, in the teams where somebody may."""
+    heard = {facts.team.id for facts in batch.facts.values() if facts.heard}
+    changed: dict[int, set[tuple[int, int]]] = {}
+    names: dict[int, set[str]] = {}
+    for (label, pk), values in merged.items():
+        team_id = teams[label, pk]
+        if team_id in heard:
+            changed.setdefault(team_id, set()).add((subject_types()[label].content_type_id, pk))
+            names.setdefault(team_id, set()).update(values)
+    for team_id, subjects in changed.items():
+        batch.store.announce(team_id=team_id, subjects=subjects, fields=sorted(names[team_id]), now=batch.now)
 
 
 def _check_records(batch: Batch, writers: Collection[tuple[tuple[str, int], int]]) -> None:

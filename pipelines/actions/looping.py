@@ -1,0 +1,143 @@
+"""The iterations of a loop: how many begin now, and when it is over."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pipelines.actions.base import Child, ChildResult, Fail, Input, Joined, Outcome, Spawn
+from pipelines.actions.settling import Standing, join_is_met, standing, wake_at
+from pipelines.definition.blocks import Loop
+from pipelines.definition.conditions import Condition
+from pipelines.definition.program import Step
+
+
+def next_iteration(step: Step, block: Loop, visit: Input, deadline: datetime | None) -> Outcome:
+    """Start the next iterations, go on waiting, or leave the loop."""
+    exported = _exported(block, visit.children)
+    context = {**visit.context, **exported, "vars": {**visit.context["vars"], **exported}}
+    plan = _items(step, block, visit)
+    if isinstance(plan, Fail):
+        return plan
+    begun = len(visit.children)
+    total = begun if plan is None else len(plan)
+    counts = standing(visit.children, total)
+    if block.on_branch_error == "fail" and not block.tolerate.allows(failed=counts.failed, total=total):
+        return _error(block, visit.children, exported, counts)
+    if block.join != "all" and join_is_met(block.join, counts, context):
+        return _joined(block, visit.children, exported, counts)
+    starting = _to_start(block, plan, context, counts, begun)
+    if isinstance(starting, Fail):
+        return starting
+    still_open = counts.open + len(starting)
+    if still_open == 0:
+        if block.on_branch_error != "ignore" and not block.tolerate.allows(failed=counts.failed, total=total):
+            return _error(block, visit.children, exported, counts)
+        return _joined(block, visit.children, exported, counts)
+    pending = plan is None or begun + len(starting) < len(plan)
+    kept = {} if plan is None or begun + len(starting) >= len(plan) else {kept_name(step): plan}
+    return Spawn(
+        children=tuple(starting),
+        wake_at=wake_at(block.join, counts, still_open, pending=pending),
+        deadline=deadline,
+        exported=exported,
+        kept=kept if begun == 0 else {},
+    )
+
+
+def kept_name(step: Step) -> str:
+    """Under which a loop keeps its items: no name that an expression could read."""
+    return f"items of {step.key}"
+
+
+def _items(step: Step, block: Loop, visit: Input) -> list[Any] | Fail | None:
+    """What the loop goes over, as it was at the beginning; None where only a condition knows the end."""
+    if block.over is None and block.times is None:
+        return None
+    kept = visit.context.get(kept_name(step))
+    if visit.children and isinstance(kept, list):
+        return kept
+    if block.over is not None:
+        found = block.over.evaluate(visit.context)
+        items = list(found) if isinstance(found, list | tuple) else [] if found is None else None
+        if items is None:
+            return Fail("`over` is not a list.", code="validation")
+    else:
+        count = block.times.evaluate(visit.context) if block.times is not None else 0
+        if isinstance(count, bool) or not isinstance(count, int | float) or count != int(count) or count < 0:
+            return Fail("`times` is not a whole number from 0.", code="validation")
+        if count > block.max:
+            return Fail(f"The loop would run {int(count)} times; at most {block.max} are allowed.", code="too_many")
+        items = list(range(int(count)))
+    if len(items) > block.max:
+        return Fail(f"The loop would run {len(items)} times; at most {block.max} are allowed.", code="too_many")
+    return items
+
+
+def _to_start(
+    block: Loop, plan: list[Any] | None, context: Mapping[str, Any], counts: Standing, begun: int
+) -> list[Child] | Fail:
+    room = block.concurrency - counts.open
+    if plan is not None:
+        return [_child(block, slot, plan[slot]) for slot in range(begun, min(len(plan), begun + max(0, room)))]
+    starting: list[Child] = []
+    while len(starting) < room and _goes_on(block, context, begun + len(starting)):
+        if begun + len(starting) >= block.max:
+            if counts.open or starting:
+                break
+            return Fail(f"The loop did not end within {block.max} rounds.", code="too_many")
+        starting.append(_child(block, begun + len(starting), None))
+    return starting
+
+
+def _goes_on(block: Loop, context: Mapping[str, Any], index: int) -> bool:
+    at = {**context, block.index: index}
+    if block.while_ is not None:
+        return _met(block.while_, at)
+    return block.until is not None and (index == 0 or not _met(block.until, at))
+
+
+def _met(condition: Condition, context: Mapping[str, Any]) -> bool:
+    verdict = condition.evaluate(context)
+    return verdict.met and not verdict.error
+
+
+def _child(block: Loop, slot: int, item: Any) -> Child:
+    names: dict[str, Any] = {block.index: slot}
+    if block.item is not None:
+        names[block.item] = item
+    return Child(scope=block.scope, slot=slot, locals=names)
+
+
+def _exported(block: Loop, children: Sequence[ChildResult]) -> dict[str, Any]:
+    """Exported variables of those that ended; the last index wins."""
+    found: dict[str, Any] = {}
+    for child in children:
+        if child.finished:
+            found.update({name: child.vars[name] for name in block.export if name in child.vars})
+    return found
+
+
+def _joined(block: Loop, children: Sequence[ChildResult], exported: Mapping[str, Any], counts: Standing) -> Joined:
+    return Joined(
+        cancel_rest=block.cancel_rest, exported=exported, output=_output(children, counts), outputs=_last(children)
+    )
+
+
+def _error(block: Loop, children: Sequence[ChildResult], exported: Mapping[str, Any], counts: Standing) -> Joined:
+    sentence = f"{counts.failed} of {counts.total} rounds failed." if counts.failed != 1 else "One round failed."
+    return Joined(
+        outcome="error", error=sentence, code="branch", exported=exported, output=_output(children, counts),
+        outputs=_last(children),
+    )  # fmt: skip
+
+
+def _output(children: Sequence[ChildResult], counts: Standing) -> dict[str, Any]:
+    items = [
+        {**child.outputs, "index": child.slot, "status": child.status, "outcome": child.outcome} for child in children
+    ]
+    return {"items": items, **counts.as_names()}
+
+
+def _last(children: Sequence[ChildResult]) -> dict[str, Any]:
+    """Outputs of the steps inside, as the last round left them."""
+    return {key: output for child in children if child.finished for key, output in child.outputs.items()}

@@ -1,0 +1,192 @@
+"""Blocks: a run opens child runs, waits for them and goes on with what they left."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from pipelines.actions.base import SKIPPED, Child, Exit, Fail, Input, Joined, Kind, Outcome, Spawn
+from pipelines.definition.blocks import Loop, Parallel
+from pipelines.definition.delays import DelayError
+from pipelines.definition.program import Program, Step
+from pipelines.engine.batch import Batch
+from pipelines.engine.cause import MAX_DEPTH
+from pipelines.engine.cursor import Cursor, Family, NewRun
+from pipelines.engine.entry import first_due
+from pipelines.engine.plain import plain
+from pipelines.states import RunStatus
+
+TOO_DEEP = f"Stopped: more than {MAX_DEPTH} pipelines in a row have called each other."
+
+
+class Impossible(Exception):
+    """A child cannot be started, and why."""
+
+
+def with_children(batch: Batch, step: Step, visits: Sequence[tuple[Cursor, Input]]) -> list[tuple[Cursor, Input]]:
+    """Visits that come back to a block, with how their children stand: two statements, three with what they left."""
+    families = batch.store.families({cursor.id: cursor.seq for cursor, _ in visits})
+    found = [(cursor, _seen(cursor, visit, families.get(cursor.id))) for cursor, visit in visits]
+    batch.began.update({cursor.id: visit.children[0].started_at for cursor, visit in found if visit.children})
+    wanted = [run_id for _, visit in found for run_id in _read_before_the_end(step, visit)]
+    return _filled(batch, found, wanted) if wanted else found
+
+
+def decided(
+    batch: Batch, kind: Kind, step: Step, visits: Sequence[tuple[Cursor, Input]], outcomes: Sequence[Outcome]
+) -> tuple[list[tuple[Cursor, Input]], list[Outcome]]:
+    """Blocks that end are decided again with all that their children left; the open ones are called off.
+
+    A visit whose open child is just being moved by another worker is left for the next pass.
+    """
+    ending = [pair for pair, outcome in zip(visits, outcomes, strict=True) if isinstance(outcome, Joined)]
+    kept = {cursor.id: outcome for (cursor, _), outcome in zip(visits, outcomes, strict=True)}
+    inputs = {cursor.id: visit for cursor, visit in visits}
+    if ending and step.key in batch.programs[ending[0][0].version_id].read_blocks:
+        wanted = [child.run_id for _, visit in ending for child in visit.children if child.finished]
+        again = _filled(batch, ending, wanted)
+        inputs.update({cursor.id: visit for cursor, visit in again})
+        fresh = kind.resume(step, [visit for _, visit in again])
+        kept.update({cursor.id: outcome for (cursor, _), outcome in zip(again, fresh, strict=True)})
+    busy = _call_off(batch, [(cursor, inputs[cursor.id]) for cursor, _ in visits if _leaves_open(kept[cursor.id])])
+    batch.held |= busy
+    left = [(cursor, inputs[cursor.id]) for cursor, _ in visits if cursor.id not in busy]
+    # Whoever goes on waiting counts anew.
+    batch.counters.update({cursor.id: (0, 0) for cursor, visit in left if visit.children})
+    return left, [kept[cursor.id] for cursor, _ in left]
+
+
+def spawn(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Spawn) -> None:
+    """Plan the rows of new children; raises Impossible with a sentence."""
+    rows = [(child, _row(batch, cursor, visit, child)) for child in outcome.children]
+    memory = batch.memory_of(cursor) if outcome.exported or outcome.kept else None
+    if memory is not None:
+        memory.assign(plain(outcome.exported))
+        memory.name(plain(outcome.kept))
+    started = sum(1 for child in outcome.children if not child.skipped)
+    still_open = sum(1 for child in visit.children if not child.finished)
+    batch.spawned.extend(rows)
+    batch.counters[cursor.id] = (still_open + started, outcome.wake_at)
+    cursor.wait(deadline=outcome.deadline)
+
+
+def start(batch: Batch, cursor: Cursor, visit: Input, children: Sequence[Child]) -> None:
+    """Plan the rows of pipelines that go on alone; raises Impossible with a sentence."""
+    for child in children:
+        row = _row(batch, cursor, visit, child)
+        row.parent_id = row.root_id = None
+        row.parent_seq, row.slot = 0, len(batch.spawned)
+        batch.spawned.append((child, row))
+
+
+def _seen(cursor: Cursor, visit: Input, family: Family | None) -> Input:
+    if family is None:
+        return visit
+    # Who was woken keeps the deadline aside; who still waits is due at it.
+    deadline = cursor.next_step_at if cursor.status == RunStatus.WAITING else family.deadline
+    return replace(visit, children=tuple(family.children), deadline=deadline)
+
+
+def _read_before_the_end(step: Step, visit: Input) -> list[int]:
+    """Children whose variables decide whether the block goes on: all, or in a row the last."""
+    block = step.block
+    finished = [child for child in visit.children if child.finished]
+    if block is None or not finished:
+        return []
+    ordered = isinstance(block, Parallel) and any(branch.after for branch in block.branches)
+    if ordered or not isinstance(block.join, str | int):
+        return [child.run_id for child in finished]
+    if isinstance(block, Loop) and block.export and block.concurrency == 1:
+        return [max(finished, key=lambda child: child.slot).run_id]
+    return []
+
+
+def _filled(batch: Batch, visits: Sequence[tuple[Cursor, Input]], wanted: Sequence[int]) -> list[tuple[Cursor, Input]]:
+    memories = batch.store.load_memories(wanted)
+    filled = []
+    for cursor, visit in visits:
+        children = tuple(
+            replace(child, vars=memory.vars, outputs=memory.outputs)
+            if (memory := memories.get(child.run_id)) is not None
+            else child
+            for child in visit.children
+        )
+        filled.append((cursor, replace(visit, children=children)))
+    return filled
+
+
+def _leaves_open(outcome: Outcome) -> bool:
+    return isinstance(outcome, Exit | Fail) or (isinstance(outcome, Joined) and outcome.cancel_rest)
+
+
+def _call_off(batch: Batch, visits: Sequence[tuple[Cursor, Input]]) -> set[int]:
+    """End the open children of these visits; the visits of which one cannot be locked now."""
+    families = {cursor.id: [child.run_id for child in visit.children if not child.finished] for cursor, visit in visits}
+    families = {run_id: ids for run_id, ids in families.items() if ids}
+    if not families:
+        return set()
+    locked, busy = batch.store.lock_descendants(families)
+    if locked:
+        batch.store.end_runs(locked, reason="block_over", now=batch.now)
+    return busy
+
+
+def _row(batch: Batch, cursor: Cursor, visit: Input, child: Child) -> NewRun:
+    program, version_id, pipeline_id, depth = _target(batch, cursor, child)
+    first = program.scopes[child.scope][0]
+    if child.skipped:
+        return _skipped(batch, cursor, child, first)
+    context = {**visit.context, **child.locals}
+    try:
+        due = first_due(first.delay, context=context, now=batch.now)
+    except DelayError as error:
+        raise Impossible(f"{first.key}: {error.message}") from None
+    return _new(batch, cursor, child, first, pipeline_id, version_id, depth, due)
+
+
+def _skipped(batch: Batch, cursor: Cursor, child: Child, first: Step) -> NewRun:
+    """A branch that never runs is a row that has ended, so that nobody decides about it twice."""
+    row = _new(batch, cursor, child, first, cursor.pipeline_id, cursor.version_id, cursor.depth, None)
+    row.status, row.outcome, row.reason = RunStatus.COMPLETED.value, SKIPPED, child.skipped
+    row.finished_at = batch.now
+    return row
+
+
+def _new(
+    batch: Batch,
+    cursor: Cursor,
+    child: Child,
+    first: Step,
+    pipeline_id: int,
+    version_id: int,
+    depth: int,
+    due: datetime | None,
+) -> NewRun:
+    return NewRun(
+        pipeline_id=pipeline_id,
+        version_id=version_id,
+        subject_type_id=cursor.subject_type_id,
+        subject_id=cursor.subject_id,
+        trigger_id=cursor.trigger_id,
+        dedup=None,
+        step_id=first.id,
+        next_step_at=due,
+        created_at=batch.now,
+        depth=depth,
+        parent_seq=cursor.seq,
+        slot=child.slot,
+        parent_id=cursor.id,
+        root_id=cursor.root_id or cursor.id,
+    )
+
+
+def _target(batch: Batch, cursor: Cursor, child: Child) -> tuple[Program, int, int, int]:
+    """Program, version, pipeline and depth of a child: a scope of this program, or another pipeline as it is now."""
+    if not child.pipeline:
+        return batch.programs[cursor.version_id].program, cursor.version_id, cursor.pipeline_id, cursor.depth
+    called = batch.called(cursor, child.pipeline)
+    if called is None or called.current_version_id is None:
+        raise Impossible(f"There is no published pipeline '{child.pipeline}' in this team.")
+    if cursor.depth + 1 > MAX_DEPTH:
+        raise Impossible(TOO_DEEP)
+    version_id = called.current_version_id
+    return batch.programs[version_id].program, version_id, called.id, cursor.depth + 1
