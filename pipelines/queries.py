@@ -21,6 +21,7 @@ from pipelines.models import (
     PipelineStep,
     StepExecution,
 )
+from pipelines.models.run import FINISHED
 from pipelines.states import RunStatus
 
 Row = TypeVar("Row", bound=Model)
@@ -28,6 +29,7 @@ Row = TypeVar("Row", bound=Model)
 LATE_AFTER: Final = timedelta(minutes=2)
 WORKER_ALIVE: Final = timedelta(minutes=2)
 LONGEST_STORY: Final = 1_000
+MOST_VERSIONS: Final = 200
 # What clients see that know only the words of the first interface.
 STATUS_GROUPS: Final[Mapping[int, str]] = {
     status: "paused" if status in (RunStatus.WAITING, RunStatus.PAUSED) else status.name.lower() for status in RunStatus
@@ -42,6 +44,22 @@ class StepCounts:
     due: int = 0
     running: int = 0
     failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One line of the history of a pipeline."""
+
+    pk: int
+    number: int
+    checksum: str
+    note: str
+    policy: str
+    published_at: datetime
+    published_by: str
+    live: int
+    ended: int
+    is_current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +159,34 @@ def runs_by_step(*, pipeline: Pipeline, now: datetime) -> dict[int, StepCounts]:
         for row in rows
         if row["step_id"] is not None
     }
+
+
+def version_rows(*, pipeline: Pipeline, limit: int = MOST_VERSIONS) -> list[VersionRow]:
+    """The newest versions first with the runs on each; two statements."""
+    ended = Q(status__in=FINISHED)
+    counts = {
+        row["version_id"]: (row["live"], row["ended"])
+        for row in PipelineRun.objects.filter(pipeline=pipeline, parent=None)
+        .order_by()
+        .values("version_id")
+        .annotate(live=Count("pk", filter=~ended), ended=Count("pk", filter=ended))
+    }
+    rows = pipeline.versions.select_related("published_by").defer("document", "program").order_by("-number")
+    return [
+        VersionRow(
+            pk=version.pk,
+            number=version.number,
+            checksum=version.checksum,
+            note=version.note,
+            policy=version.get_runs_policy_display().lower(),
+            published_at=version.published_at,
+            published_by=str(version.published_by or ""),
+            live=counts.get(version.pk, (0, 0))[0],
+            ended=counts.get(version.pk, (0, 0))[1],
+            is_current=version.pk == pipeline.current_version_id,
+        )
+        for version in rows[:limit]
+    ]
 
 
 def run_counts(*, team: Team | None, now: datetime) -> RunCounts:

@@ -12,9 +12,12 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from pipelines import operations
-from pipelines.models import Pipeline, PipelineRun
+from pipelines.admin.history import VersionPages
+from pipelines.admin.publishing import Dialog
+from pipelines.models import Pipeline, PipelineRun, PipelineVersion
 from pipelines.models.run import FINISHED
 from pipelines.operations import InvalidDocument, Refused
+from pipelines.operations.planning import Policy
 
 Status = Pipeline.Status
 # Which buttons make sense in which state; everything else is hidden and refused.
@@ -78,7 +81,7 @@ class Confirming:
         return HttpResponseRedirect(back)
 
 
-class PipelineButtons(Confirming):
+class PipelineButtons(VersionPages, Confirming):
     """Publish, activate, pause, resume, archive, duplicate, export and delete."""
 
     actions_detail: Sequence[Any] = (
@@ -102,29 +105,16 @@ class PipelineButtons(Confirming):
     @action(description="Publish", icon="rocket_launch", permissions=["publish"], url_path="publish")
     def publish_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
         pipeline = self._fitting(request, object_id, "publish_page")
-        live = live_runs(pipeline)
-        follows = pipeline.versioning == Pipeline.Versioning.FOLLOW
-        what = "follow the new version from their next step on" if follows else "stay on the version they started with"
-        question = Question(
-            "Publish this pipeline?",
-            [
-                "The steps as they are saved now become a new version. Versions never change.",
-                f"{counted(live, 'run is', 'runs are')} on the way and will {what}.",
-            ],
-            "Publish",
-        )
+        back = page_of(pipeline)
+        if request.method != "POST":
+            dialog = Dialog.of(pipeline)
+            return self.ask_to_publish(request, dialog, title="Publish this pipeline?", back=back)
+        note = request.POST.get("note", "").strip()
 
-        def perform(_: str) -> str:
-            before = pipeline.current_version_id
-            version = operations.publish(pipeline=pipeline, by=request.user)
-            same = version.pk == before
-            return (
-                f"Nothing changed since version {version.number}."
-                if same
-                else f"Published as version {version.number}."
-            )
+        def act(policy: Policy | None) -> PipelineVersion:
+            return operations.publish(pipeline=pipeline, by=request.user, note=note, policy=policy)
 
-        return self.ask(request, target=pipeline, question=question, perform=perform, back=page_of(pipeline))
+        return self.publish_as_answered(request, act=act, back=back, before=pipeline.current_version_id)
 
     @action(
         description="Activate", icon="play_arrow", permissions=["activate"], url_path="activate",

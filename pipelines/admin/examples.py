@@ -10,11 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.safestring import mark_safe
 
-from pipelines import operations
-from pipelines.actions.registry import kinds
-from pipelines.admin import picture
+from pipelines import operations, pictures
 from pipelines.admin.buttons import page_of
 from pipelines.admin.pipeline_form import free_key
 from pipelines.models import Pipeline
@@ -48,12 +45,10 @@ def examples_view(request: HttpRequest, *, model_admin: Any) -> HttpResponse:
         else:
             messages.success(request, f"This is “{pipeline.name}”, a draft: change it as you like, then activate it.")
             return HttpResponseRedirect(page_of(pipeline))
-    labels = {code: kind.label for code, kind in kinds().items()}
     context = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
         "title": "Start with an example",
-        # Every text of the drawings is escaped by `picture.draw`.
-        "examples": [(each, mark_safe(picture.draw(each, labels=labels))) for each in examples().values()],  # noqa: S308
+        "examples": [(each, pictures.on_page(each)) for each in examples().values()],
     }
     return TemplateResponse(request, "admin/pipelines/examples.html", context)

@@ -3,31 +3,33 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import BooleanField, Count, Exists, F, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import BooleanField, Count, Exists, F, IntegerField, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 
 from crm.models import Team
 from crm.scoping import TeamScopedAdmin, TeamScopedStackedInline
-from pipelines import operations
+from pipelines import operations, pictures
 from pipelines.actions.registry import kinds
-from pipelines.admin import examples, importing, picture
+from pipelines.admin import examples, importing
 from pipelines.admin.buttons import PipelineButtons, live_runs, page_of
 from pipelines.admin.editor import editor_data
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.problems import linked_problems
+from pipelines.admin.publishing import LATER, POLICIES, AnswerFirst, Dialog
 from pipelines.admin.steps import StepForm, StepFormSet
 from pipelines.admin.triggers import AutomaticInline, TriggerInline, model_words, plain_labels
 from pipelines.definition.document import checksum
-from pipelines.documents import document_of
+from pipelines.definition.picture.svg import Look
+from pipelines.documents import document_of, step_values
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, PipelineStep
 from pipelines.models.run import FINISHED
-from pipelines.operations import InvalidDocument, Refused
+from pipelines.operations import InvalidDocument, Refused, preview
 from pipelines.operations.records import change as raise_revision
 from pipelines.queries import StepCounts, runs_by_step
 from pipelines.step_rows import outline
@@ -61,12 +63,12 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
     inlines = (StepInline, AutomaticInline, TriggerInline)
     change_form_template = "admin/pipelines/pipeline_form.html"
     list_before_template = "admin/pipelines/no_pipelines.html"
-    list_display = ("title", "state", "applies_to", "live", "version", "is_automatic")
+    list_display = ("title", "state", "shape", "applies_to", "live", "version", "is_automatic")
     list_display_links = ("title",)
     list_filter = ("status",)
     search_fields = ("name", "key")
     ordering = ("name", "id")
-    list_select_related = ("subject_type",)
+    list_select_related = ("subject_type", "current_version")
     actions = None
     actions_list = ("examples_page", "import_page")
     fieldsets = (
@@ -86,7 +88,7 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
     )
 
     class Media:
-        css = {"all": ("pipelines/pipelines.css",)}
+        css = {"all": ("pipelines/pipelines.css", "pipelines/picture.css")}
         js = ("pipelines/dom.js", "pipelines/conditions.js", "pipelines/parameters.js", "pipelines/steps.js")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
@@ -100,10 +102,15 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
         )
         automatic = AutomaticPipeline.objects.filter(pipeline=OuterRef("pk"), enabled=True)
         rows: QuerySet[Pipeline] = super().get_queryset(request)
-        return rows.annotate(
-            live_runs=Coalesce(Subquery(live, output_field=IntegerField()), 0),
-            version_number=F("current_version__number"),
-            automatic_on=Exists(automatic, output_field=BooleanField()),
+        drawn = PipelineStep.objects.filter(archived_at=None, parent=None).order_by("number")
+        return (
+            rows.defer("current_version__program")
+            .prefetch_related(Prefetch("steps", drawn, "drawn"))
+            .annotate(
+                live_runs=Coalesce(Subquery(live, output_field=IntegerField()), 0),
+                version_number=F("current_version__number"),
+                automatic_on=Exists(automatic, output_field=BooleanField()),
+            )
         )
 
     @display(description="Name", ordering="name", header=True)
@@ -113,6 +120,13 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
     @display(description="Status", ordering="status", label=STATUS_COLORS)
     def state(self, row: Pipeline) -> str:
         return row.get_status_display()
+
+    @display(description="Picture")
+    def shape(self, row: Pipeline) -> SafeString:
+        """Of what runs now; a draft is drawn as its rows stand."""
+        if row.current_version is not None:
+            return pictures.in_list(row.current_version.document)
+        return pictures.in_list({"steps": [step_values(step) for step in row.drawn]})  # type: ignore[attr-defined]
 
     @display(description="Applies to")
     def applies_to(self, row: Pipeline) -> str:
@@ -170,7 +184,16 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
         more = {**(extra_context or {}), "editor": self._editor(request, pipeline)}
         if pipeline is not None:
             more |= page_context(pipeline, editable=self.has_change_permission(request, pipeline))
-        return super().changeform_view(request, object_id, form_url, more)
+        try:
+            return super().changeform_view(request, object_id, form_url, more)
+        except AnswerFirst as asked:
+            # Nothing was kept: the form goes round once more, with the answer in it.
+            sent = [(name, value) for name, values in request.POST.lists() for value in values]
+            hidden = [(name, value) for name, value in sent if name != "csrfmiddlewaretoken"]
+            title = "People are on the way: save and publish?"
+            return self.ask_to_publish(
+                request, asked.dialog, title=title, back=request.path, button="Go ahead", hidden=hidden
+            )
 
     def _editor(self, request: HttpRequest, pipeline: Pipeline | None) -> dict[str, Any]:
         team: Team | None = pipeline.team if pipeline else getattr(request, "team", None)
@@ -195,9 +218,16 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
         """With `auto_publish` a valid save is a version; an invalid one keeps the rows and says so."""
         if not pipeline.auto_publish or not self.has_publish_permission(request):
             return
+        answer = request.POST.get("policy", "")
+        if answer == LATER:
+            messages.info(request, "Saved, not published: runs go on as before.")
+            return
         before = pipeline.current_version_id
+        if answer not in POLICIES and before is not None and preview(pipeline=pipeline).touches_runs:
+            raise AnswerFirst(Dialog.of(pipeline, later=True))
+        note = request.POST.get("note", "").strip()
         try:
-            version = operations.publish(pipeline=pipeline, by=request.user)
+            version = operations.publish(pipeline=pipeline, by=request.user, policy=POLICIES.get(answer), note=note)
         except InvalidDocument as error:
             count = len(error.errors)
             problems = "problem that keeps" if count == 1 else "problems that keep"
@@ -218,15 +248,13 @@ def page_context(pipeline: Pipeline, *, editable: bool) -> dict[str, Any]:
     steps = list(pipeline.steps.all())
     version = pipeline.current_version
     standing = {step.key: total(counts.get(step.pk, StepCounts())) for step in steps}
-    labels = {code: kind.label for code, kind in kinds().items()}
     return {
         "pipeline": pipeline,
         "version": version,
         "is_changed": version is not None and version.checksum != checksum(document),
         "standing_total": live_runs(pipeline),
         "problems": linked_problems(document=document, team=pipeline.team) if editable else [],
-        # Every text of the drawing is escaped by `picture.draw`.
-        "picture": mark_safe(picture.draw(document, labels=labels, counts=standing)),  # noqa: S308
+        "picture": pictures.on_page(document, look=Look(counts=standing, links="#step-"), title=pipeline.name),
         "lanes": _lanes(pipeline, steps, counts),
         "runs_address": f"{reverse('admin:pipelines_pipelinerun_changelist')}?pipeline__id__exact={pipeline.pk}",
         "pipeline_address": page_of(pipeline),

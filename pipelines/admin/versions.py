@@ -6,12 +6,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from crm.scoping import TeamScopedReadOnlyAdmin
-from pipelines.actions.registry import kinds
-from pipelines.admin import picture
+from pipelines import pictures
 from pipelines.admin.links import link_to, table_time
 from pipelines.definition.document import dumps
 from pipelines.engine.clock import real_now
@@ -34,7 +33,7 @@ class PipelineVersionAdmin(TeamScopedReadOnlyAdmin[PipelineVersion]):
     readonly_fields = ("of_pipeline", "drawing", "written")
 
     class Media:
-        css = {"all": ("pipelines/pipelines.css",)}
+        css = {"all": ("pipelines/pipelines.css", "pipelines/picture.css")}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PipelineVersion]:
         rows: QuerySet[PipelineVersion] = super().get_queryset(request)
@@ -60,9 +59,7 @@ class PipelineVersionAdmin(TeamScopedReadOnlyAdmin[PipelineVersion]):
 
     @display(description="Picture")
     def drawing(self, row: PipelineVersion) -> SafeString:
-        labels = {code: kind.label for code, kind in kinds().items()}
-        # Every text of the drawing is escaped by `picture.draw`.
-        return mark_safe(picture.draw(row.document, labels=labels))  # noqa: S308
+        return pictures.on_page(row.document)
 
     @display(description="As JSON")
     def written(self, row: PipelineVersion) -> SafeString:

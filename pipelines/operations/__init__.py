@@ -3,8 +3,10 @@
 from pipelines.operations.checking import validate_document
 from pipelines.operations.lifecycle import activate, archive, delete_pipeline, pause, resume
 from pipelines.operations.previewing import Preview, preview
+from pipelines.operations.pruning import prune
 from pipelines.operations.publishing import publish
 from pipelines.operations.refusals import InvalidDocument, PipelineChanged, PipelineExists, Refused
+from pipelines.operations.rolling_back import roll_back
 from pipelines.operations.transfer import (
     duplicate,
     export_document,
@@ -27,8 +29,10 @@ __all__ = [
     "import_document",
     "pause",
     "preview",
+    "prune",
     "publish",
     "resume",
+    "roll_back",
     "set_trigger_enabled",
     "update_document",
     "validate_document",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pipelines.definition.canonical import checksum
 from pipelines.definition.document import Problem
@@ -28,6 +28,14 @@ from pipelines.operations.planning import (
 
 What = Literal["stays", "retimed", "passed_on", "completes", "finishes_first", "keeps_time", "pinned", "cancelled"]
 
+_AT_REST: Final[Mapping[What, str]] = {
+    "stays": "They stay here and keep their time.",
+    "finishes_first": "They finish this step as they began it, then go on in the new version.",
+    "keeps_time": "They are paused or try this step again: they keep their time, then go on in the new version.",
+    "pinned": "They stay on the version they have.",
+    "cancelled": "They end here.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -43,6 +51,19 @@ class Line:
     after: str = ""
     due_before: tuple[datetime, datetime] | None = None
     due_after: tuple[datetime, datetime] | None = None
+
+    @property
+    def words(self) -> str:
+        """What happens to them, in one sentence."""
+        match self.what:
+            case "retimed":
+                return f"Their wait changes: {self.before} → {self.after}."
+            case "passed_on":
+                return f"This step goes: they are passed on to “{self.to_name}”."
+            case "completes":
+                return "This step goes and nothing comes after it: they complete."
+            case _:
+                return _AT_REST[self.what]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,128 @@
+"""The question before a publish: who is on the way, what happens to them, and which of the ways to go."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+
+from pipelines import pictures
+from pipelines.documents import document_of
+from pipelines.models import Pipeline, PipelineVersion
+from pipelines.operations import InvalidDocument, Preview, Refused, preview
+from pipelines.operations.planning import Policy
+
+POLICIES: Final[Mapping[str, Policy]] = {"follow": "follow", "pin": "pin", "cancel": "cancel"}
+LATER: Final = "later"
+Act = Callable[[Policy | None], PipelineVersion]
+
+
+class AnswerFirst(Exception):
+    """A save would publish over the heads of people on the way: ask before anything is kept."""
+
+    def __init__(self, dialog: "Dialog") -> None:
+        super().__init__("Somebody is on the way.")
+        self.dialog = dialog
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One of the ways to publish."""
+
+    value: str
+    label: str
+    help: str
+    checked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dialog:
+    """Everything the question shows."""
+
+    pipeline: Pipeline
+    preview: Preview
+    sentences: Sequence[str]
+    picture: str
+    ways: Sequence[Way]
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, document: Mapping[str, Any] | None = None, *, later: bool = False) -> "Dialog":
+        """About publishing the rows as they stand, or another document."""
+        wanted = document_of(pipeline) if document is None else document
+        found = preview(pipeline=pipeline, document=wanted, policy="follow")
+        current = pipeline.current_version
+        old = current.document if current is not None else {"steps": []}
+        sentences = [change.sentence for change in pictures.changes(old, wanted)] if current is not None else []
+        drawn = pictures.of_changes(old, wanted) if current is not None else pictures.on_page(wanted)
+        return cls(pipeline, found, sentences, drawn, _ways(pipeline, found, later=later))
+
+
+def _ways(pipeline: Pipeline, found: Preview, *, later: bool) -> list[Way]:
+    follows = pipeline.versioning == Pipeline.Versioning.FOLLOW
+    ways = []
+    if found.on_the_way:
+        ways += [
+            Way("follow", "They follow", f"{_told(found)} Everybody goes on in the new version.", follows),
+            Way("pin", "They stay on their version", "Nobody on the way notices; who comes from now on is on the new"
+                " version. The next version may take them along.", not follows),
+            Way("cancel", "They end here", "Everybody on the way stops now and is not told.", False),
+        ]  # fmt: skip
+    if later:
+        ways.append(Way(LATER, "Save without publishing", "Nothing changes for anybody until you publish.", not ways))
+    return ways
+
+
+def _told(found: Preview) -> str:
+    moved = found.moved
+    parts = [
+        (moved.retimed, "wait for another time"),
+        (moved.passed_on, "are passed on from a step that goes"),
+        (moved.completed, "complete because their step goes"),
+    ]
+    said = ", ".join(f"{count:,} {words}" for count, words in parts if count)
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
+
+
+class Publishing:
+    """Shows the dialog and acts on its answer."""
+
+    admin_site: Any
+    opts: Any
+
+    def ask_to_publish(
+        self,
+        request: HttpRequest,
+        dialog: Dialog,
+        *,
+        title: str,
+        back: str,
+        button: str = "Publish",
+        hidden: Sequence[tuple[str, str]] = (),
+    ) -> HttpResponse:
+        """The page with the question; `hidden` carries a form that waits for the answer."""
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": title,
+            "dialog": dialog,
+            "back": back,
+            "button": button,
+            "hidden": hidden,
+        }
+        return TemplateResponse(request, "admin/pipelines/publish.html", context)
+
+    def publish_as_answered(self, request: HttpRequest, *, act: Act, back: str, before: int | None) -> HttpResponse:
+        """Act with the chosen policy; refusals become messages."""
+        try:
+            version = act(POLICIES.get(request.POST.get("policy", "")))
+        except InvalidDocument as error:
+            messages.error(request, f"Not done: {error} — see the list on this page.")
+        except Refused as error:
+            messages.error(request, str(error))
+        else:
+            same = version.pk == before
+            said = "Nothing changed since version" if same else "Published as version"
+            messages.success(request, f"{said} {version.number}.")
+        return HttpResponseRedirect(back)
