@@ -1,7 +1,7 @@
 """Steps as rows: lists inside each other in a document, rows with a parent and a branch in the database."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from django.db import models
@@ -37,8 +37,13 @@ _AWAIT: Final = {"done": PipelineStep.Await.DONE, "queued": PipelineStep.Await.Q
 
 def steps_of(pipeline: Pipeline) -> list[dict[str, Any]]:
     """The steps as the document says them, those inside blocks where they belong; one statement."""
+    return told(pipeline.steps.filter(archived_at=None).order_by("number", "id"))
+
+
+def told(rows: Iterable[PipelineStep]) -> list[dict[str, Any]]:
+    """Rows of one pipeline, in the order of their numbers, as its document says them."""
     lists: _Lists = defaultdict(list)
-    for row in pipeline.steps.filter(archived_at=None).order_by("number", "id"):
+    for row in rows:
         lists[row.parent_id].append(row)
     return [_told(row, lists) for row in lists[None]]
 

@@ -26,13 +26,13 @@ from pipelines.admin.steps import StepForm, StepFormSet
 from pipelines.admin.triggers import AutomaticInline, TriggerInline, model_words, plain_labels
 from pipelines.definition.document import checksum
 from pipelines.definition.picture.svg import Look
-from pipelines.documents import document_of, step_values
+from pipelines.documents import document_of
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, PipelineStep
 from pipelines.models.run import FINISHED
 from pipelines.operations import InvalidDocument, Refused, preview
 from pipelines.operations.records import change as raise_revision
 from pipelines.queries import StepCounts, runs_by_step
-from pipelines.step_rows import outline
+from pipelines.step_rows import outline, told
 from pipelines.subjects import subject_types
 
 STATUS_COLORS = {"Draft": "info", "Active": "success", "Paused": "warning", "Archived": "default"}
@@ -126,7 +126,7 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
         """Of what runs now; a draft is drawn as its rows stand."""
         if row.current_version is not None:
             return pictures.in_list(row.current_version.document)
-        return pictures.in_list({"steps": [step_values(step) for step in row.drawn]})  # type: ignore[attr-defined]
+        return pictures.in_list({"steps": told(row.drawn)})  # type: ignore[attr-defined]
 
     @display(description="Applies to")
     def applies_to(self, row: Pipeline) -> str:

@@ -14,7 +14,9 @@ from unfold.decorators import display
 from contacts.models import Contact
 from contacts.queries import search
 from crm.scoping import TeamScopedReadOnlyAdmin
+from pipelines import pictures
 from pipelines.admin.links import from_now, link_to, subject_link, subject_words, table_time
+from pipelines.admin.path import path_look
 from pipelines.admin.run_buttons import RunButtons
 from pipelines.admin.run_filters import StateFilter, StepFilter
 from pipelines.admin.telling import said_reason, stands, step_title, tell, words
@@ -52,12 +54,16 @@ class PipelineRunAdmin(RunButtons, TeamScopedReadOnlyAdmin[PipelineRun]):
     readonly_fields = ("pipeline",)
 
     class Media:
-        css = {"all": ("pipelines/pipelines.css",)}
+        css = {"all": ("pipelines/pipelines.css", "pipelines/picture.css")}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PipelineRun]:
         rows: QuerySet[PipelineRun] = super().get_queryset(request)
         related = rows.select_related("pipeline__team", "version", "step", "last_step", "subject_type", "trigger")
-        return related.defer("version__document", "version__program").prefetch_related("subject")
+        match = request.resolver_match
+        shows_one = match is not None and str(match.url_name).endswith("_change")
+        # The page of one run draws its version.
+        unread = ["version__program"] if shows_one else ["version__document", "version__program"]
+        return related.defer(*unread).prefetch_related("subject")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """All rows of a page are told at one moment."""
@@ -151,6 +157,7 @@ def run_context(run: PipelineRun) -> dict[str, Any]:
         "next_words": from_now(moment, now) if moment else "",
         "ended_because": words(run.reason or "") if said_reason(run) else "",
         "entries": tell(run, story),
+        "picture": pictures.on_page(run.version.document, look=path_look(run, story), title="The way it went"),
         "kept": [(name, _pairs(values)) for name, values in kept.items() if values],
         "same_subject": _runs_of_subject(run),
     }

@@ -34,10 +34,14 @@ def problems_out(problems: Sequence[Problem]) -> dict[str, Any]:
 
 
 class PublishIn(serializers.Serializer[Any]):
-    """A word about what changed; `force` publishes in spite of expectations that are not met."""
+    """A word about what changed, and what becomes of runs on their way; the settings decide when left out.
+
+    `force` publishes in spite of expectations that are not met.
+    """
 
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=400)
     force = serializers.BooleanField(required=False, default=False)
+    policy = serializers.ChoiceField(choices=["follow", "pin", "cancel"], required=False, allow_null=True, default=None)
 
 
 class ArchiveIn(serializers.Serializer[Any]):

@@ -19,6 +19,7 @@ from pipelines.api import bodies, shapes
 from pipelines.api.errors import told
 from pipelines.api.lookup import pipeline_named
 from pipelines.api.simulating import Simulating
+from pipelines.api.versions import VersionActions
 from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
 from pipelines.engine.enroll import enroll
@@ -38,14 +39,15 @@ def by_status(rows: Any, text: str) -> Any:
     return rows.filter(status__in=[known[word] for word in words])
 
 
-class PipelineViewSet(Simulating, TeamScopedViewSet):
+class PipelineViewSet(VersionActions, Simulating, TeamScopedViewSet):
     """Pipelines by key or id. A pipeline is written as a definition document (`crm.pipeline/1`)."""
 
     resource = "pipelines"
     verbs = {
         "publish": "publish", "activate": "activate", "pause": "activate", "archive": "activate", "duplicate": "add",
         "enroll": "enroll", "trigger": "enroll", "validate": "view", "validate_document": "view", "export": "export",
-        "versions": "view", "metrics": "view", "import_document": "add",
+        "versions": "view", "version": "view", "diff": "view", "roll_back": "publish", "picture": "view",
+        "metrics": "view", "import_document": "add",
         "simulate": "simulate", "simulate_document": "simulate",
     }  # fmt: skip
     queryset = Pipeline.objects.select_related("current_version", "team")
@@ -86,16 +88,6 @@ class PipelineViewSet(Simulating, TeamScopedViewSet):
         with told(), transaction.atomic():
             operations.delete_pipeline(pipeline=self.get_object(), by=self._by())
         return Response(status=204)
-
-    @extend_schema(request=bodies.PublishIn, responses=DETAIL)
-    @action(detail=True, methods=["post"])
-    def publish(self, request: Request, pk: str) -> Response:
-        """Make what was edited the version that runs follow."""
-        body = bodies.read(bodies.PublishIn, request)
-        pipeline = self.get_object()
-        with told():
-            operations.publish(pipeline=pipeline, by=self._by(), note=body["note"], force=body["force"])
-        return self._shown(pipeline)
 
     @extend_schema(request=None, responses=DETAIL)
     @action(detail=True, methods=["post"])
@@ -166,15 +158,6 @@ class PipelineViewSet(Simulating, TeamScopedViewSet):
     def export(self, request: Request, pk: str) -> Response:
         """The definition document."""
         return Response(json.loads(operations.export_document(pipeline=self.get_object())))
-
-    @extend_schema(responses=shapes.VersionSerializer(many=True))
-    @action(detail=True, methods=["get"])
-    def versions(self, request: Request, pk: str) -> Response:
-        """What was published, newest first."""
-        rows = self.get_object().versions.order_by("-number")[:200]
-        context = self.get_serializer_context()
-        results = shapes.VersionSerializer(rows, many=True, context=context).data
-        return Response({"next": None, "previous": None, "results": results})
 
     @extend_schema(responses=OpenApiResponse(response=bodies.MetricsOut))
     @action(detail=True, methods=["get"])

@@ -14,6 +14,7 @@ from pipelines.api.simulating import TriggersTestView
 urlpatterns: list[URLPattern] = [
     path("contacts/<int:pk>/explain/", ExplainView.as_view(), name="contact-explain"),
     path("triggers/test/", TriggersTestView.as_view(), name="triggers-test"),
+    path("pipelines/<slug:pk>/picture.svg", PipelineViewSet.as_view({"get": "picture"}), name="pipelines-picture"),
     path("status/", StatusView.as_view(), name="status"),
     path("logs/", LogView.as_view(), name="logs"),
     path("engine/tick/", TickView.as_view(), name="engine-tick"),
