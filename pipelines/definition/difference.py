@@ -125,9 +125,13 @@ def _longest_rising(values: Sequence[int]) -> set[int]:
     """The values of a longest rising row among them, the earliest where there are several."""
     best: list[list[int]] = []
     for value in values:
-        longest = max((row for row in best if row[-1] < value), key=len, default=[])
+        longest: list[int] = max((row for row in best if row[-1] < value), key=_length, default=[])
         best.append([*longest, value])
-    return set(max(best, key=len, default=[]))
+    return set(max(best, key=_length, default=[]))
+
+
+def _length(row: Sequence[int]) -> int:
+    return len(row)
 
 
 def _list_changes(name: str, part: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:

@@ -21,11 +21,11 @@ def prunable(
 
     A run that has ended still names its version in its story, so it holds it until the run itself is removed.
     """
-    newest = pipeline.versions.order_by("-number").values("pk")[: max(keep, 1)]
+    newest = pipeline.versions.order_by("-number").values_list("pk", flat=True)[: max(keep, 1)]
+    kept = [*newest, pipeline.current_version_id or 0]
     runs = PipelineRun.objects.filter(version=OuterRef("pk"), pipeline=pipeline)
     return (
-        pipeline.versions.exclude(pk__in=list(newest.values_list("pk", flat=True)))
-        .exclude(pk=pipeline.current_version_id)
+        pipeline.versions.exclude(pk__in=kept)
         .filter(published_at__lt=(now or engine_now()) - older_than)
         .exclude(Exists(runs))
     )

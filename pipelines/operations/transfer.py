@@ -11,6 +11,7 @@ from pipelines.documents import apply_document, document_of
 from pipelines.models import Pipeline
 from pipelines.operations.checking import validate_document
 from pipelines.operations.lifecycle import activate as activate_pipeline
+from pipelines.operations.planning import Policy
 from pipelines.operations.publishing import publish
 from pipelines.operations.records import audit, change, lock, user_of
 from pipelines.operations.refusals import InvalidDocument, PipelineExists, Refused
@@ -26,6 +27,8 @@ def import_document(
     activate: bool = False,
     replace: bool = True,
     force: bool = False,
+    policy: Policy | None = None,
+    note: str = "",
 ) -> Pipeline:
     """Create the team's pipeline of that key, or bring it up to the document.
 
@@ -37,7 +40,16 @@ def import_document(
         raise InvalidDocument(problems)
     with transaction.atomic():
         pipeline = _existing(team, document["key"], replace) or _created(team, document, by)
-        update_document(pipeline=pipeline, document=document, by=by, action="import", checked=True, force=force)
+        update_document(
+            pipeline=pipeline,
+            document=document,
+            by=by,
+            action="import",
+            checked=True,
+            force=force,
+            policy=policy,
+            note=note,
+        )
         if activate:
             activate_pipeline(pipeline=pipeline, by=by, force=force)
     return pipeline
@@ -51,6 +63,8 @@ def update_document(
     action: str = "change",
     checked: bool = False,
     force: bool = False,
+    policy: Policy | None = None,
+    note: str = "",
 ) -> None:
     """Replace the definition of one pipeline; published at once when it is in use."""
     problems = [] if checked else validate_document(document, pipeline.team)
@@ -64,7 +78,7 @@ def update_document(
         change(pipeline, by)
         audit(pipeline, action, by, steps=len(document["steps"]))
         if pipeline.auto_publish and pipeline.current_version_id is not None:
-            publish(pipeline=pipeline, by=by, force=force)
+            publish(pipeline=pipeline, by=by, force=force, policy=policy, note=note)
 
 
 def export_document(*, pipeline: Pipeline) -> str:

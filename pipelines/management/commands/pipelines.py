@@ -1,9 +1,8 @@
-"""Pipelines as files: export them, validate them, import them, simulate them."""
+"""Pipelines as files and folders: export and pull them, compare, validate, import and push them, simulate them."""
 
 import json
-import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from crm.models import Team
 from pipelines.definition.document import Problem
-from pipelines.management import simulating
+from pipelines.management import folders, simulating
+from pipelines.management.files import expanded, load
 from pipelines.models import Pipeline
 from pipelines.operations import (
     InvalidDocument,
@@ -23,7 +23,10 @@ from pipelines.operations import (
 
 
 class Command(BaseCommand):
-    """`pipelines export|validate|import|simulate`; exit status 1 when a file has problems or breaks a promise."""
+    """`pipelines export|import|pull|diff|push|validate|simulate`.
+
+    Exit status 1 when a file has problems, differs from the team, or breaks a promise.
+    """
 
     help = __doc__
 
@@ -32,15 +35,30 @@ class Command(BaseCommand):
         export = actions.add_parser("export", help="print a pipeline, or write each to a directory")
         export.add_argument("keys", nargs="*", metavar="KEY", help="all pipelines when none is given")
         export.add_argument("--output", type=Path, metavar="DIR", help="write KEY.json files there")
-        validate = actions.add_parser("validate", help="tell every problem of the files")
+        validate = actions.add_parser("validate", help="tell every problem of files, or of those in a folder")
         imports = actions.add_parser("import", help="create or update pipelines from files")
         for reading in (validate, imports):
             reading.add_argument("files", nargs="+", metavar="FILE", help="'-' reads standard input")
         imports.add_argument("--activate", action="store_true", help="activate what was imported")
         imports.add_argument("--no-replace", action="store_true", help="refuse keys that the team already has")
         imports.add_argument("--force", action="store_true", help="publish what does not do what it promises, too")
+        pull = actions.add_parser("pull", help="write each pipeline of the team to FOLDER/KEY.json")
+        pull.add_argument("folder", type=Path, metavar="FOLDER")
+        pull.add_argument("keys", nargs="*", metavar="KEY", help="all pipelines when none is given")
+        diff = actions.add_parser("diff", help="say how a folder differs from the team; exit status 1 when it does")
+        push = actions.add_parser("push", help="bring the team up to a folder, after a preview and a question")
+        for either in (diff, push):
+            either.add_argument("folder", type=Path, metavar="FOLDER")
+        push.add_argument("--yes", action="store_true", help="do not ask")
+        push.add_argument("--activate", action="store_true", help="activate what was pushed")
+        push.add_argument("--force", action="store_true", help="publish what does not do what it promises, too")
+        push.add_argument(
+            "--policy",
+            choices=["follow", "pin", "cancel"],
+            help="what becomes of runs on their way (else the settings)",
+        )
         simulating.add_arguments(simulate := actions.add_parser("simulate", help="try out what would happen"))
-        for each in (export, validate, imports, simulate):
+        for each in (export, validate, imports, pull, diff, push, simulate):
             each.add_argument("--team", required=True, metavar="SLUG")
             each.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -49,12 +67,14 @@ class Command(BaseCommand):
         if team is None:
             known = ", ".join(Team.objects.values_list("slug", flat=True)[:20]) or "none"
             raise CommandError(f"There is no team '{options['team']}'; the teams are: {known}.")
-        if options["action"] == "export":
-            self._export(team, options)
-        elif options["action"] == "simulate":
-            self._simulate(team, options)
-        else:
-            self._read(team, options)
+        work = {
+            "export": self._export,
+            "pull": self._pull,
+            "diff": self._diff,
+            "push": self._push,
+            "simulate": self._simulate,
+        }
+        work.get(options["action"], self._read)(team, options)
 
     def _export(self, team: Team, options: dict[str, Any]) -> None:
         keys, output = options["keys"], options["output"]
@@ -79,6 +99,56 @@ class Command(BaseCommand):
         path.write_text(text, "utf-8")
         self.stdout.write(str(path))
 
+    def _pull(self, team: Team, options: dict[str, Any]) -> None:
+        written = list(folders.pull(team=team, folder=options["folder"], keys=options["keys"]))
+        if options["json"]:
+            self.stdout.write(json.dumps([{"file": str(path), "changed": changed} for path, changed in written]))
+            return
+        for path, changed in written:
+            self.stdout.write(f"{path}: {'written' if changed else 'unchanged'}")
+
+    def _diff(self, team: Team, options: dict[str, Any]) -> None:
+        entries = folders.compare(team=team, folder=options["folder"])
+        if options["json"]:
+            self.stdout.write(json.dumps([entry.as_dict() for entry in entries], indent=2))
+        else:
+            for entry in entries:
+                folders.told(entry, self.stdout.write)
+        if any(entry.differs for entry in entries):
+            raise SystemExit(1)
+
+    def _push(self, team: Team, options: dict[str, Any]) -> None:
+        entries = folders.compare(team=team, folder=options["folder"])
+        broken = [entry for entry in entries if entry.state == "broken"]
+        for entry in broken:
+            folders.told(entry, self.stderr.write)
+        if broken:
+            raise CommandError("Nothing was pushed: mend these files first.")
+        wanted = [entry for entry in entries if entry.state in ("changed", "new")]
+        if not options["json"]:
+            self._announce(wanted, options)
+        if wanted and not options["yes"] and not _agreed():
+            raise CommandError("Nothing was pushed.")
+        names = ("policy", "activate", "force")
+        done = list(folders.push(team=team, entries=wanted, **{name: options[name] for name in names}))
+        results = [
+            {"key": pipeline.key, "file": str(entry.path), "result": _state(pipeline)} for entry, pipeline in done
+        ]
+        if options["json"]:
+            self.stdout.write(json.dumps(results, indent=2))
+            return
+        for result in results:
+            self.stdout.write(f"{result['file']}: {result['key']} is {result['result']}")
+        if not results:
+            self.stdout.write("The team has all of it already.")
+
+    def _announce(self, entries: Sequence[folders.Entry], options: dict[str, Any]) -> None:
+        for entry in entries:
+            folders.told(entry, self.stdout.write)
+            found = folders.foreseen(entry, policy=options["policy"])
+            for line in found.lines if found else ():
+                self.stdout.write(f"  {line.count:,} at “{line.name}”: {line.words}")
+
     def _simulate(self, team: Team, options: dict[str, Any]) -> None:
         results, lines, good = simulating.run(team, options)
         self.stdout.write(json.dumps(results, indent=2) if options["json"] else "\n".join(lines))
@@ -86,14 +156,14 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _read(self, team: Team, options: dict[str, Any]) -> None:
-        results = [self._one(team, name, options) for name in options["files"]]
+        results = [self._one(team, name, options) for name in expanded(options["files"])]
         if options["json"]:
             self.stdout.write(json.dumps(results, indent=2))
         if not all(result["ok"] for result in results):
             raise SystemExit(1)
 
     def _one(self, team: Team, name: str, options: dict[str, Any]) -> dict[str, Any]:
-        document, found = _load(name)
+        document, found = load(name)
         problems: Sequence[Problem] = found
         done = ""
         if document is not None and options["action"] == "validate":
@@ -114,26 +184,6 @@ class Command(BaseCommand):
             self.stdout.write(f"{name}: {done}")
 
 
-def _load(name: str) -> tuple[Any, list[Problem]]:
-    try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-        return json.loads(text, object_pairs_hook=_no_duplicates), []
-    except OSError as error:
-        return None, [Problem("", f"cannot be read: {error.strerror}")]
-    except (ValueError, RecursionError) as error:
-        return None, [Problem("", f"is not JSON: {error}")]
-
-
-def _no_duplicates(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Two values for one name is a mistake that JSON itself lets pass."""
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"'{name}' is given twice in one object")
-        found[name] = value
-    return found
-
-
 def _import(team: Team, document: Any, options: dict[str, Any]) -> tuple[Sequence[Problem], str]:
     try:
         pipeline = import_document(
@@ -148,6 +198,18 @@ def _import(team: Team, document: Any, options: dict[str, Any]) -> tuple[Sequenc
     except Refused as error:
         return [Problem("", error.sentence)], ""
     warnings = [p for p in validate_document(document, team) if p.severity == "warning"]
+    return warnings, f"{pipeline.key} is {_state(pipeline)}"
+
+
+def _state(pipeline: Pipeline) -> str:
     version = pipeline.current_version
     number = f", version {version.number}" if version else ""
-    return warnings, f"{pipeline.key} is {pipeline.get_status_display().lower()}{number}"
+    return f"{pipeline.get_status_display().lower()}{number}"
+
+
+def _agreed() -> bool:
+    """Ask whoever sits before the terminal; where nobody does, the answer is no."""
+    try:
+        return input("Push this? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
