@@ -52,6 +52,7 @@ fix: $(VENV)/dev ## format, and mend what can be mended
 # The suite's faults on both databases, then the storms on servers of their own; some need root, for mounts and networks.
 chaos: $(VENV)/dev ## minutes of trouble: workers killed, databases stopped, networks cut
 	@rm -f var/faults.jsonl
+	EXAMPLES=thorough $(BIN)/python -m pytest -q -n 2 tests/pipelines/definition tests/pipelines/operations
 	$(BIN)/python -m pytest -q -n 2 tests/faults
 	@if $(BIN)/python -c "import psycopg, sys; psycopg.connect(sys.argv[1], connect_timeout=5)" $(POSTGRES) 2>/dev/null; \
 	then DATABASE_URL=$(POSTGRES) $(BIN)/python -m pytest -q -n 2 tests/faults; fi

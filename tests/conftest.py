@@ -1,11 +1,30 @@
 """What every test starts with: empty caches, no compiled programs of another test, no network but loopback."""
 
+import os
+
 import pytest
 from django.core.cache import cache
+from hypothesis import HealthCheck, settings
 from pytest_socket import socket_allow_hosts
 
 from pipelines.engine.programs import forget_programs
 from pipelines.engine.short_way import forget_ways
+from tests import databases
+
+# Enough to catch a slip at every run; `make chaos` asks for far more. Slow machines are no findings.
+settings.register_profile("suite", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("suite"), max_examples=1_000)
+settings.load_profile(os.environ.get("EXAMPLES", "suite"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    databases.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Workers of a parallel run leave what all share to the one who started them."""
+    if not hasattr(config, "workerinput"):
+        databases.end()
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from django.db import connection
 
+from tests.databases import postgres_copy, sqlite_copy
 from tests.project.processes import ROOT, Program
 from tests.sinks.smtp import SmtpSink, free_port
 
@@ -87,33 +87,21 @@ class Installation:
 @contextmanager
 def installation(folder: Path, *, name: str) -> Iterator[Installation]:
     """Migrated, with a team `acme` and a key, on the kind of database that the suite runs on."""
-    with _scratch(folder, name) as url, SmtpSink(folder / "mail.jsonl") as smtp:
+    with _database(folder, name) as (url, token), SmtpSink(folder / "mail.jsonl") as smtp:
         made = Installation(url=url, folder=folder, smtp=smtp)
+        made.token = token
         try:
-            made.command("migrate", "--verbosity", "0")
-            key = ("create_api_key", "--team", "acme", "--role", "admin", "--name", "tests", "--create-team")
-            made.token = made.command(*key).strip()
             yield made
         finally:
             made.stop()
 
 
 @contextmanager
-def _scratch(folder: Path, name: str) -> Iterator[str]:
-    if connection.vendor != "postgresql":
-        yield f"sqlite:///{folder / 'crm.sqlite3'}"
+def _database(folder: Path, name: str) -> Iterator[tuple[str, str]]:
+    if connection.vendor == "postgresql":
+        with postgres_copy(name) as made:
+            yield made
         return
-    # The worker of a parallel run has a name of its own, so that none drops the database of another.
-    database = f"crm_{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}{os.environ.get('TEST_DB_SUFFIX', '')}"
-    server = os.environ["DATABASE_URL"]
-    _on_server(server, f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
-    _on_server(server, f"CREATE DATABASE {database}")
-    try:
-        yield f"{server.rpartition('/')[0]}/{database}"
-    finally:
-        _on_server(server, f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
-
-
-def _on_server(url: str, statement: str) -> None:
-    with psycopg.connect(url, autocommit=True) as server:
-        server.execute(statement.encode())
+    path = folder / "crm.sqlite3"
+    token = sqlite_copy(path)
+    yield f"sqlite:///{path}", token

@@ -15,25 +15,30 @@ from tests.api import Api
 from tests.contracts.world import Side
 
 
-def statements(visit: Callable[[], object]) -> int:
-    visit()
+def statements(visit: Callable[[], object], *, warm: bool) -> int:
+    """What a visit asks; the first one ever also fills caches, so it is made twice."""
+    if not warm:
+        visit()
     with CaptureQueriesContext(connection) as queries:
         visit()
     return len(queries)
 
 
-def costs(side: Side, client: Client, api: Api) -> dict[str, int]:
+def costs(side: Side, client: Client, api: Api, *, warm: bool = False) -> dict[str, int]:
+    def measure(visit: Callable[[], object]) -> int:
+        return statements(visit, warm=warm)
+
     found = {}
     for model, page in admin.site._registry.items():
         if model._meta.label_lower in RESOURCES:
             path = reverse(f"admin:{page.opts.app_label}_{page.opts.model_name}_changelist")
-            found[path] = statements(lambda path=path: client.get(path))  # type: ignore[misc]
+            found[path] = measure(lambda path=path: client.get(path))  # type: ignore[misc]
     for prefix, _, _ in router.registry:
-        found[prefix] = statements(lambda prefix=prefix: api.get(f"{prefix}/", page_size="100"))  # type: ignore[misc]
+        found[prefix] = measure(lambda prefix=prefix: api.get(f"{prefix}/", page_size="100"))  # type: ignore[misc]
     for path in ("/admin/", f"/admin/contacts/contact/{side.rows['contacts.contact'].pk}/change/"):
-        found[path] = statements(lambda path=path: client.get(path))  # type: ignore[misc]
-    found["status"] = statements(lambda: api.get("status/"))
-    found["logs"] = statements(lambda: api.get("logs/"))
+        found[path] = measure(lambda path=path: client.get(path))  # type: ignore[misc]
+    found["status"] = measure(lambda: api.get("status/"))
+    found["logs"] = measure(lambda: api.get("logs/"))
     return found
 
 
@@ -43,7 +48,7 @@ def test_every_list_costs_the_same_with_few_and_with_many_rows(ours: Side) -> No
     ours.grow(3)
     few = costs(ours, client, api)
     grow_again(ours)
-    many = costs(ours, client, api)
+    many = costs(ours, client, api, warm=True)
     grown = {path: (few[path], many[path]) for path in few if many[path] > few[path]}
     assert not grown
     assert max(many.values()) < 60

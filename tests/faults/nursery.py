@@ -4,6 +4,7 @@ As a program it reads requests as JSON lines and answers each with one. It never
 child has connections of its own, as the processes of a cluster do.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -77,6 +78,7 @@ def _main() -> None:
 
     django.setup()
     importlib.import_module(DEEDS)
+    _get_ready()
     statuses: dict[int, int] = {}
     # The pipe itself is for the answers; whatever a deed prints goes where errors go.
     answers = os.fdopen(os.dup(1), "w")
@@ -90,6 +92,23 @@ def _main() -> None:
         else:
             answer = {"status": _reaped(int(request["wait"]), statuses, os.WUNTRACED)}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _get_ready() -> None:
+    """Do once what every child would do again: imports, checks and compiling; nothing here touches the database."""
+    from django.core import checks, validators
+    from django.db.migrations.loader import MigrationLoader
+    from django.template import engines
+    from django.urls import get_resolver
+
+    checks.run_checks()
+    get_resolver().reverse_dict  # noqa: B018
+    MigrationLoader(None)
+    validators.validate_email("ann@example.org")
+    engines.all()
+    # What lives by now stays for ever: children need not walk through it, nor copy its pages.
+    gc.collect()
+    gc.freeze()
 
 
 def _fork(request: dict[str, Any]) -> int:

@@ -15,7 +15,8 @@ from tests.installation import Installation, installation
 from tests.pipelines.engine.building import NOON, email
 from tests.sinks.http import HttpSink
 
-BEFORE, DURING = 29, 1
+# One of twenty-one may be lost to a fault in taking people in, and 95 % are acknowledged all the same.
+BEFORE, DURING = 20, 1
 MARK = {"type": "update_record", "with": {"values": {"marks": "= (contact.marks if contact.marks else 0) + 1"}}}
 ACTIONS = ("PostLetter", "Poison", "Breed")
 KINDS = ("records", "mail", "calls", "letters")

@@ -6,10 +6,12 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.databases import sqlite_copy
 from tests.project.processes import Program, alive, descendants
 
 pytestmark = [
@@ -35,8 +37,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "CACHE_DIR": str(folder / "cache"),
         "ALLOWED_HOSTS": "127.0.0.1",
     }
-    migrate = Program("migrate", "--verbosity", "0", environment=values)
-    assert migrate.ends(within=90) == 0, migrate.output
+    sqlite_copy(folder / "crm.sqlite3")
     return values
 
 
@@ -62,12 +63,18 @@ def start(environment: dict[str, str], port: int) -> Iterator[Start]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_one_signal_stops_web_and_worker_within_seconds_and_leaves_no_process(
+def test_what_it_names_can_be_opened_and_one_signal_stops_everything_within_seconds(
     start: Start, port: int, number: signal.Signals
 ) -> None:
     dev = start()
     dev.says(r"worker \| worker: cluster works")
     dev.says("Running")
+    for name, path in [("Admin", "/admin/"), ("API", "/api/v1/docs/"), ("Mail", "/admin/mail/captured/")]:
+        dev.says(rf"{name} +http://127\.0\.0\.1:{port}{path}")
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        connection.request("GET", "/health/ready/")
+        assert connection.getresponse().status == 200
+    dev.says(r"web    \| .*/health/ready/")
     family = descendants(dev.process.pid)
     asked = time.monotonic()
     os.kill(dev.process.pid, number)
@@ -76,18 +83,6 @@ def test_one_signal_stops_web_and_worker_within_seconds_and_leaves_no_process(
     assert len(family) >= 5
     assert not [pid for pid in family if alive(pid)]
     assert dev.lines[-1] == "stopped"
-
-
-def test_it_says_what_to_open_and_that_can_be_opened(start: Start, port: int) -> None:
-    dev = start()
-    dev.says("Running")
-    for name, path in [("Admin", "/admin/"), ("API", "/api/v1/docs/"), ("Mail", "/admin/mail/captured/")]:
-        dev.says(rf"{name} +http://127\.0\.0\.1:{port}{path}")
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("GET", "/health/ready/")
-    assert connection.getresponse().status == 200
-    connection.close()
-    dev.says(r"web    \| .*/health/ready/")
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])

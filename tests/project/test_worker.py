@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import sqlite_copy
 from tests.project.processes import Program, alive, children, descendants, eventually
 
 pytestmark = [
@@ -20,11 +21,9 @@ Start = Callable[..., Program]
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A migrated SQLite file, whatever the suite runs on: this is about processes."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('worker') / 'queue.sqlite3'}"
-    migrate = Program("migrate", "--verbosity", "0", environment=_environment(url))
-    assert migrate.ends(within=90) == 0, migrate.output
-    migrate.leave_nothing()
-    return url
+    path = tmp_path_factory.mktemp("worker") / "queue.sqlite3"
+    sqlite_copy(path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

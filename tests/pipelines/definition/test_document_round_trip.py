@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from pipelines.definition.document import canonical, checksum, dumps
 from pipelines.definition.layout import every_place
@@ -17,7 +17,7 @@ EXAMPLES = sorted(Path(__file__).with_name("examples").glob("*.json"))
 
 
 @given(documents())
-@settings(deadline=None, max_examples=150)
+from hypothesis import given
 def test_an_exported_document_imports_as_itself(document: dict[str, Any]) -> None:
     tidy = canonical(document)
 
@@ -30,7 +30,7 @@ def test_an_exported_document_imports_as_itself(document: dict[str, Any]) -> Non
 
 
 @given(documents())
-@settings(deadline=None, max_examples=150)
+from hypothesis import given
 def test_the_canonical_form_means_the_same(document: dict[str, Any]) -> None:
     tidy = canonical(document)
     ids = {place.key: number for number, place in enumerate(every_place(document))}

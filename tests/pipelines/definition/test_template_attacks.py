@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.definition.templates import TemplateError, compile_template
@@ -171,7 +171,6 @@ def test_no_filter_lets_a_value_become_markup(change: str) -> None:
         max_size=25,
     ).map("".join)
 )
-@settings(max_examples=300, deadline=None)
 def test_any_text_either_works_or_says_what_is_wrong(source: str) -> None:
     try:
         compile_template(source).render({"x": [{"y": 1}]})

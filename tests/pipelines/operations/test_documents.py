@@ -123,7 +123,7 @@ steps = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=st.lists(steps, min_size=1, max_size=4), meta=st.dictionaries(texts, texts, max_size=3))
 def test_any_valid_document_comes_back_byte_for_byte(found: list[dict[str, Any]], meta: dict[str, Any]) -> None:
     Pipeline.objects.all().delete()
