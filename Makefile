@@ -16,7 +16,7 @@ help: ## show this
 
 run: $(VENV)/run .env ## make the environment, load a demo, start web and worker
 	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(BIN)/python manage.py demo --if-empty
+	@BASE_URL=$${BASE_URL:-http://127.0.0.1:$(PORT)} $(BIN)/python manage.py demo --if-empty
 	@exec $(BIN)/python manage.py dev --port $(PORT)
 
 test: $(VENV)/dev test-sqlite ## the suite on SQLite

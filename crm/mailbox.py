@@ -37,6 +37,7 @@ class CapturedMail:
     at: datetime
     headers: list[tuple[str, str]]
     subject: str
+    to: str
     text: str
     has_html: bool
     attachments: list[str]
@@ -108,6 +109,7 @@ def _shown(name: str, message: EmailMessage) -> CapturedMail:
         at=datetime.fromtimestamp(int(name[:20]) / 1e9, tz=UTC),
         headers=headers,
         subject=str(message["Subject"] or "(no subject)"),
+        to=str(message["To"] or "nobody"),
         text=text.get_content() if text is not None else "",
         has_html=message.get_body(("html",)) is not None,
         attachments=[part.get_filename() or part.get_content_type() for part in message.iter_attachments()],

@@ -5,6 +5,7 @@ from typing import Any
 import nh3
 from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.defaultfilters import linebreaksbr
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -16,6 +17,11 @@ from crm.models import Message
 from crm.scoping import TeamScopedReadOnlyAdmin
 
 LABELS = {"Sent": "success", "Failed": "danger", "Uncertain": "warning", "Queued": "info", "Sending": "info"}
+# Mail is written for white paper, also where the page around it is dark.
+PAPER = (
+    '<!doctype html><meta charset="utf-8"><style>html{background:#fff;color:#111;color-scheme:light}'
+    "body{font:15px/1.5 system-ui,sans-serif}</style>"
+)
 # Mail is written by strangers and authors alike: nothing in it runs, loads or navigates.
 PREVIEW_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; object-src 'none';"
@@ -49,11 +55,11 @@ class MessageAdmin(TeamScopedReadOnlyAdmin[Message]):
     actions = ["accept_uncertain", "resend_uncertain"]
     fieldsets = [
         (None, {"fields": ["subject", "state", "reason", "recipient", "sender", "reply_to"]}),
-        ("Body", {"fields": ["preview", "text"]}),
+        ("Body", {"fields": ["preview", "words"]}),
         ("Delivery", {"fields": ["channel", "topic", "created_at", "sent_at", "attempts", "error", "decided_at"]}),
         ("Origin", {"fields": ["message_id", "run_id", "step_id", "about_type", "about_id"], "classes": ["collapse"]}),
     ]
-    readonly_fields = ["preview"]
+    readonly_fields = ["preview", "words"]
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.preview_view)
@@ -64,7 +70,7 @@ class MessageAdmin(TeamScopedReadOnlyAdmin[Message]):
         message = self.get_object(request, str(pk))
         if message is None or not self.has_view_permission(request, message):
             raise Http404
-        response = HttpResponse(nh3.clean(message.html, attributes=_attributes()))
+        response = HttpResponse(PAPER + nh3.clean(message.html, attributes=_attributes()))
         response["Content-Security-Policy"] = PREVIEW_POLICY
         response["X-Frame-Options"] = "SAMEORIGIN"
         return response
@@ -75,6 +81,10 @@ class MessageAdmin(TeamScopedReadOnlyAdmin[Message]):
             return "This message has no HTML part."
         address = reverse("admin:crm_message_preview", args=[message.pk])
         return format_html('<iframe sandbox title="Message" src="{}" width="100%" height="480"></iframe>', address)
+
+    @display(description="Text")
+    def words(self, message: Message) -> str:
+        return linebreaksbr(message.text)
 
     @display(description="Subject", ordering="subject")
     def subject_line(self, message: Message) -> str:

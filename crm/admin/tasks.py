@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from unfold.decorators import display
 
@@ -111,7 +112,7 @@ class TaskAdmin(TeamScopedAdmin[Task]):
     def due(self, task: Task) -> str:
         if task.due_at is None:
             return "—"
-        day = timezone.localtime(task.due_at).strftime("%Y-%m-%d %H:%M")
+        day = date_format(timezone.localtime(task.due_at), "DATETIME_FORMAT")
         return f"{day} · overdue" if is_overdue(task=task, now=timezone.now()) else day
 
     @display(

@@ -6,6 +6,7 @@ from typing import Any
 from crm.channels.email import html_to_text, valid_address
 from pipelines.actions.base import (
     Await,
+    Done,
     EffectRequest,
     Fail,
     Input,
@@ -115,11 +116,10 @@ class SendEmail(Kind):
             return Fail(str(error), code="expression")
         except LookupError as error:
             return Fail(str(error.args[0]), code="validation")
+        if not draft.recipient:
+            return Done("skipped", note="Not sent: there is no email address.")
         if not valid_address(draft.recipient):
-            return Fail(
-                "This contact has no email address." if not draft.recipient else "The email address is not valid.",
-                code="validation",
-            )
+            return Fail("The email address is not valid.", code="validation")
         once = step.delivery != "at_least_once"
         return Await(EffectRequest("email", message=draft, at_most_once=once))
 

@@ -71,12 +71,22 @@ def test_the_story_says_what_happened_and_why(viewer: Client, team: Team) -> Non
 
 
 def test_the_story_says_why_a_run_failed_and_when_it_ended(viewer: Client, team: Team) -> None:
+    step = email()
+    step["with"]["to"] = "nobody"
+    active(team, [step])
+    ann(team)
+    run_until_idle(now=NOON)
+    told = story(viewer, PipelineRun.objects.get())
+    assert "The email address is not valid." in told and "the run failed here" in told
+    assert "Failed" in told and "Mon 1 Mar 2027, 12:00" in told
+
+
+def test_the_story_says_that_there_was_no_address_to_send_to(viewer: Client, team: Team) -> None:
     active(team, [email()])
     ann(team, email="")
     run_until_idle(now=NOON)
     told = story(viewer, PipelineRun.objects.get())
-    assert "This contact has no email address." in told and "the run failed here" in told
-    assert "Failed" in told and "Mon 1 Mar 2027, 12:00" in told
+    assert "Skipped." in told and "Not sent: there is no email address." in told
 
 
 def test_a_skipped_step_says_what_was_not_met(viewer: Client, team: Team) -> None:
@@ -130,12 +140,14 @@ def test_an_operator_pauses_resumes_and_cancels_one_run(manager: Client, team: T
 
 
 def test_a_failed_run_is_tried_again_once_its_cause_is_mended(manager: Client, team: Team, mailoutbox: Any) -> None:
-    active(team, [email()])
-    contact = ann(team, email="")
+    step = email()
+    step["with"]["to"] = "{{ contact.last_name }}"
+    active(team, [step])
+    contact = ann(team, last_name="nobody")
     run_until_idle(now=NOON)
     run = PipelineRun.objects.get()
     assert run.status == RunStatus.FAILED
-    Contact.objects.filter(pk=contact.pk).update(email="ann@example.org")
+    Contact.objects.filter(pk=contact.pk).update(last_name="ann@example.org")
     manager.post(f"{RUN}{run.pk}/retry/", {})
     run_until_idle(now=later(hours=1))
     run.refresh_from_db()

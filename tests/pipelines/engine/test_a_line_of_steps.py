@@ -8,7 +8,7 @@ from contacts.models import Contact
 from contacts.operations import bulk_create_contacts
 from crm.models import Message, Suppression, Task, Team
 from pipelines.engine.tick import process_due_runs
-from pipelines.models import Effect, EnrollmentDecision, PipelineRun, StepStat
+from pipelines.models import Effect, EnrollmentDecision, PipelineRun, StepExecution, StepStat
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, email, later, log
 from tests.pipelines.engine.conftest import Run
@@ -107,10 +107,32 @@ def test_who_unsubscribes_between_planning_and_sending_gets_nothing(team: Team, 
     assert log(PipelineRun.objects.get()) == [(1, "skipped", "skipped")]
 
 
-def test_a_contact_without_an_address_fails_alone(team: Team, run_at: Run) -> None:
-    active(team, [email()])
-    Contact.objects.create(team=team, first_name="No")
+def test_a_contact_without_an_address_skips_the_email_and_goes_on(team: Team, run_at: Run) -> None:
+    active(team, [email(), {"type": "create_task", "with": {"title": "Ask {{ contact.first_name }} for an address"}}])
+    nobody = Contact.objects.create(team=team, first_name="No")
     Contact.objects.create(team=team, email="b@example.org")
+    run_at(NOON)
+    assert len(mail.outbox) == 1 and Message.objects.count() == 1
+    run = PipelineRun.objects.get(subject_id=nobody.pk)
+    assert run.status == RunStatus.COMPLETED
+    assert log(run) == [(1, "skipped", "skipped"), (2, "completed", "next")]
+    told = StepExecution.objects.filter(run_id=run.pk, outcome="skipped").values_list("error", flat=True)
+    assert list(told) == ["Not sent: there is no email address."]
+
+
+def test_an_author_decides_what_becomes_of_those_without_an_address(team: Team, run_at: Run) -> None:
+    active(team, [email(on={"skipped": "fail"})])
+    Contact.objects.create(team=team, first_name="No")
+    run_at(NOON)
+    assert PipelineRun.objects.get().status == RunStatus.FAILED
+
+
+def test_an_address_that_is_none_fails_its_run_alone(team: Team, run_at: Run) -> None:
+    step = email()
+    step["with"]["to"] = "{{ contact.last_name }}"
+    active(team, [step])
+    for name in ("not an address", "b@example.org"):
+        Contact.objects.create(team=team, last_name=name)
     run_at(NOON)
     assert len(mail.outbox) == 1
     assert sorted(PipelineRun.objects.values_list("status", flat=True)) == [RunStatus.COMPLETED, RunStatus.FAILED]
