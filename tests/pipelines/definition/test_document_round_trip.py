@@ -17,7 +17,6 @@ EXAMPLES = sorted(Path(__file__).with_name("examples").glob("*.json"))
 
 
 @given(documents())
-from hypothesis import given
 def test_an_exported_document_imports_as_itself(document: dict[str, Any]) -> None:
     tidy = canonical(document)
 
@@ -30,7 +29,6 @@ def test_an_exported_document_imports_as_itself(document: dict[str, Any]) -> Non
 
 
 @given(documents())
-from hypothesis import given
 def test_the_canonical_form_means_the_same(document: dict[str, Any]) -> None:
     tidy = canonical(document)
     ids = {place.key: number for number, place in enumerate(every_place(document))}
