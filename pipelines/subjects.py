@@ -39,6 +39,8 @@ class SubjectType:
         concrete = [field for field in model._meta.concrete_fields if field.name not in HIDDEN]
         self.plain = tuple(field.name for field in concrete if not field.is_relation)
         self.relations = tuple(field.name for field in concrete if field.is_relation and field.name in RELATED_FIELDS)
+        # Names of a record's data that are no columns of its table.
+        self.derived = frozenset({"model", "name", "custom"}) - {field.name for field in concrete}
         self.moments = frozenset(field.name for field in concrete if isinstance(field, models.DateTimeField))
         self._columns = (
             "team_id",
@@ -65,6 +67,14 @@ class SubjectType:
         return {
             data["id"]: data for data in (self._shape(dict(zip(columns, row, strict=True)), wanted) for row in rows)
         }
+
+    def rows(self, team_id: int) -> "models.QuerySet[Any, Any]":
+        """The records of a team as rows of columns, for `shaped`."""
+        return self.model._default_manager.filter(team_id=team_id).values_list(*self._columns)
+
+    def shaped(self, row: Sequence[Any]) -> dict[str, Any]:
+        """The data of one of these rows."""
+        return self._shape(dict(zip(self._columns, row, strict=True)), self.relations)
 
     def _narrow(self, relations: Sequence[str]) -> tuple[str, ...]:
         joined = tuple(f"{name}__{field}" for name in relations for field in RELATED_FIELDS[name])
@@ -98,7 +108,7 @@ class SubjectType:
         return columns, custom
 
     def _writable(self, name: str) -> Any:
-        if name in READ_ONLY or name in ("name", "model"):
+        if name in READ_ONLY or name in self.derived:
             raise ValueError(f"{name} cannot be changed by a pipeline.")
         try:
             field = self.model._meta.get_field(name)
@@ -111,7 +121,7 @@ class SubjectType:
 
 def _clean(field: Any, value: Any) -> Any:
     if field.is_relation:
-        return value.get("id") if isinstance(value, dict) else value
+        return _key(field.name, value)
     if value is None and not field.null:
         value = ""
     try:
@@ -123,6 +133,16 @@ def _clean(field: Any, value: Any) -> Any:
         messages = getattr(error, "messages", None) or [str(error)]
         raise ValueError(f"{field.name}: {messages[0]}") from None
     return cleaned
+
+
+def _key(name: str, value: Any) -> int | None:
+    """The id behind a relation, given as a record or as an id."""
+    found = value.get("id") if isinstance(value, Mapping) else value
+    if found is None or found == "":
+        return None
+    if isinstance(found, bool) or not str(found).isdecimal() or len(str(found)) > 18:
+        raise ValueError(f"{name}: give a record or its id.")
+    return int(found)
 
 
 @cache

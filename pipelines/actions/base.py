@@ -9,6 +9,8 @@ from functools import lru_cache
 from random import Random
 from typing import Any, Protocol
 
+from pipelines.definition.conditions import Condition
+from pipelines.definition.narrowing import Narrowing
 from pipelines.definition.program import Step
 from pipelines.definition.templates import Template, compile_template
 
@@ -73,6 +75,45 @@ class Resources(Protocol):
     def template(self, key: str) -> Any:
         """The compiled message template of the run's team, or None."""
 
+    def record_type(self, key: str) -> RecordShape | None:
+        """A type of records that the run's team defines, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordShape:
+    """A type of records that a team defines: its id and its fields as they are written."""
+
+    id: int
+    key: str
+    label: str
+    fields: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Records of one team that a step looks for; `narrowed` is what the database may decide of the condition.
+
+    Searches with the same key find the same, so that they are done once for all runs of a batch.
+    """
+
+    key: str
+    team_id: int
+    model: str
+    shape: RecordShape | None
+    order: str
+    limit: int
+    where: Condition | None = None
+    narrowed: Narrowing | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found, or the sentence that says why it could not be done."""
+
+    records: tuple[Mapping[str, Any], ...] = ()
+    error: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -91,6 +132,8 @@ class Input:
     children: tuple[ChildResult, ...] = ()
     # When a block that is visited again has to be over.
     deadline: datetime | None = None
+    # What the search of the step found, for kinds that search.
+    found: Found | None = None
 
     @property
     def rng(self) -> Random:
@@ -124,13 +167,53 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Insert a row: `crm.task` or `crm.notification`."""
+    """Insert a row: a task, a notification, or a record whose id becomes part of the visit's output.
+
+    Values of records are checked before: columns and custom values, or the values of a type's fields.
+    """
 
     model: str
     values: Mapping[str, Any]
 
 
-Change = Set | Update | Create
+@dataclass(frozen=True, slots=True)
+class MakeSegment:
+    """Make a segment of the team, unless it has one with this key."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Put a record into a segment of the team, or take it out."""
+
+    segment: str
+    model: str
+    pk: int
+    add: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Enroll:
+    """Put a record into another pipeline of the team, as by hand."""
+
+    pipeline: str
+    model: str | None
+    pk: int | None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unenroll:
+    """End what runs a record has in another pipeline of the team."""
+
+    pipeline: str
+    model: str
+    pk: int
+
+
+Change = Set | Update | Create | MakeSegment | Member | Enroll | Unenroll
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +263,8 @@ class Done:
 
     outcome: str = "next"
     output: Mapping[str, Any] | None = None
+    # What the log shows instead of a large output.
+    shown: Mapping[str, Any] | None = None
     changes: tuple[Change, ...] = ()
     why: Why = ()
     note: str = ""
@@ -325,6 +410,7 @@ class Kind:
     opens_scopes: bool = False
     at_most_once: bool = False
     requires_subject: bool = False
+    searches: bool = False
 
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         """Decide what each visit does; reads its inputs only."""
@@ -337,6 +423,14 @@ class Kind:
     def check(self, step: Mapping[str, Any]) -> Iterator[Fault]:
         """What is wrong with a step of a document beyond its schema, which it already fits."""
         yield from ()
+
+    def search(self, step: Step, visit: Input) -> Search | Fail | None:
+        """What the visit looks for; the engine finds it before it asks for a plan."""
+        return None
+
+    def reads_record_types(self, step: Step) -> bool:
+        """Whether the step needs the team's own types of records."""
+        return False
 
     def template_keys(self, step: Step) -> tuple[str, ...]:
         """Keys of the message templates that this step reads."""

@@ -10,11 +10,13 @@ from django.utils.module_loading import import_string
 from pipelines.actions.base import Kind
 from pipelines.actions.blocks import Call, LoopBody, ParallelBranches
 from pipelines.actions.branching import Split, Switch
+from pipelines.actions.finding import FindRecords
 from pipelines.actions.flow import Condition, End, SetVariable, Wait
+from pipelines.actions.groups import AddToSegment, CreateSegment, EnrollIn, RemoveFromSegment, UnenrollFrom
 from pipelines.actions.messaging import SendEmail
 from pipelines.actions.notify import Notify
 from pipelines.actions.people import AskPerson
-from pipelines.actions.records import UpdateRecord
+from pipelines.actions.records import CreateRecord, UpdateRecord
 from pipelines.actions.tasks import CreateTask
 from pipelines.actions.waiting import WaitForEvents
 from pipelines.actions.webhook import CallApi
@@ -27,7 +29,14 @@ BUILT_IN: tuple[type[Kind], ...] = (
     Condition,
     Switch,
     Split,
+    FindRecords,
+    CreateRecord,
     UpdateRecord,
+    AddToSegment,
+    RemoveFromSegment,
+    CreateSegment,
+    EnrollIn,
+    UnenrollFrom,
     SetVariable,
     Notify,
     CallApi,

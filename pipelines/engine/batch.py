@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pipelines.actions.base import Child, Create, EffectRequest, Update, WaitFor
+from pipelines.actions.base import Child, Create, EffectRequest, Enroll, MakeSegment, Member, Unenroll, Update, WaitFor
 from pipelines.definition.program import Step
 from pipelines.engine.cursor import Ancestor, Answer, Cursor, Memory, NewRun, Visit
 from pipelines.engine.programs import MEMORY_ROOTS, LoadedProgram, PipelineFacts
@@ -31,6 +31,9 @@ class Batch:
     effects: list[tuple[Cursor, Step, EffectRequest]] = field(default_factory=list)
     updates: list[tuple[int, Update]] = field(default_factory=list)
     creates: list[tuple[Cursor, int, Create]] = field(default_factory=list)
+    segments: list[tuple[int, MakeSegment]] = field(default_factory=list)
+    members: list[tuple[Cursor, Member]] = field(default_factory=list)
+    enrollments: list[tuple[Cursor, Enroll | Unenroll]] = field(default_factory=list)
     # Obligations, each with the visit it belongs to.
     waits: list[tuple[Cursor, WaitFor]] = field(default_factory=list)
     # Child runs to be inserted, and (open, wake at) of their parents.
@@ -126,10 +129,15 @@ class Batch:
 
     def _load_resources(self) -> None:
         keys: dict[int, set[str]] = {}
+        typed: set[int] = set()
         for pipeline_id, version_id in {(cursor.pipeline_id, cursor.version_id) for cursor in self.cursors}:
             team_id = self.facts[pipeline_id].team.id
             keys.setdefault(team_id, set()).update(self.programs[version_id].template_keys)
-        self.resources = {team: self.store.resources(team, found) for team, found in keys.items()}
+            if self.programs[version_id].record_types:
+                typed.add(team_id)
+        self.resources = {
+            team: self.store.resources(team, found, record_types=team in typed) for team, found in keys.items()
+        }
 
     def subject_of(self, cursor: Cursor) -> dict[str, Any] | None:
         if cursor.subject_type_id is None or cursor.subject_id is None:

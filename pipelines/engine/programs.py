@@ -8,7 +8,9 @@ from typing import Any
 from pipelines.actions.base import text_template
 from pipelines.actions.registry import kinds
 from pipelines.definition.blocks import Parallel
+from pipelines.definition.conditions import compile_condition
 from pipelines.definition.program import Program, Step
+from pipelines.definition.reading import conditions_in
 from pipelines.engine.listening import someone_listens
 from pipelines.models import Pipeline, PipelineVersion
 
@@ -32,6 +34,8 @@ class LoadedProgram:
     # Blocks of which somebody reads what their children left, and keys of the pipelines that steps call.
     read_blocks: frozenset[str] = frozenset()
     called: frozenset[str] = frozenset()
+    # Whether a step needs the team's own types of records.
+    record_types: bool = False
 
 
 _programs: OrderedDict[int, LoadedProgram] = OrderedDict()
@@ -70,6 +74,7 @@ def _derive(program: Program) -> LoadedProgram:
         defaults={variable["name"]: variable.get("default") for variable in program.variables},
         template_keys=keys,
         reads=None if opaque else frozenset(path[0] for path in program.subject_paths if path),
+        record_types=any(step.kind in known and known[step.kind].reads_record_types(step) for step in program.steps),
         read_blocks=frozenset(step.key for step in program.steps if _is_read(step, program)),
         called=frozenset(str(step.raw.get("pipeline")) for step in program.steps if step.kind == "call"),
     )
@@ -99,6 +104,10 @@ def _roots(step: Step) -> set[str]:
     if step.assign or step.kind in ("set_variable", "parallel", "loop", "call"):
         # What is written must be read first, so that the rest of the context survives.
         found.add("vars")
+    for _, condition in conditions_in(step.raw):
+        found |= compile_condition(condition).names
+    if step.kind == "code":
+        found |= MEMORY_ROOTS
     return found | set(text_template(step.message).names)
 
 

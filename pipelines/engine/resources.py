@@ -1,11 +1,13 @@
 """Message templates of a team, compiled once per edit and loaded once per batch."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
+from contacts.models import RecordType
 from crm.models import MessageTemplate
+from pipelines.actions.base import RecordShape
 from pipelines.definition.templates import Template, compile_template
 
 
@@ -29,6 +31,10 @@ class TeamResources:
     """What the steps of one team may read by key."""
 
     templates: Mapping[str, CompiledTemplate]
+    record_types: Mapping[str, RecordShape] = field(default_factory=dict)
+
+    def record_type(self, key: str) -> RecordShape | None:
+        return self.record_types.get(key)
 
     def template(self, key: str) -> CompiledTemplate | None:
         return self.templates.get(key)
@@ -42,14 +48,26 @@ class TeamResources:
 NOTHING = TeamResources({})
 
 
-def load_resources(*, team_id: int, template_keys: Collection[str]) -> TeamResources:
-    """One statement, none when no step of the batch reads a template."""
-    if not template_keys:
+def load_resources(*, team_id: int, template_keys: Collection[str], record_types: bool = False) -> TeamResources:
+    """One statement for each kind of thing that steps of the batch read, none when they read nothing."""
+    if not template_keys and not record_types:
         return NOTHING
+    return TeamResources(
+        templates=_templates(team_id, template_keys) if template_keys else {},
+        record_types=_record_types(team_id) if record_types else {},
+    )
+
+
+def _record_types(team_id: int) -> dict[str, RecordShape]:
+    rows = RecordType.objects.filter(team_id=team_id).values_list("pk", "key", "label", "fields")
+    return {key: RecordShape(pk, key, label, tuple(fields)) for pk, key, label, fields in rows}
+
+
+def _templates(team_id: int, template_keys: Collection[str]) -> dict[str, CompiledTemplate]:
     rows = MessageTemplate.objects.filter(team_id=team_id, key__in=template_keys).values_list(
         "pk", "updated_at", "key", "subject", "text", "html", "topic"
     )
-    return TeamResources({row[2]: _compiled(row[0], row[1], *row[3:]) for row in rows})
+    return {row[2]: _compiled(row[0], row[1], *row[3:]) for row in rows}
 
 
 @lru_cache(maxsize=2_000)

@@ -13,15 +13,19 @@ from pipelines.actions.base import (
     Await,
     Create,
     Done,
+    Enroll,
     Exit,
     Fail,
     Input,
     Joined,
     Kind,
+    MakeSegment,
+    Member,
     Outcome,
     Retry,
     Set,
     Spawn,
+    Unenroll,
     Update,
     WaitFor,
     WaitUntil,
@@ -36,6 +40,9 @@ from pipelines.engine.cause import caused_by
 from pipelines.engine.cursor import Cursor, Visit
 from pipelines.engine.moves import leave
 from pipelines.engine.plain import fits, plain
+from pipelines.engine.searching import searched
+from pipelines.engine.writing.making import make_records
+from pipelines.engine.writing.records import OWN
 from pipelines.models import StepExecution
 from pipelines.states import RunPhase, RunStatus
 from pipelines.subjects import subject_types
@@ -65,14 +72,17 @@ def run_step(batch: Batch, step: Step, cursors: Sequence[Cursor], *, resuming: b
     with caused_by(max((cursor.depth for cursor, _ in entering), default=0)):
         if kind.opens_scopes and resuming and entering:
             entering = with_children(batch, step, entering)
+        if kind.searches and not resuming:
+            entering = searched(batch, kind, step, entering)
         outcomes = _outcomes(kind, step, [visit for _, visit in entering], resuming=resuming)
         if kind.opens_scopes and resuming:
             entering, outcomes = decided(batch, kind, step, entering, outcomes)
+        outcomes = make_records(batch, entering, outcomes)
     for (cursor, visit), outcome in zip(entering, outcomes, strict=True):
         _apply(batch, step, cursor, visit, outcome, resuming=resuming)
 
 
-def _outcomes(kind: Kind, step: Step, visits: Sequence[Input], *, resuming: bool) -> list[Outcome]:
+def _outcomes(kind: Kind, step: Step, visits: Sequence[Input], *, resuming: bool) -> Sequence[Outcome]:
     """Plan all at once; when one visit breaks the plan, plan one by one so that only it fails."""
     if not visits:
         return []
@@ -183,6 +193,12 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
             case Create():
                 # The cursor goes on within the batch; what is made belongs to this visit.
                 batch.creates.append((cursor, cursor.seq, change))
+            case MakeSegment():
+                batch.segments.append((visit.team_id, change))
+            case Member():
+                batch.members.append((cursor, change))
+            case Enroll() | Unenroll():
+                batch.enrollments.append((cursor, change))
     try:
         start(batch, cursor, visit, outcome.started)
     except Impossible as error:
@@ -194,6 +210,7 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
     _end(
         batch, step, cursor, visit,
         outcome=outcome.outcome, event=event, why=outcome.why, output=outcome.output, error=outcome.note or None,
+        logged=outcome.shown,
     )  # fmt: skip
 
 
@@ -215,6 +232,9 @@ def _joined(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Joi
 
 
 def _refused(change: Update) -> str:
+    if change.model.startswith(OWN):
+        # Its values were held to its type when the visit was planned.
+        return ""
     known = subject_types().get(change.model)
     if known is None:
         return f"{change.model} is not a record that pipelines can change."
@@ -263,11 +283,13 @@ def _end(
     why: Sequence[Mapping[str, Any]] = (),
     output: Mapping[str, Any] | None = None,
     error: str | None = None,
+    logged: Mapping[str, Any] | None = None,
 ) -> None:
     """Close a visit: log it, remember its output if someone reads it, and follow its edge."""
     loaded = batch.programs[cursor.version_id]
     shown = plain(output) if output is not None else None
-    _log(batch, step, cursor, event=event, outcome=outcome, why=why, output=shown, error=error)
+    in_log = shown if logged is None else plain(logged)
+    _log(batch, step, cursor, event=event, outcome=outcome, why=why, output=in_log, error=error)
     context = dict(visit.context)
     if shown is not None and (step.key in loaded.program.reads_steps or step.assign):
         memory = batch.memory_of(cursor)

@@ -8,15 +8,13 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.operations import BaseDatabaseOperations
-from django.db.models import Q
 
-from crm.models import Member, MessageTemplate, Team
+from crm.models import Team
 from pipelines.actions.registry import kinds
 from pipelines.definition.document import Problem, check
 from pipelines.definition.durations import DurationError
 from pipelines.definition.layout import every_place, subject_model
 from pipelines.definition.shapes import spoken_path
-from pipelines.definition.values import is_dynamic
 from pipelines.documents import (
     PIPELINE_COLUMNS,
     TRIGGER_COLUMNS,
@@ -25,6 +23,7 @@ from pipelines.documents import (
     normal,
 )
 from pipelines.models import Pipeline, PipelineStep, Trigger
+from pipelines.operations.references import reference_problems
 from pipelines.step_rows import STEP_COLUMNS, fill_step
 
 FIRED_TRIGGERS: Final = frozenset({"created", "manual", "webhook"})
@@ -42,7 +41,8 @@ def validate_document(document: object, team: Team) -> list[Problem]:
     problems += _action_problems(document)
     problems += _storage_problems(tidy, document)
     if not any(each.severity == "error" for each in problems):
-        problems += _reference_problems(document, team)
+        problems += reference_problems(document, team)
+        problems += _empty_messages(document)
     return list(dict.fromkeys(problems))
 
 
@@ -132,44 +132,6 @@ def _forbidden_characters(value: Any, at: list[str | int]) -> Iterator[Problem]:
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _forbidden_characters(item, [*at, index])
-
-
-def _reference_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem]:
-    """Templates, people and pipelines that steps name and the team does not have."""
-    named = list(_references(document))
-    templates = _known_templates(team, {key for kind, key, _ in named if kind == "message_template"})
-    people = _known_people(team, {key for kind, key, _ in named if kind == "user"})
-    for kind, key, path in named:
-        if kind == "message_template" and key not in templates:
-            yield Problem(path, f"there is no message template '{key}' in {team.name}: create it first")
-        elif kind == "user" and key.lower() not in people:
-            yield Problem(path, f"'{key}' is not the email of a member of {team.name}")
-    yield from _empty_messages(document)
-
-
-def _references(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    known = kinds()
-    for place in every_place(document):
-        properties = known[place.step["type"]].schema.get("properties", {})
-        for name, value in place.step.get("with", {}).items():
-            widget = properties.get(name, {}).get("x-widget", "")
-            if isinstance(value, str) and value and not is_dynamic(value):
-                yield widget, value, spoken_path([*place.at, "with", name])
-
-
-def _known_templates(team: Team, keys: set[str]) -> set[str]:
-    rows = MessageTemplate.objects.for_team(team).filter(key__in=keys) if keys else ()
-    return {row.key for row in rows}
-
-
-def _known_people(team: Team, names: set[str]) -> set[str]:
-    if not names:
-        return set()
-    matches = Q()
-    for name in names:
-        matches |= Q(user__email__iexact=name) | Q(user__username__iexact=name)
-    members = Member.objects.for_team(team).filter(matches).values_list("user__email", "user__username")
-    return {text.lower() for member in members for text in member if text}
 
 
 def _empty_messages(document: Mapping[str, Any]) -> Iterator[Problem]:

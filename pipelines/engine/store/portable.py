@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection, models
 from django.db.models import Count, F, Min, Q
 
+from contacts.models import Segment, SegmentMembership
 from pipelines.actions.base import TERMINATE
 from pipelines.engine.changes import announce
 from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, Memory, NewRun, Visit
@@ -282,14 +283,32 @@ class PortableStore(Reading):
         objects = [model(pk=pk, **dict(zip(fields, values, strict=True))) for pk, values in rows]
         model._default_manager.bulk_update(objects, list(fields), batch_size=500)
 
-    def merge_custom(self, model: type[models.Model], rows: Sequence[tuple[int, dict[str, Any]]]) -> None:
-        """Add keys to the custom values of many rows."""
+    def merge_values(
+        self, model: type[models.Model], rows: Sequence[tuple[int, dict[str, Any]]], *, column: str = "custom"
+    ) -> None:
+        """Add keys to an object of values of many rows."""
         wanted = dict(rows)
-        objects = list(model._default_manager.filter(pk__in=wanted).only("pk", "custom"))
+        objects = list(model._default_manager.filter(pk__in=wanted).only("pk", column))
         for row in objects:
-            custom: Any = row
-            custom.custom = {**custom.custom, **wanted[row.pk]}
-        model._default_manager.bulk_update(objects, ["custom"], batch_size=500)
+            setattr(row, column, {**getattr(row, column), **wanted[row.pk]})
+        model._default_manager.bulk_update(objects, [column], batch_size=500)
+
+    def make_segments(self, segments: Sequence[Segment]) -> None:
+        """Insert segments; keys that the team has already stay as they are."""
+        Segment.objects.bulk_create(segments, ignore_conflicts=True)
+
+    def change_members(self, added: Sequence[SegmentMembership], removed: Collection[tuple[int, int, int]]) -> None:
+        """Put records into segments and take others out, given as (segment, kind of record, id)."""
+        if added:
+            SegmentMembership.objects.bulk_create(added, ignore_conflicts=True, batch_size=1000)
+        if removed:
+            groups: dict[tuple[int, int], list[int]] = {}
+            for segment, kind, pk in removed:
+                groups.setdefault((segment, kind), []).append(pk)
+            gone = Q(pk__in=[])
+            for (segment, kind), ids in groups.items():
+                gone |= Q(segment_id=segment, subject_type_id=kind, subject_id__in=ids)
+            SegmentMembership.objects.filter(gone).delete()
 
     def lease_effects(
         self, *, kind: int, now: datetime, real_now: datetime, until: datetime, limit: int, worker: int

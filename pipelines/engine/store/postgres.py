@@ -237,10 +237,12 @@ class PostgresStore(PortableStore):
             [numbers(pk for pk, _ in rows), *prepared],
         )
 
-    def merge_custom(self, model: type[models.Model], rows: Sequence[tuple[int, dict[str, Any]]]) -> None:
+    def merge_values(
+        self, model: type[models.Model], rows: Sequence[tuple[int, dict[str, Any]]], *, column: str = "custom"
+    ) -> None:
         _run(
-            f'UPDATE "{model._meta.db_table}" t SET custom = t.custom || u.custom '  # noqa: S608
-            "FROM unnest(%s::bigint[], %s::jsonb[]) AS u(id, custom) WHERE t.id = u.id",
+            f'UPDATE "{model._meta.db_table}" t SET "{column}" = t."{column}" || u.more '  # noqa: S608
+            "FROM unnest(%s::bigint[], %s::jsonb[]) AS u(id, more) WHERE t.id = u.id",
             [[pk for pk, _ in rows], [Jsonb(values) for _, values in rows]],
         )
 

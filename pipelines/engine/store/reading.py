@@ -6,13 +6,15 @@ from typing import Any
 
 from django.db.models import Max
 
+from contacts.models import Record
 from crm.models import Member
 from crm.suppression import suppressed
-from pipelines.actions.base import ChildResult
+from pipelines.actions.base import ChildResult, Found, Search
 from pipelines.engine.answers import answers_for
 from pipelines.engine.cursor import Ancestor, Answer, Cursor, Family, Memory
 from pipelines.engine.programs import LoadedProgram, PipelineFacts, pipeline_facts, pipelines_called, programs
 from pipelines.engine.resources import TeamResources, load_resources
+from pipelines.engine.store.searching import find, segments_by_key
 from pipelines.models import PipelineRun, StepExecution
 from pipelines.states import RunStatus
 from pipelines.subjects import among, subject_type
@@ -68,9 +70,21 @@ class Reading:
         """Plain data of records by id."""
         return subject_type(type_id).load(ids, relations=relations, moments=moments)
 
-    def resources(self, team_id: int, template_keys: Collection[str]) -> TeamResources:
+    def resources(self, team_id: int, template_keys: Collection[str], *, record_types: bool = False) -> TeamResources:
         """What steps of a team read by key."""
-        return load_resources(team_id=team_id, template_keys=template_keys)
+        return load_resources(team_id=team_id, template_keys=template_keys, record_types=record_types)
+
+    def search(self, search: Search) -> Found:
+        """The records that a step looks for, in one statement."""
+        return find(search)
+
+    def own_records(self, ids: Collection[int]) -> set[tuple[int, int, int]]:
+        """(team, type, id) of these records of own types."""
+        return set(Record.objects.filter(pk__in=ids).values_list("team_id", "type_id", "pk"))
+
+    def segments(self, keys: Collection[tuple[int, str]]) -> dict[tuple[int, str], int]:
+        """Ids of the segments with these keys, by (team, key)."""
+        return segments_by_key(keys)
 
     def answers(self, cursors: Sequence[Cursor]) -> dict[int, Answer]:
         """What came back for visits that waited."""

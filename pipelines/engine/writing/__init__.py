@@ -9,20 +9,21 @@ from pipelines.engine.store.stats import StatCell
 from pipelines.engine.writing.children import count_down, write_children
 from pipelines.engine.writing.creates import write_creates
 from pipelines.engine.writing.effects import queue_effects
+from pipelines.engine.writing.enrollments import write_enrollments
+from pipelines.engine.writing.members import write_members
 from pipelines.engine.writing.obligations import write_waits
 from pipelines.engine.writing.people import write_tasks
 from pipelines.engine.writing.records import ForeignRecord, write_updates
 from pipelines.models import StepExecution
 
-__all__ = ["ForeignRecord", "flush"]
+__all__ = ["ForeignRecord", "flush", "write_records"]
 
 SLOTS = 32
 
 
 def flush(batch: Batch) -> None:
     """Write everything a batch decided, inside the caller's transaction."""
-    write_updates(batch)
-    write_creates(batch)
+    write_records(batch)
     queue_effects(batch)
     write_waits(batch)
     write_tasks(batch)
@@ -32,6 +33,16 @@ def flush(batch: Batch) -> None:
         batch.store.save_memories(dirty)
     batch.store.close_visits(batch.cursors, batch.visits, _cells(batch), at=batch.now, batch=uuid.uuid4())
     count_down(batch)
+
+
+def write_records(batch: Batch) -> None:
+    """Write what the batch changes of records, so that whoever reads them next finds it done."""
+    write_updates(batch)
+    write_creates(batch)
+    write_members(batch)
+    write_enrollments(batch)
+    for done in (batch.updates, batch.creates, batch.segments, batch.members, batch.enrollments):
+        done.clear()
 
 
 def _cells(batch: Batch) -> Sequence[StatCell]:

@@ -6,8 +6,11 @@ from typing import Any
 from django.apps import apps
 from django.db import IntegrityError, models
 
+from contacts.models import Record
 from pipelines.engine.batch import Batch
 from pipelines.subjects import subject_types
+
+OWN = "records."
 
 
 class ForeignRecord(IntegrityError):
@@ -18,11 +21,12 @@ def write_updates(batch: Batch) -> None:
     """One statement per model and set of fields; later changes of one record win."""
     merged: dict[tuple[str, int], dict[str, Any]] = {}
     teams: dict[tuple[str, int], int] = {}
-    for team_id, update in batch.updates:
+    updates = [(team_id, update) for team_id, update in batch.updates if not update.model.startswith(OWN)]
+    for team_id, update in updates:
         merged.setdefault((update.model, update.pk), {}).update(update.values)
         teams[update.model, update.pk] = team_id
     # Every writer is checked, not only the last: a batch may hold runs of several teams.
-    _check_records(batch, {((update.model, update.pk), team_id) for team_id, update in batch.updates})
+    check_records(batch, {((update.model, update.pk), team_id) for team_id, update in updates})
     columns: dict[tuple[str, tuple[str, ...]], list[tuple[int, tuple[Any, ...]]]] = {}
     customs: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for (label, pk), values in merged.items():
@@ -36,8 +40,9 @@ def write_updates(batch: Batch) -> None:
         _check_relations(batch, label, names, rows, teams)
         _update(batch, label, names, rows)
     for label, custom_rows in customs.items():
-        batch.store.merge_custom(apps.get_model(label), custom_rows)
+        batch.store.merge_values(apps.get_model(label), custom_rows)
     _announce(batch, merged, teams)
+    _write_own(batch)
 
 
 def _announce(
@@ -56,7 +61,24 @@ def _announce(
         batch.store.announce(team_id=team_id, subjects=subjects, fields=sorted(names[team_id]), now=batch.now)
 
 
-def _check_records(batch: Batch, writers: Collection[tuple[tuple[str, int], int]]) -> None:
+def _write_own(batch: Batch) -> None:
+    """Values of records of a team's own types: three statements for any number."""
+    merged: dict[int, dict[str, Any]] = {}
+    wanted: set[tuple[int, int, int]] = set()
+    for team_id, update in batch.updates:
+        if update.model.startswith(OWN):
+            shape = batch.resources[team_id].record_type(update.model.removeprefix(OWN))
+            merged.setdefault(update.pk, {}).update(update.values)
+            wanted.add((team_id, shape.id if shape else 0, update.pk))
+    if not merged:
+        return
+    if not wanted <= batch.store.own_records(merged):
+        raise ForeignRecord("There is no such record in this team.")
+    batch.store.merge_values(Record, list(merged.items()), column="values")
+    batch.store.update_rows(Record, ("updated_at",), [(pk, (batch.now,)) for pk in merged])
+
+
+def check_records(batch: Batch, writers: Collection[tuple[tuple[str, int], int]]) -> None:
     """Refuse records that are neither the subject of a run nor of its team: one statement per model."""
     wanted: dict[str, set[tuple[int, int]]] = {}
     for (label, pk), team_id in writers:

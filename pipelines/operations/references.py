@@ -1,0 +1,83 @@
+"""What steps name and the team must have: templates, people, segments, pipelines and types of records."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from django.db.models import Q
+
+from contacts.models import RecordType, Segment
+from crm.models import Member, MessageTemplate, Team
+from pipelines.actions.registry import kinds
+from pipelines.definition.document import Problem
+from pipelines.definition.layout import every_place
+from pipelines.definition.shapes import spoken_path
+from pipelines.definition.values import is_dynamic
+from pipelines.models import Pipeline
+
+_OWN: Final = "records."
+
+
+def reference_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem]:
+    """One statement for each kind of thing that the document names."""
+    named = list(_references(document))
+    for widget, (known, sentence) in _CHECKS.items():
+        wanted = {key for kind, key, _ in named if kind == widget}
+        if not wanted:
+            continue
+        there = known(team, wanted) | _made_by_steps(document, widget)
+        for kind, key, path in named:
+            if kind == widget and key.lower() not in there:
+                yield Problem(path, sentence.format(key=key, team=team.name))
+
+
+def _references(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    known = kinds()
+    for place in every_place(document):
+        properties = known[place.step["type"]].schema.get("properties", {})
+        for name, value in place.step.get("with", {}).items():
+            widget = properties.get(name, {}).get("x-widget", "")
+            if isinstance(value, str) and value and not is_dynamic(value):
+                yield widget, value, spoken_path([*place.at, "with", name])
+
+
+def _made_by_steps(document: Mapping[str, Any], widget: str) -> set[str]:
+    if widget == "pipeline":
+        return {str(document.get("key", ""))}
+    if widget != "segment":
+        return set()
+    return {place.step["with"]["segment"] for place in every_place(document) if place.step["type"] == "create_segment"}
+
+
+def _templates(team: Team, keys: set[str]) -> set[str]:
+    return set(MessageTemplate.objects.for_team(team).filter(key__in=keys).values_list("key", flat=True))
+
+
+def _people(team: Team, names: set[str]) -> set[str]:
+    matches = Q()
+    for name in names:
+        matches |= Q(user__email__iexact=name) | Q(user__username__iexact=name)
+    members = Member.objects.for_team(team).filter(matches).values_list("user__email", "user__username")
+    return {text.lower() for member in members for text in member if text}
+
+
+def _segments(team: Team, keys: set[str]) -> set[str]:
+    return set(Segment.objects.for_team(team).filter(key__in=keys).values_list("key", flat=True))
+
+
+def _pipelines(team: Team, keys: set[str]) -> set[str]:
+    return set(Pipeline.objects.for_team(team).filter(key__in=keys).values_list("key", flat=True))
+
+
+def _models(team: Team, labels: set[str]) -> set[str]:
+    own = {label.removeprefix(_OWN) for label in labels if label.startswith(_OWN)}
+    types = RecordType.objects.for_team(team).filter(key__in=own).values_list("key", flat=True) if own else ()
+    return {label for label in labels if not label.startswith(_OWN)} | {f"{_OWN}{key}" for key in types}
+
+
+_CHECKS: Final[Mapping[str, tuple[Callable[[Team, set[str]], set[str]], str]]] = {
+    "message_template": (_templates, "there is no message template '{key}' in {team}: create it first"),
+    "user": (_people, "'{key}' is not the email of a member of {team}"),
+    "segment": (_segments, "there is no segment '{key}' in {team}: create it first, or by a create_segment step"),
+    "pipeline": (_pipelines, "there is no pipeline '{key}' in {team}: import it first"),
+    "record_model": (_models, "there is no type of record '{key}' in {team}: define it first"),
+}

@@ -1,0 +1,281 @@
+"""Steps that find, make and change records, and put them into segments and other pipelines."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from contacts.models import Company, Contact, Deal, Record, RecordType, Segment, SegmentMembership
+from crm.models import Task, Team
+from pipelines.engine.tick import run_until_idle
+from pipelines.models import PipelineRun, StepExecution
+from pipelines.operations import InvalidDocument
+from pipelines.states import RunStatus
+from tests.pipelines.engine.building import NOON, active, log
+from tests.pipelines.engine.conftest import Run
+
+PRODUCT = [
+    {"key": "name", "type": "text", "required": True},
+    {"key": "quantity", "type": "integer"},
+    {"key": "minimum", "type": "integer"},
+    {"key": "active", "type": "boolean"},
+]
+
+
+@pytest.fixture
+def product(team: Team) -> RecordType:
+    return RecordType.objects.create(team=team, key="product", label="Product", fields=PRODUCT)
+
+
+def stock(team: Team, product: RecordType, *rows: tuple[str, int, int, bool]) -> list[Record]:
+    return [
+        Record.objects.create(
+            team=team, type=product, values={"name": name, "quantity": have, "minimum": need, "active": active}
+        )
+        for name, have, need, active in rows
+    ]
+
+
+def found(team: Team, where: Any, *, model: str = "contacts.contact", **more: Any) -> StepExecution:
+    """The visit of a step that looks for records, done for one new contact."""
+    given = {"model": model, "where": where, **more}
+    keep = {"type": "set_variable", "with": {"n": "= steps.find.count"}}
+    active(
+        team, [{"key": "find", "type": "find_records", "with": given}, keep],
+        key="finder", variables=[{"name": "n", "type": "number"}],
+        triggers=[{"type": "created", "model": "contacts.company", "automatic": True}], subject="contacts.company",
+    )  # fmt: skip
+    Company.objects.create(team=team, name="Acme", industry="Tea")
+    run_until_idle(now=NOON)
+    return StepExecution.objects.order_by("id")[0]
+
+
+WHERE: list[tuple[Any, set[str]]] = [
+    ({"field": "lead_source", "operator": "equals", "value": "web"}, {"a", "b"}),
+    ({"field": "plan", "operator": "equals", "value": "pro"}, {"a"}),
+    ({"field": "custom.seats", "operator": "greater_than", "value": 3}, {"b"}),
+    ("custom.seats >= 3 and lead_source == 'web'", {"a", "b"}),
+    ("custom.seats >= 3 or lead_source == 'fair'", {"a", "b", "c"}),
+    ({"not": {"field": "lead_source", "operator": "equals", "value": "web"}}, {"c", "d"}),
+    ({"field": "first_name", "operator": "in_list", "value": ["a", "d"]}, {"a", "d"}),
+    ({"field": "lead_source", "operator": "equals", "value": "{{ company.industry }}"}, {"d"}),
+    ("lead_source == subject.industry", {"d"}),
+    ({"any": [{"field": "plan", "operator": "is_not_empty"}, "first_name == 'd'"]}, {"a", "d"}),
+    ([{"field": "record.plan", "operator": "equals", "value": None}], {"b", "c", "d"}),
+    ({"field": "first_name", "operator": "equals", "value": 5}, set()),
+]
+
+
+@pytest.mark.parametrize(("where", "names"), WHERE, ids=[str(where) for where, _ in WHERE])
+def test_records_are_found_by_structured_conditions_and_by_expressions(
+    team: Team, run_at: Run, where: Any, names: set[str]
+) -> None:
+    other = Team.objects.create(name="Other", slug="other")
+    Contact.objects.create(team=team, first_name="a", lead_source="web", custom={"plan": "pro", "seats": 3})
+    Contact.objects.create(team=team, first_name="b", lead_source="web", custom={"seats": 9})
+    Contact.objects.create(team=team, first_name="c", lead_source="fair")
+    Contact.objects.create(team=team, first_name="d", lead_source="Tea", custom={"seats": "many"})
+    Contact.objects.create(team=other, first_name="d", lead_source="web", custom={"plan": "pro", "seats": 9})
+    visit = found(team, where)
+    assert visit.error is None
+    ids = (visit.output or {})["ids"]
+    assert set(Contact.objects.filter(pk__in=ids, team=team).values_list("first_name", flat=True)) == names
+    assert len(ids) == len(names) == (visit.output or {})["count"]
+
+
+def test_what_is_written_in_a_record_is_never_worked_out_again(team: Team, run_at: Run) -> None:
+    Contact.objects.create(team=team, first_name="x", lead_source="= 1 + 1")
+    given = {
+        "model": "contacts.contact",
+        "where": {"field": "lead_source", "operator": "equals", "value": "{{ company.industry }}"},
+    }
+    active(team, [{"key": "find", "type": "find_records", "with": given}], key="f", subject="contacts.company",
+           triggers=[{"type": "created", "model": "contacts.company", "automatic": True}])  # fmt: skip
+    Company.objects.create(team=team, name="Acme", industry="= 1 + 1")
+    run_at(NOON)
+    assert (StepExecution.objects.get().output or {})["count"] == 1
+
+
+def test_a_search_has_an_order_and_a_limit(team: Team, run_at: Run, product: RecordType) -> None:
+    rows = stock(team, product, ("a", 5, 1, True), ("b", 9, 1, True), ("c", 7, 1, True), ("d", 1, 1, False))
+    visit = found(team, "active", model="records.product", order="-quantity", limit=2)
+    assert (visit.output or {})["ids"] == [rows[1].pk, rows[2].pk]
+
+
+def test_runs_that_look_for_the_same_look_once(team: Team, run_at: Run, product: RecordType) -> None:
+    stock(team, product, ("a", 5, 1, True))
+    where = {"field": "active", "operator": "is_true"}
+    active(team, [{"key": "find", "type": "find_records", "with": {"model": "records.product", "where": where}}])
+    for number in range(20):
+        Contact.objects.create(team=team, first_name=f"c{number}")
+    with CaptureQueriesContext(connection) as queries:
+        run_at(NOON)
+    searches = [query["sql"] for query in queries if 'FROM "contacts_record"' in query["sql"]]
+    assert len(searches) == 1 and StepExecution.objects.filter(outcome="next").count() == 20
+
+
+def test_a_record_made_by_a_step_is_found_by_the_next_and_can_be_changed(
+    team: Team, run_at: Run, product: RecordType
+) -> None:
+    values = {"name": "{{ contact.first_name }}", "quantity": "= 2 + 3"}
+    active(
+        team,
+        [
+            {"key": "make", "type": "create_record", "with": {"model": "records.product", "values": values}},
+            {"key": "find", "type": "find_records", "with": {"model": "records.product", "where": "quantity == 5"}},
+            {"key": "mark", "type": "update_record",
+             "with": {"record": "{{ steps.find.records[0] }}", "values": {"active": True}}},
+            {"key": "more", "type": "update_record",
+             "with": {"record": "{{ steps.make.id }}", "model": "records.product", "values": {"minimum": "7"}}},
+        ],
+    )  # fmt: skip
+    for name in ("Ann", "Bo"):
+        Contact.objects.create(team=team, first_name=name)
+    run_at(NOON)
+    assert {run.status for run in PipelineRun.objects.all()} == {RunStatus.COMPLETED}
+    assert sorted(row.values["name"] for row in Record.objects.all()) == ["Ann", "Bo"]
+    assert all(row.values["minimum"] == 7 and row.values["quantity"] == 5 for row in Record.objects.all())
+    assert Record.objects.order_by("-pk")[0].values["active"] is True
+
+
+def test_contacts_companies_deals_and_tasks_are_made(team: Team, run_at: Run) -> None:
+    active(
+        team,
+        [
+            {"key": "firm", "type": "create_record",
+             "with": {"model": "contacts.company", "values": {"name": "{{ contact.first_name }} Ltd"}}},
+            {"key": "deal", "type": "create_record",
+             "with": {"model": "contacts.deal", "values": {
+                 "title": "First order", "company": "{{ steps.firm.id }}", "contact": "{{ contact }}",
+                 "amount": "120.50", "note": "from a pipeline"}}},
+            {"key": "task", "type": "create_record", "with": {"model": "crm.task", "values": {"title": "Call"}}},
+        ],
+    )  # fmt: skip
+    ann = Contact.objects.create(team=team, first_name="Ann")
+    run_at(NOON)
+    deal = Deal.objects.get()
+    assert deal.company is not None and deal.company.name == "Ann Ltd" and deal.company.team == team
+    assert (deal.contact, str(deal.amount), deal.custom) == (ann, "120.50", {"note": "from a pipeline"})
+    assert Task.objects.get().title == "Call"
+    outputs = [row.output or {} for row in StepExecution.objects.exclude(outcome=None)]
+    made = {output["id"] for output in outputs if "id" in output}
+    assert made == {deal.pk, deal.company.pk}
+
+
+def test_a_record_that_a_step_makes_enters_its_automatic_pipelines_and_circles_end(team: Team, run_at: Run) -> None:
+    values = {"first_name": "Again"}
+    active(team, [{"type": "create_record", "with": {"model": "contacts.contact", "values": values}}])
+    Contact.objects.create(team=team, first_name="First")
+    run_at(NOON)
+    assert Contact.objects.count() == 10 and PipelineRun.objects.count() == 9
+
+
+@pytest.mark.parametrize(
+    ("step", "sentence"),
+    [
+        ({"model": "records.product", "values": {"quantity": 1}}, "name: A value is needed."),
+        ({"model": "contacts.contact", "values": {"lead_source": "x"}}, "needs first_name or"),
+        ({"model": "contacts.deal", "values": {"title": "x", "company": 99_999}}, "company: there is no such record"),
+        ({"model": "contacts.deal", "values": {"title": "x", "stage": "lost in space"}}, "stage"),
+        ({"model": "crm.task", "values": {"name": "x"}}, "A task has no name"),
+    ],
+    ids=["missing value", "nameless", "stranger", "choice", "unknown"],
+)
+def test_a_record_that_cannot_be_made_fails_its_step_with_a_sentence(
+    team: Team, run_at: Run, product: RecordType, step: dict[str, Any], sentence: str
+) -> None:
+    active(team, [{"type": "create_record", "with": step}])
+    run = PipelineRun.objects.filter(subject_id=Contact.objects.create(team=team, first_name="Ann").pk).get()
+    run_at(NOON)
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED and sentence in (StepExecution.objects.get().error or "")
+    assert not Record.objects.exists() and not Deal.objects.exists()
+
+
+def test_nobody_reaches_the_records_of_another_team(team: Team, run_at: Run, product: RecordType) -> None:
+    other = Team.objects.create(name="Other", slug="other")
+    theirs = RecordType.objects.create(team=other, key="product", label="Product", fields=PRODUCT)
+    record = stock(other, theirs, ("x", 1, 1, True))[0]
+    step = {"record": record.pk, "model": "records.product", "values": {"name": "stolen"}}
+    active(team, [{"type": "update_record", "with": step}, {"type": "wait"}])
+    Contact.objects.create(team=team, first_name="Ann")
+    run_at(NOON)
+    record.refresh_from_db()
+    assert record.values["name"] == "x"
+    assert PipelineRun.objects.get().status == RunStatus.FAILED
+
+
+def test_steps_make_segments_fill_and_empty_them(team: Team, run_at: Run) -> None:
+    Segment.objects.create(team=team, key="new", name="New ones")
+    active(
+        team,
+        [
+            {"type": "create_segment", "with": {"segment": "hot"}},
+            {"type": "add_to_segment", "with": {"segment": "hot"}},
+            {"type": "add_to_segment", "with": {"segment": "new"}},
+            {"type": "wait", "delay": "1d"},
+            {"type": "remove_from_segment", "with": {"segment": "new"}},
+        ],
+    )
+    people = [Contact.objects.create(team=team, first_name=f"c{number}") for number in range(3)]
+    run_at(NOON)
+    assert set(Segment.objects.values_list("key", "name")) == {("hot", "Hot"), ("new", "New ones")}
+    rows = SegmentMembership.objects.order_by("pk").values_list("segment__key", "subject_id", "run_id")
+    assert {row[:2] for row in rows} == {(key, person.pk) for key in ("hot", "new") for person in people}
+    assert all(run for _, _, run in rows)
+    run_at(NOON.replace(day=3))
+    assert {row.segment.key for row in SegmentMembership.objects.all()} == {"hot"}
+
+
+@pytest.mark.parametrize(
+    ("step", "path"),
+    [
+        ({"type": "add_to_segment", "with": {"segment": "unknown"}}, "steps[0].with.segment"),
+        ({"type": "add_to_segment", "with": {"segment": "{{ contact.first_name }}"}}, "steps[0].with.segment"),
+        ({"type": "find_records", "with": {"model": "records.unknown"}}, "steps[0].with.model"),
+        ({"type": "find_records", "with": {"model": "auth.user"}}, "steps[0].with.model"),
+        ({"type": "find_records", "with": {"model": "contacts.deal", "limit": 501}}, "steps[0].with.limit"),
+        ({"type": "create_record", "with": {"model": "{{ contact.custom.x }}", "values": {"a": 1}}},
+         "steps[0].with.model"),
+        ({"type": "enroll", "with": {"pipeline": "unknown"}}, "steps[0].with.pipeline"),
+    ],
+)  # fmt: skip
+def test_what_the_team_does_not_have_is_a_problem_of_the_document(team: Team, step: dict[str, Any], path: str) -> None:
+    with pytest.raises(InvalidDocument) as refused:
+        active(team, [step])
+    assert path in [problem.path for problem in refused.value.problems]
+
+
+def test_a_subject_enters_another_pipeline_and_leaves_it(team: Team, run_at: Run) -> None:
+    active(team, [{"type": "wait", "delay": "30d"}], key="nurture", triggers=[{"type": "manual"}],
+           variables=[{"name": "why", "type": "string"}])  # fmt: skip
+    active(
+        team,
+        [
+            {"type": "enroll", "with": {"pipeline": "nurture", "variables": {"why": "{{ contact.lead_source }}"}}},
+            {"type": "wait", "delay": "1d"},
+            {"type": "unenroll", "with": {"pipeline": "nurture"}},
+        ],
+    )
+    people = [
+        Contact.objects.create(team=team, first_name="x", lead_source=source) for source in ("web", "fair", "web")
+    ]
+    run_at(NOON)
+    inside = PipelineRun.objects.filter(pipeline__key="nurture")
+    assert sorted((run.subject_id, run.context.vars["why"]) for run in inside) == sorted(
+        (person.pk, person.lead_source) for person in people
+    )
+    assert {run.depth for run in inside} == {1}
+    run_at(NOON.replace(day=3))
+    assert {(run.status, run.reason) for run in inside.all()} == {(RunStatus.CANCELLED, "unenrolled")}
+
+
+def test_a_pipeline_that_takes_nobody_fails_the_step_with_a_sentence(team: Team, run_at: Run) -> None:
+    draft = active(team, [{"type": "wait"}], key="nurture", triggers=[{"type": "manual"}])
+    active(team, [{"type": "enroll", "with": {"pipeline": "nurture"}}])
+    type(draft).objects.filter(pk=draft.pk).update(status=type(draft).Status.PAUSED)
+    run = PipelineRun.objects.filter(subject_id=Contact.objects.create(team=team, first_name="x").pk).get()
+    run_at(NOON)
+    assert log(run)[-1][1:] == ("failed", "error")
+    assert "is not active" in (StepExecution.objects.get(run_id=run.pk).error or "")
