@@ -85,7 +85,8 @@ class TaskAdmin(TeamScopedAdmin[Task]):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         task = kwargs.get("obj")
         context["task_form"] = form_slot.form(task) if task is not None else None
-        return super().render_change_form(request, context, *args, **kwargs)
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
 
     def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:
         if not change:

@@ -33,6 +33,8 @@ def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, An
         "subject": subject_types_by_id().get(pipeline.subject_type_id or 0, "") if pipeline else "",
         "users": _users(team),
         "templates": _templates(team),
+        "groups": _groups(team),
+        "pipelines": _pipelines(team),
         "variables": [*(_declared(pipeline) if pipeline else ()), *EVERYWHERE],
         "takenKeys": list(archived),
     }
@@ -92,6 +94,21 @@ def _users(team: Team | None) -> list[str]:
         return []
     members = Member.objects.filter(team=team).exclude(user__email="").order_by("user__email")
     return list(members.values_list("user__email", flat=True)[:MOST_PEOPLE])
+
+
+def _groups(team: Team | None) -> list[str]:
+    """What tasks can be given to: roles, and the groups in which members work."""
+    if team is None:
+        return []
+    named = Member.objects.filter(team=team).exclude(groups=[]).values_list("groups", flat=True)[:MOST_PEOPLE]
+    return [*sorted({str(name) for groups in named for name in groups}), "manager", "member"]
+
+
+def _pipelines(team: Team | None) -> list[list[str]]:
+    if team is None:
+        return []
+    rows = Pipeline.objects.filter(team=team).exclude(status=Pipeline.Status.ARCHIVED).order_by("name")
+    return [list(row) for row in rows.values_list("key", "name")[:MOST_PEOPLE]]
 
 
 def _templates(team: Team | None) -> list[list[str]]:

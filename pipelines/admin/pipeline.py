@@ -35,6 +35,8 @@ from pipelines.queries import StepCounts, runs_by_step
 from pipelines.step_rows import outline, told
 from pipelines.subjects import subject_types
 
+# In the order in which they build on each other.
+SCRIPTS = ("dom", "conditions", "lists", "inside", "parameters", "steps")
 STATUS_COLORS = {"Draft": "info", "Active": "success", "Paused": "warning", "Archived": "default"}
 
 
@@ -89,7 +91,7 @@ class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
 
     class Media:
         css = {"all": ("pipelines/pipelines.css", "pipelines/picture.css")}
-        js = ("pipelines/dom.js", "pipelines/conditions.js", "pipelines/parameters.js", "pipelines/steps.js")
+        js = tuple(f"pipelines/{name}.js" for name in SCRIPTS)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
         live = (

@@ -8,8 +8,9 @@ from django.forms.models import BaseInlineFormSet
 
 from pipelines.actions.registry import kinds
 from pipelines.admin.fields import ConditionField, DelayField, JsonField, delay_text
+from pipelines.admin.inner_steps import BLOCKS, InsideField, inside_of, keys_inside, named, put_inside
 from pipelines.models import Pipeline, PipelineStep
-from pipelines.step_rows import archive_steps, name_steps, outline, with_inside
+from pipelines.step_rows import archive_steps, name_steps, steps_of, with_inside
 
 INPUT = {"class": "pl-input"}
 # Actions of these groups speak to somebody, so the message of the step is shown with them.
@@ -25,6 +26,7 @@ class StepForm(forms.ModelForm[PipelineStep]):
     delay_text = DelayField(label="Wait before this step", widget=forms.TextInput({**INPUT, "placeholder": "no wait"}))
     data = JsonField(expect=dict, default={}, label="Data (JSON)")  # type: ignore[assignment]
     condition = ConditionField(label="Condition")
+    inside = InsideField(label="Steps inside (JSON)")
     edges = JsonField(expect=dict, default={}, label="Edges (JSON)")
     retry = JsonField(label="Retry")
     timeout = JsonField(label="Timeout")
@@ -65,9 +67,6 @@ class StepForm(forms.ModelForm[PipelineStep]):
         code = self["action_type"].value() or ""
         return str(self["name"].value() or action_label(code) or "New step")
 
-    # Steps inside this one, which this form only shows: how deep, the branch where one begins, and what.
-    inside: tuple[tuple[range, str, str], ...] = ()
-
     @property
     def icon(self) -> str:
         kind = kinds().get(self["action_type"].value() or "")
@@ -89,22 +88,42 @@ class StepFormSet(BaseInlineFormSet[PipelineStep, Pipeline, StepForm]):
         if commit:
             rows = [form.instance for form in self._ordered() if form.instance.pk]
             PipelineStep.objects.bulk_update(rows, ["number"])
+            self._fill_blocks(form for form in self._ordered() if form.instance.pk)
         return saved
 
     def _construct_form(self, i: int, **kwargs: Any) -> StepForm:
         form = super()._construct_form(i, **kwargs)  # type: ignore[misc]
         step: StepForm = form
         if step.instance.pk is not None:
-            step.inside = tuple(_inside(self._nested(), step.instance.pk))
+            step.fields["inside"].initial = self._inside().get(step.instance.key, {})
         return step
 
-    def _nested(self) -> list[PipelineStep]:
-        """The steps inside blocks; one statement for the whole pipeline."""
+    def _inside(self) -> dict[str, dict[str, list[Any]]]:
+        """The steps inside each block by its key; one statement for the whole pipeline."""
         if not self.instance.pk:
-            return []
+            return {}
         if not hasattr(self, "_inner"):
-            self._inner = list(self.instance.steps.filter(archived_at=None, parent__isnull=False))
+            told = {step["key"]: inside_of(step) for step in steps_of(self.instance)}
+            self._inner = {key: inside for key, inside in told.items() if inside}
         return self._inner
+
+    def _inner_keys(self, rows: Iterable[StepForm]) -> list[str]:
+        """Keys of the steps inside the blocks that stay, as the page sends them."""
+        return [key for form in rows for key in keys_inside(_lists_of(form))]
+
+    def _fill_blocks(self, rows: Iterable[StepForm]) -> None:
+        """Put what stands inside blocks back where it belongs, when any of it changed."""
+        rows = list(rows)
+        taken = {form.instance.key for form in rows} | set(self._inner_keys(rows)) | self._archived_keys()
+        wanted = {
+            form.instance.key: named(_lists_of(form), stem=form.instance.key, taken=taken)
+            for form in rows
+            if form.instance.action_type in BLOCKS
+        }
+        changed = any("inside" in form.changed_data or "action_type" in form.changed_data for form in rows)
+        branches = any(form.instance.action_type in BLOCKS and "data" in form.changed_data for form in rows)
+        if changed or branches:
+            put_inside(self.instance, wanted)
 
     def delete_existing(self, obj: PipelineStep, commit: bool = True) -> None:
         if commit:
@@ -122,11 +141,17 @@ class StepFormSet(BaseInlineFormSet[PipelineStep, Pipeline, StepForm]):
             if not form.instance.pk:
                 form.instance.key = (form.cleaned_data.get("key") or "").strip()
         taken = {form.instance.key for form in rows if form.instance.key} | self._archived_keys()
-        taken |= {step.key for step in self._nested()}
+        taken |= set(self._inner_keys(rows))
         name_steps([form.instance for form in rows if "action_type" in form.cleaned_data], taken=taken)
 
     def _refuse_double_keys(self, rows: Iterable[StepForm]) -> None:
-        archived, seen = self._archived_keys(), {step.key for step in self._nested()}
+        rows = list(rows)
+        inner = self._inner_keys(rows)
+        archived, seen = self._archived_keys(), set(inner)
+        for key in sorted({each for each in inner if inner.count(each) > 1}):
+            for form in rows:
+                if key in keys_inside(_lists_of(form)):
+                    form.add_error("inside", f"Two steps have the key {key!r}.")
         for form in rows:
             key = form.instance.key
             if key in seen:
@@ -158,12 +183,11 @@ def action_label(code: str) -> str:
     return kind.label if kind else code
 
 
-def _inside(nested: list[PipelineStep], pk: int) -> Iterable[tuple[range, str, str]]:
-    branch: dict[int | None, str] = {}
-    for depth, row in outline(nested, pk):
-        begins = row.branch if branch.get(row.parent_id) != row.branch else ""
-        branch[row.parent_id] = row.branch
-        yield range(depth + 1), begins, f"{row.number}. {row.name or action_label(row.action_type)}"
+def _lists_of(form: StepForm) -> dict[str, list[Any]]:
+    if form.instance.action_type not in BLOCKS:
+        return {}
+    found: dict[str, list[Any]] = getattr(form, "cleaned_data", {}).get("inside") or {}
+    return found
 
 
 def action_choices(current: str = "") -> list[tuple[str, Any]]:

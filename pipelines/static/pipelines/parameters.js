@@ -94,7 +94,11 @@
     number: (value, changed) => textInput(value, (text) => changed(text === undefined ? undefined : parsed(text)), { inputmode: "decimal" }),
     duration: (value, changed) => editor.durationControl(value === undefined ? "" : typeof value === "number" ? `${value}s` : String(value), (text) => changed(text === "" ? undefined : text)),
     json: jsonArea,
-    condition: jsonArea,
+    condition: (value, changed) => editor.conditionValue(value, changed),
+    words: (value, changed) => editor.words(value, changed),
+    form: (value, changed) => editor.formCards(value, changed),
+    group: (value, changed) => listed(editor.data.groups.map((name) => [name, name]), value, changed, { placeholder: "Everybody" }),
+    pipeline: (value, changed) => listed(editor.data.pipelines, value, changed, { placeholder: "Key of a pipeline" }),
     user: (value, changed) => listed(editor.data.users.map((email) => [email, email]), value, changed, { placeholder: "Owner of the record" }),
     message_template: (value, changed) => listed(editor.data.templates, value, changed, { placeholder: "Write it here, or choose a template" }),
     stage: (value, changed) => textInput(value, changed),
@@ -107,8 +111,21 @@
     return el("label", { class: "pl-check-label" }, node, ` ${title}`);
   }
 
-  function control(schema, value, changed) {
+  const CONDITIONS = new Set(["if", "where", "while", "until", "condition"]);
+  const SHAPED = new Set(["form", "words"]);
+
+  // A value that is worked out later, or written in another form, is edited as it stands.
+  function isList(value) {
+    return value === undefined || Array.isArray(value);
+  }
+  const describesEntries = (schema) => schema.type === "array" && schema.items && schema.items.properties && schema.items.type === "object" && (!schema["x-widget"] || schema["x-widget"] === "json");
+
+  function control(schema, value, changed, name) {
     const widget = schema["x-widget"];
+    if (CONDITIONS.has(name) && !schema.type) return editor.conditionValue(value, changed);
+    if ((SHAPED.has(widget) || describesEntries(schema)) && !isList(value)) return jsonArea(value, changed);
+    if (describesEntries(schema) && widget !== "form") return editor.schemaCards(schema, value, changed);
+    if (schema.type === "array" && !widget && schema.items && schema.items.type === "string") return editor.words(value, changed);
     if (schema.enum) {
       const node = select([["", "Default"], ...schema.enum.map((each) => [String(each), String(each)])], value === undefined ? "" : String(value));
       node.addEventListener("change", () => changed(schema.enum.find((each) => String(each) === node.value) ?? (node.value || undefined)));
@@ -147,8 +164,8 @@
       const title = (property.title || name) + (required.includes(name) ? " *" : "");
       const field = property.type === "boolean"
         ? el("div", { class: "pl-field" }, boolean(data[name], set, title), property.description ? el("p", { class: "pl-help", text: property.description }) : null)
-        : editor.labelled(title, control(property, data[name], set), property.description);
-      if (WIDE.has(property["x-widget"])) field.classList.add("pl-wide");
+        : editor.labelled(title, control(property, data[name], set, name), property.description);
+      if (WIDE.has(property["x-widget"]) || property["x-widget"] === "form" || describesEntries(property) || CONDITIONS.has(name)) field.classList.add("pl-wide");
       field.dataset.parameter = name;
       if (TEMPLATED.has(property["x-widget"])) field.append(editor.variableMenu(field.querySelector("input,textarea")));
       if (property["x-advanced"] && data[name] !== undefined) fold.open = true;

@@ -3,7 +3,7 @@
   "use strict";
   const editor = window.pipelineEditor;
   const { el, select } = editor;
-  const WORDS = { true: "When it is met, go to", false: "When it is not met, go to", next: "Then go to", error: "When it fails, go to", skipped: "When it is skipped, go to", uncertain: "When nobody knows whether it was sent, go to" };
+  const WORDS = { default: "When no case fits, go to", timeout: "When the time is over, go to", completed: "When it is answered, go to", holdout: "Those held out go to", true: "When it is met, go to", false: "When it is not met, go to", next: "Then go to", error: "When it fails, go to", skipped: "When it is skipped, go to", uncertain: "When nobody knows whether it was sent, go to" };
 
   editor.subjectFields = function () {
     const chosen = document.getElementById("id_subject_type") || document.getElementById("id_model");
@@ -29,14 +29,54 @@
       row.querySelector("[data-icon]").textContent = kind ? kind.icon : "bolt";
       const message = inRow(row, "message");
       show("message", Boolean(message.value) || Boolean(kind && kind.speaks) || message.closest(".pl-has-errors"));
+      show("inside", editor.isBlock(action.value));
       row.querySelector('.pl-field-condition label').textContent = action.value === "condition" ? "Condition" : "Only if";
       const data = editor.readJson(raw, {});
       const box = row.querySelector("[data-parameters]");
       box.replaceChildren();
       if (data === undefined) raw.closest("details").open = true;
-      else if (kind) editor.drawParameters(box, kind.schema, data, (next) => { internal = true; editor.write(raw, Object.keys(next).length ? next : undefined); internal = false; });
+      else if (kind) editor.drawParameters(box, kind.schema, data, (next) => {
+        internal = true;
+        editor.write(raw, Object.keys(next).length ? next : undefined);
+        internal = false;
+        drawInside();
+        drawOutcomes();
+      });
+      drawInside();
       drawOutcomes();
       drawTitle();
+    }
+
+    // The lists of steps inside a block; a branch that was renamed keeps its steps.
+    let branchNames = [];
+    function drawInside() {
+      const field = inRow(row, "inside");
+      const box = row.querySelector("[data-inside]");
+      if (!field || !box) return;
+      box.hidden = !editor.isBlock(action.value);
+      const data = editor.readJson(raw, {});
+      let inside = editor.readJson(field, {});
+      if (box.hidden || data === undefined || inside === undefined) return;
+      const branches = Array.isArray(data.branches) ? data.branches : [];
+      const names = branches.map((branch) => branch && branch.name);
+      if (names.length === branchNames.length && names.join("\n") !== branchNames.join("\n")) {
+        const moved = Object.fromEntries(names.map((name, index) => [name, inside[name] || (names.includes(branchNames[index]) ? undefined : inside[branchNames[index]])]).filter(([, steps]) => steps));
+        inside = moved;
+        field.value = JSON.stringify(inside);
+      } else if (box.childElementCount && names.join("\n") === branchNames.join("\n")) return;
+      branchNames = names;
+      editor.drawInside(box, action.value, branches, inside, (next) => { field.value = JSON.stringify(next); }, inRow(row, "key").value || "step");
+    }
+
+    // What the parameters declare: cases, variants, answers, events.
+    function declared(data) {
+      const names = [];
+      const list = (value) => (Array.isArray(value) ? value : []);
+      for (const part of ["cases", "variants", "events"]) names.push(...list(data[part]).map((each) => each && (each.name || each.event)));
+      names.push(...list(data.outcomes));
+      if (data.holdout !== undefined) names.push("holdout");
+      if (list(data.cases).length) names.push("default");
+      return names.filter((name) => typeof name === "string" && name);
     }
 
     function drawOutcomes() {
@@ -45,10 +85,10 @@
       const edges = editor.readJson(inRow(row, "edges"), {});
       box.replaceChildren();
       if (!kind || edges === undefined || typeof edges !== "object") return;
-      const main = action.value === "condition" ? ["true", "false"] : [];
+      const main = action.value === "condition" ? ["true", "false"] : declared(editor.readJson(raw, {}) || {});
       const shownOutcomes = [...new Set([...main, ...Object.keys(edges)])];
       for (const outcome of shownOutcomes) box.append(outcomeField(outcome, edges));
-      const others = kind.outcomes.filter((outcome) => !shownOutcomes.includes(outcome) && outcome !== "next");
+      const others = [...new Set([...kind.outcomes, ...(inRow(row, "timeout").value.trim() ? ["timeout"] : [])])].filter((outcome) => !shownOutcomes.includes(outcome) && outcome !== "next");
       if (others.length === 0) return;
       const more = select([["", "Another way out…"], ...others.map((outcome) => [outcome, WORDS[outcome] || outcome])], "", { "aria-label": "Another way out" });
       more.addEventListener("change", () => { if (more.value) more.replaceWith(outcomeField(more.value, edges)); });
@@ -295,7 +335,7 @@
     document.querySelectorAll("[data-condition]").forEach(editor.conditionBuilder);
     const form = document.querySelector("form[id$=_form]");
     if (form) form.addEventListener("submit", (event) => {
-      const wrong = [...form.querySelectorAll("[data-parameters] textarea")].find((node) => !node.checkValidity());
+      const wrong = [...form.querySelectorAll("[data-parameters] textarea, [data-inside] textarea")].find((node) => !node.checkValidity());
       if (!wrong) return;
       event.preventDefault();
       for (let node = wrong.parentElement; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;

@@ -1,8 +1,10 @@
 """A pipeline is made and changed on its page."""
 
+import html
 import json
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
@@ -197,3 +199,60 @@ def test_steps_inside_a_block_are_shown_and_survive_the_form(manager: Client, we
     welcome.refresh_from_db()
     assert welcome.name == "Renamed"
     assert document_of(welcome)["steps"][-1] == block
+
+
+def _with_a_fork(welcome: Pipeline) -> dict[str, Any]:
+    branches = [
+        {"name": "mail", "steps": [{"key": "inner", "type": "send_email", "name": "Inner mail", "message": "Hi"}]},
+        {"name": "rest", "steps": [{"key": "pause", "type": "wait"}]},
+    ]
+    before = document_of(welcome)
+    block = {"key": "fork", "type": "parallel", "with": {"branches": branches}}
+    apply_document(welcome, {**before, "steps": [*before["steps"], block]})
+    return block
+
+
+def _inside_field(values: dict[str, str]) -> str:
+    return next(name for name, value in values.items() if name.endswith("-inside") and "inner" in value)
+
+
+def test_steps_inside_a_block_are_edited_on_the_page(manager: Client, welcome: Pipeline) -> None:
+    _with_a_fork(welcome)
+    address = f"{PIPELINE}{welcome.pk}/change/"
+    values = form_of(manager.get(address))
+    field = _inside_field(values)
+    lists = json.loads(values[field])
+    inner = welcome.steps.get(key="inner").pk
+    loop = {"type": "loop", "with": {"times": 2, "steps": [{"type": "wait", "delay": 60}]}}
+    lists = {"mail": [{"type": "wait", "delay": "1d"}, *lists["mail"]], "rest": [loop]}
+
+    save(manager, values | {field: json.dumps(lists)}, address)
+
+    told = {branch["name"]: branch["steps"] for branch in document_of(welcome)["steps"][-1]["with"]["branches"]}
+    assert [step["key"] for step in told["mail"]] == ["fork_1", "inner"]
+    assert told["rest"][0]["with"]["steps"][0]["delay"] == 60 and told["rest"][0]["key"] == "fork_2"
+    assert welcome.steps.get(key="inner").pk == inner, "a step that moves keeps its identity"
+    assert not welcome.steps.filter(key="pause", archived_at=None).exists()
+
+
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        ('{"mail": 5}', "must be a list of steps"),
+        ('{"mail": [{"name": "x"}]}', "mail[0]: a step is an object with a type"),
+        ('{"mail": [{"type": "wait", "colour": 1}]}', "unknown property"),
+        ('{"mail": [{"type": "wait", "key": "A b"}]}', "small letters"),
+        ('{"mail": [{"type": "wait", "key": "w"}], "rest": [{"type": "wait", "key": "w"}]}', "Two steps have the key"),
+        ('{"mail": [', "Not valid JSON: line 1"),
+    ],
+)
+def test_what_is_wrong_inside_a_block_is_told_and_nothing_is_lost(
+    manager: Client, welcome: Pipeline, lists: str, words: str
+) -> None:
+    _with_a_fork(welcome)
+    before = document_of(welcome)
+    address = f"{PIPELINE}{welcome.pk}/change/"
+    values = form_of(manager.get(address))
+    answer = save(manager, values | {_inside_field(values): lists}, address)
+    page = html.unescape(answer.content.decode())
+    assert words in page and document_of(welcome) == before
