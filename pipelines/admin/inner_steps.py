@@ -12,6 +12,8 @@ from pipelines.models import Pipeline
 from pipelines.step_rows import apply_steps, steps_of
 
 BLOCKS: Final = frozenset({"parallel", "loop"})
+# What a step is without saying so.
+_USUAL: Final = {"delay": 0, "await": "done"}
 _KEY: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _KNOWN: Final = frozenset(
     {
@@ -38,8 +40,18 @@ class InsideField(JsonField):
 
 
 def inside_of(step: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The lists of steps inside a step of a document, by branch; empty lists are left out."""
-    return {inner.branch: list(inner.steps) for inner in inner_lists(step) if inner.steps}
+    """The lists of steps inside a step, by branch; empty lists and what needs no saying are left out."""
+    return {inner.branch: [_tidy(each) for each in inner.steps] for inner in inner_lists(step) if inner.steps}
+
+
+def _tidy(step: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {
+        name: value for name, value in step.items() if name != "number" and value != _USUAL.get(name) and value != {}
+    }
+    own = kept.get("with")
+    if isinstance(own, Mapping) and kept.get("type") in BLOCKS:
+        kept["with"] = _filled(kept, inside_of(step))["with"]
+    return kept
 
 
 def keys_inside(inside: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -59,10 +71,12 @@ def put_inside(pipeline: Pipeline, inside: Mapping[str, Mapping[str, Sequence[An
     apply_steps(pipeline, {"steps": steps})
 
 
-def _filled(step: dict[str, Any], lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+def _filled(step: Mapping[str, Any], lists: Mapping[str, Sequence[Any]]) -> Mapping[str, Any]:
     own = dict(step.get("with") or {})
     if step["type"] == "loop":
         return {**step, "with": {**own, "steps": list(lists.get("", ()))}}
+    if step["type"] != "parallel":
+        return step
     branches = own.get("branches")
     kept = [
         {**branch, "steps": list(lists.get(str(branch.get("name")), ()))} if isinstance(branch, dict) else branch

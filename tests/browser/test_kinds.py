@@ -1,0 +1,86 @@
+"""Steps of every kind are filled in by their own fields, without writing JSON."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from crm.models import Team
+from pipelines.documents import apply_document, document_of
+from pipelines.models import Pipeline
+from tests.browser.test_building import ADD, add_step, save
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+
+def stored() -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = document_of(Pipeline.objects.get())["steps"]
+    return steps
+
+
+def test_a_switch_a_form_and_a_block_are_built_without_writing_json(page: "Page", team: Team) -> None:
+    page.goto(ADD)
+    page.get_by_label("Name", exact=False).first.fill("Ask them")
+    route = add_step(page, "switch")
+    route.get_by_role("button", name="Add: case").click()
+    case = route.locator("[data-parameter=cases] .pl-entry-card").first
+    case.locator("[data-parameter=name] input").fill("lead")
+    case.get_by_role("button", name="Add a condition").click()
+    case.get_by_label("Field").fill("contact.lifecycle_stage")
+    case.get_by_label("Operator").select_option("equals")
+    case.get_by_label("Value", exact=True).fill("lead")
+    assert route.get_by_text("On “lead”, go to").count() == 1, "each case shows where it leads"
+
+    ask = add_step(page, "human_task")
+    ask.locator("[data-parameter=title] input").fill("Is it a fit?")
+    ask.locator("[data-parameter=outcomes] input").fill("approve, reject")
+    ask.get_by_role("button", name="Add a question").click()
+    question = ask.locator("[data-parameter=form] .pl-entry-card").first
+    question.get_by_label("Question").fill("How large?")
+    question.get_by_label("Kind of answer").select_option("select")
+    question.get_by_label("Options").fill("small\nl = Large")
+    question.get_by_label("Must be answered").check()
+    assert ask.get_by_text("On “reject”, go to").count() == 1
+    save(page)
+
+    switch, human = stored()
+    assert switch["with"] == {
+        "cases": [{"name": "lead", "if": {"field": "contact.lifecycle_stage", "operator": "equals", "value": "lead"}}]
+    }
+    assert human["with"]["outcomes"] == ["approve", "reject"]
+    assert human["with"]["form"] == [
+        {
+            "name": "question_1",
+            "type": "select",
+            "label": "How large?",
+            "options": ["small", {"value": "l", "label": "Large"}],
+            "required": True,
+        }
+    ]
+
+
+def test_steps_inside_a_block_are_added_moved_and_removed(page: "Page", team: Team) -> None:
+    inner = [{"key": "first", "type": "wait"}, {"key": "second", "type": "create_task", "with": {"title": "Call"}}]
+    block = {"key": "again", "type": "loop", "with": {"times": 2, "steps": inner}}
+    pipeline = Pipeline.objects.create(team=team, key="p", name="P")
+    document = {"format": "crm.pipeline/1", "key": "p", "name": "P", "subject": "contacts.contact", "steps": [block]}
+    apply_document(pipeline, document)
+    page.goto(f"/admin/pipelines/pipeline/{pipeline.pk}/change/")
+    row = page.locator("[data-row=step]").first
+    row.locator("summary").first.click()
+    cards = row.locator("[data-inside] .pl-entry-card")
+    assert cards.count() == 2
+    cards.nth(1).get_by_role("button", name="Move up").click()
+    row.get_by_role("button", name="Add a step here").click()
+    third = cards.nth(2)
+    third.get_by_text("Edit", exact=True).click()
+    third.get_by_label("Action").select_option("create_task")
+    third.locator("[data-parameter=title] input").fill("Write")
+    cards.nth(1).get_by_role("button", name="Remove").click()
+    save(page)
+    steps = stored()[0]["with"]["steps"]
+    assert [step["with"]["title"] for step in steps] == ["Call", "Write"], json.dumps(steps)
+    assert steps[0]["key"] == "second"
