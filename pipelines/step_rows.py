@@ -94,6 +94,27 @@ def with_inside(pipeline: Pipeline, step_ids: Sequence[int]) -> list[int]:
     return found
 
 
+def identities(pipeline: Pipeline, steps: Mapping[str, str]) -> dict[str, int]:
+    """The lasting id of each step, given keys with names.
+
+    Steps that only stand in the program, such as the forks made of edges, get a row put aside.
+    """
+    rows = pipeline.steps.filter(models.Q(archived_at=None) | models.Q(key__in=list(steps)))
+    found = dict(rows.values_list("key", "id"))
+    missing = [key for key in steps if key not in found]
+    if missing:
+        now = timezone.now()
+        made = PipelineStep.objects.bulk_create(
+            PipelineStep(
+                pipeline=pipeline, key=key, name=steps[key], action_type="parallel", number=-position, archived_at=now
+            )
+            for position, key in enumerate(missing, start=1)
+        )
+        pipeline.steps.filter(pk__in=[row.pk for row in made]).update(number=-models.F("id"))
+        found |= {row.key: row.pk for row in made}
+    return found
+
+
 def outline(rows: Sequence[PipelineStep], parent: int | None = None, depth: int = 0) -> list[tuple[int, PipelineStep]]:
     """The rows under a step, or all, in the order they read, each with how deep it stands."""
     found: list[tuple[int, PipelineStep]] = []

@@ -26,9 +26,6 @@ def check_steps(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) -
     if len(found) > MOST_STEPS:
         yield Problem("steps", f"a pipeline has at most {MOST_STEPS} steps, this has {len(found)}")
         return
-    if document.get("edges"):
-        message = "edges are not available yet: put the steps in order and use 'next' and 'on'"
-        yield Problem("edges", message)
     yield from _duplicates(found)
     for place in found:
         yield from _check_action(place, kinds)

@@ -1,10 +1,12 @@
 """Where steps lead: targets, outcomes, steps that nothing leads to, and outputs read too early."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from .expressions import suggestion
 from .flow import KindSpec, allowed_outcomes, reachable, successors
+from .graph import graph_of
+from .graph_checks import check_edges
 from .layout import RESERVED_TARGETS, Path, Place, every_place
 from .reading import reads_of
 from .shapes import Problem, spoken_path
@@ -21,15 +23,38 @@ def check_flow(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) ->
     graphs: dict[str, _Graph] = {}
     for scope in dict.fromkeys(place.scope for place in found):
         steps = [place for place in found if place.scope == scope]
-        graphs[scope] = {place.key: successors(steps, i, kinds) for i, place in enumerate(steps)}
-        for place in steps:
-            yield from _check_targets(place, graphs[scope].keys(), keys)
-            yield from _check_outcomes(place, kinds)
-        yield from unreached(steps, reachable(graphs[scope], steps[0].key))
+        if not scope and document.get("edges"):
+            graphs[scope] = yield from _check_edged(document, steps, kinds)
+        else:
+            graphs[scope] = yield from _check_list(steps, keys, kinds)
     yield from check_order(document, graphs)
 
 
-def unreached(steps: Collection[Place], reached: Collection[str]) -> Iterator[Problem]:
+def _check_list(
+    steps: Sequence[Place], keys: Collection[str], kinds: Mapping[str, KindSpec]
+) -> Generator[Problem, None, _Graph]:
+    """One list of steps; gives which step leads where."""
+    graph = {place.key: successors(steps, i, kinds) for i, place in enumerate(steps)}
+    for place in steps:
+        yield from _check_targets(place, graph.keys(), keys)
+        yield from _check_outcomes(place, kinds, frozenset(place.step.get("on", {})))
+    yield from _unreached(steps, reachable(graph, steps[0].key))
+    return graph
+
+
+def _check_edged(
+    document: Mapping[str, Any], steps: Sequence[Place], kinds: Mapping[str, KindSpec]
+) -> Generator[Problem, None, _Graph]:
+    """The top level where edges say the order; gives which step leads where."""
+    yield from check_edges(document, kinds=kinds)
+    graph = graph_of(document, kinds=kinds)
+    for place in steps:
+        yield from _check_outcomes(place, kinds, frozenset(graph.ways[place.key]))
+    yield from _unreached(steps, graph.reached())
+    return graph.successors
+
+
+def _unreached(steps: Collection[Place], reached: Collection[str]) -> Iterator[Problem]:
     """A warning for each step that no run can come to."""
     for place in steps:
         if place.key not in reached:
@@ -69,15 +94,14 @@ def _check_targets(place: Place, here: Collection[str], anywhere: Collection[str
         yield Problem(spoken_path((*place.at, *inside)), message)
 
 
-def _check_outcomes(place: Place, kinds: Mapping[str, KindSpec]) -> Iterator[Problem]:
+def _check_outcomes(place: Place, kinds: Mapping[str, KindSpec], led: frozenset[str]) -> Iterator[Problem]:
     kind = kinds.get(place.step["type"])
-    on = place.step.get("on", {})
     if kind is None:
         return
     allowed = allowed_outcomes(place.step, kind)
-    for outcome in sorted(set(on) - allowed):
+    for outcome in sorted(set(place.step.get("on", {})) - allowed):
         known = ", ".join(sorted(allowed))
         message = f"this step never ends with '{outcome}'; it may end with {known}"
         yield Problem(spoken_path((*place.at, "on", outcome)), message)
-    if kind.code in _WAITS_FOR_OTHERS and "timeout" in place.step and "timeout" not in on:
+    if kind.code in _WAITS_FOR_OTHERS and "timeout" in place.step and "timeout" not in led:
         yield Problem(spoken_path((*place.at, "on")), "say in 'on' where 'timeout' leads")

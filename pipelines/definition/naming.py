@@ -6,7 +6,7 @@ from typing import Any
 from .blocks import INDEX, JOIN_NAMES, local_names
 from .expressions import suggestion
 from .flow import KindSpec
-from .layout import Path, Place, context_names, every_place, inner_lists, scope_name, variable_names
+from .layout import Path, Place, context_names, every_place, inner_lists, own_parameters, scope_name, variable_names
 from .reading import Reads, reads_of
 from .shapes import Problem, spoken_path
 
@@ -73,6 +73,12 @@ def assignments(step: Mapping[str, Any]) -> dict[Path, Mapping[str, Any]]:
 def assigned(step: Mapping[str, Any]) -> frozenset[str]:
     """The names of the variables that a step writes."""
     return frozenset(name for values in assignments(step).values() for name in values)
+
+
+def kept(step: Mapping[str, Any]) -> frozenset[str]:
+    """The variables that a step leaves changed behind it: what it sets, and what a block exports."""
+    exported = own_parameters(step).get("export", ()) if step.get("type") in ("parallel", "loop") else ()
+    return assigned(step) | frozenset(exported)
 
 
 def check_assigned(values: Mapping[str, Any], at: Path, document: Mapping[str, Any]) -> Iterator[Problem]:

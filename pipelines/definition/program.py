@@ -127,8 +127,11 @@ class Program:
 def compile_program(document: Mapping[str, Any], *, step_ids: Mapping[str, int]) -> dict[str, Any]:
     """Turn a checked document into the plain data stored with its version.
 
-    `step_ids` gives the lasting identity of each step by its key.
+    `step_ids` gives the lasting identity of each step by its key. Edges have become lists and blocks
+    before, by `structuring.structured`.
     """
+    if document.get("edges"):
+        raise ProgramError("edges are made into lists and blocks first")
     tidy = canonical(document)
     settings = _settings(tidy.get("settings", {}))
     found = every_place(tidy)

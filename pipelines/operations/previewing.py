@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+from pipelines.actions.registry import kinds
 from pipelines.definition.canonical import checksum
 from pipelines.definition.document import Problem
 from pipelines.definition.layout import every_place
 from pipelines.definition.program import Program, Step, compile_program
+from pipelines.definition.structuring import structured
 from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
 from pipelines.engine.programs import programs
@@ -119,9 +121,10 @@ def preview(
 def _program(pipeline: Pipeline, document: Mapping[str, Any]) -> Program:
     """The program as the publish would compile it; steps without a row yet get negative ids."""
     ids = dict(pipeline.steps.values_list("key", "pk"))
-    keys = [place.key for place in every_place(document)]
+    built = structured(document, kinds=kinds())
+    keys = [place.key for place in every_place(built)]
     made = {key: -1 - position for position, key in enumerate(keys) if key not in ids}
-    return Program.load(compile_program(document, step_ids={**ids, **made}))
+    return Program.load(compile_program(built, step_ids={**ids, **made}))
 
 
 def _lines(

@@ -5,8 +5,11 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Max
 
+from pipelines.actions.registry import kinds
 from pipelines.definition.document import checksum
+from pipelines.definition.layout import every_place
 from pipelines.definition.program import compile_program
+from pipelines.definition.structuring import structured
 from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
 from pipelines.models import Pipeline, PipelineStep, PipelineVersion
@@ -16,7 +19,7 @@ from pipelines.operations.gates import ask_gates
 from pipelines.operations.planning import Policy, default_policy
 from pipelines.operations.records import arm_triggers, audit, change, lock, user_of
 from pipelines.operations.refusals import InvalidDocument, Refused
-from pipelines.step_rows import name_steps
+from pipelines.step_rows import identities, name_steps
 
 
 def publish(
@@ -72,13 +75,14 @@ def _freeze_keys(pipeline: Pipeline) -> None:
 def _new_version(
     pipeline: Pipeline, *, document: dict[str, object], digest: str, by: object, note: str, policy: Policy
 ) -> PipelineVersion:
-    ids = dict(pipeline.steps.filter(archived_at=None).values_list("key", "id"))
+    built = structured(document, kinds=kinds())
+    named = {place.key: str(place.step.get("name", "")) for place in every_place(built)}
     last = pipeline.versions.aggregate(last=Max("number"))["last"] or 0
     return PipelineVersion.objects.create(
         pipeline=pipeline,
         number=last + 1,
         document=document,
-        program=compile_program(document, step_ids=ids),
+        program=compile_program(built, step_ids=identities(pipeline, named)),
         checksum=digest,
         note=note[:400],
         runs_policy=PipelineVersion.RunsPolicy[policy.upper()],
