@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-from pipelines.actions.base import Kind
-from pipelines.actions.registry import kinds
 from pipelines.definition.document import dumps
 from pipelines.definition.program import Program
 from pipelines.documents import document_of, normal
@@ -20,19 +18,6 @@ DIAMOND = [
     {"from": "b", "to": "d"},
     {"from": "c", "to": "d"},
 ]
-
-
-class Beside(Kind):
-    """Stands for the block of branches where it is not installed."""
-
-    code = "parallel"
-
-
-@pytest.fixture(autouse=True)
-def _branches(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {"parallel": Beside(), **kinds()}
-    for module in ("checking", "publishing"):
-        monkeypatch.setattr(f"pipelines.operations.{module}.kinds", lambda: known)
 
 
 def drawn(**more: Any) -> dict[str, Any]:
