@@ -89,6 +89,7 @@ class PipelineButtons(VersionPages, Confirming):
         "resume_page",
         "publish_page",
         "pause_page",
+        "simulate_page",
         {"title": "More", "items": ["duplicate_page", "export_document", "archive_page"]},
     )
     get_object: Any

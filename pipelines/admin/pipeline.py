@@ -22,6 +22,7 @@ from pipelines.admin.editor import editor_data
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.problems import linked_problems
 from pipelines.admin.publishing import LATER, POLICIES, AnswerFirst, Dialog
+from pipelines.admin.simulating import SimulateButton
 from pipelines.admin.steps import StepForm, StepFormSet
 from pipelines.admin.triggers import AutomaticInline, TriggerInline, model_words, plain_labels
 from pipelines.definition.document import checksum
@@ -58,7 +59,7 @@ class StepInline(TeamScopedStackedInline):
 
 
 @admin.register(Pipeline)
-class PipelineAdmin(PipelineButtons, TeamScopedAdmin[Pipeline]):
+class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
     """The simple face: name, subject, steps, triggers."""
 
     form = PipelineForm

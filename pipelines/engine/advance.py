@@ -173,6 +173,8 @@ def _walk(batch: Batch) -> None:
             run_step(batch, step, cursors, resuming=resuming)
             if resuming:
                 for cursor in cursors:
+                    # What came back belongs to that visit; the next one begins now and has nothing to read.
+                    batch.answers.pop(cursor.id, None)
                     rejoin(batch, cursor)
         waiting = [cursor for cursor in waiting if _goes_on(batch, cursor) and cursor.id not in batch.held]
         if time.monotonic() - started > COHORT_SECONDS:

@@ -144,6 +144,9 @@ def test_stubs_answer_for_the_outside_attempt_by_attempt(play: Play) -> None:
     ]
     assert report["messages"][0]["text"] == "gold"
     assert report["messages"][0]["at"] == later(minutes=2)
+    asked, told = report["steps"][2:]
+    assert (asked["entered_at"], asked["left_at"]) == (NOON, later(minutes=2))
+    assert (told["entered_at"], told["left_at"]) == (later(minutes=2), later(minutes=2))
 
 
 def test_an_error_for_good_takes_the_error_edge(play: Play) -> None:

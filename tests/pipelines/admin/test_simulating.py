@@ -1,0 +1,109 @@
+"""The page that tries a pipeline out."""
+
+import json
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+
+from contacts.models import Contact
+from crm.models import Team
+from pipelines.models import Pipeline, PipelineRun
+from pipelines.operations import import_document
+from tests.pipelines.admin.conftest import SignIn
+from tests.pipelines.engine.building import active, document, email
+
+
+def address(pipeline: Pipeline) -> str:
+    return f"/admin/pipelines/pipeline/{pipeline.pk}/simulate/"
+
+
+def shown(client: Client, pipeline: Pipeline, **query: Any) -> str:
+    answer = client.get(address(pipeline), query)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def test_the_page_of_a_pipeline_leads_there(manager: Client, welcome: Pipeline) -> None:
+    page = manager.get(reverse("admin:pipelines_pipeline_change", args=[welcome.pk])).content.decode()
+    assert address(welcome) in page
+    assert "What would happen?" in shown(manager, welcome)
+
+
+def test_a_sample_gets_a_timetable_with_its_messages(manager: Client, welcome: Pipeline) -> None:
+    page = shown(manager, welcome, who="sample", sample='{"first_name": "Zoe", "email": "zoe@example.org"}')
+    assert "Hello Zoe" in page and "zoe@example.org" in page and "is through after 1 day" in page
+    assert not PipelineRun.objects.exists() and not mail.outbox
+
+
+def test_a_contact_is_found_by_words_or_chosen_among_several(manager: Client, welcome: Pipeline, team: Team) -> None:
+    welcome.triggers.update(enabled=False)
+    ann = Contact.objects.create(team=team, first_name="Ann", last_name="Berg", email="ann@example.org")
+    assert "Hello Ann" in shown(manager, welcome, who="record", record="ann@example.org")
+    assert "Hello Ann" in shown(manager, welcome, who="record", record=str(ann.pk))
+    Contact.objects.create(team=team, first_name="Anna", last_name="Berg", email="anna@example.org")
+    page = shown(manager, welcome, who="record", record="Berg")
+    assert "Whom do you mean?" in page and f"record={ann.pk}" in page
+    assert "nobody is found" in shown(manager, welcome, who="record", record="Nobody")
+
+
+def test_html_is_shown_in_a_frame_without_rights(manager: Client, team: Team) -> None:
+    html = "<p style='color:red'>Hi</p><script>alert(1)</script>"
+    step = {"type": "send_email", "with": {"subject": "Hi", "html": html}}
+    pipeline = active(team, [step])
+    page = shown(manager, pipeline, who="sample")
+    frame = page.partition('<iframe sandbox loading="lazy"')[2].partition('src="')[2].partition('"')[0]
+    answer = manager.get(frame)
+    assert "Hi" in answer.content.decode() and "script" not in answer.content.decode()
+    assert "sandbox" in answer["Content-Security-Policy"]
+    assert Client().get(frame).status_code == 302
+
+
+def test_an_audience_shows_bars_and_a_calendar(manager: Client, welcome: Pipeline, team: Team) -> None:
+    for n in range(3):
+        Contact.objects.create(team=team, email=f"c{n}@example.org")
+    page = shown(manager, welcome, who="audience", limit="10")
+    assert "<strong>3</strong> of 3 would enter" in page and "What would be sent when" in page
+
+
+def test_expectations_are_shown_kept_and_broken(manager: Client, team: Team) -> None:
+    stories = [
+        {"name": "Good", "given": {}, "then": [{"status": "completed"}]},
+        {"name": "Bad", "given": {}, "then": [{"status": "failed"}]},
+    ]
+    pipeline = import_document(team=team, document=document([email()], meta={"expect": stories}))
+    page = shown(manager, pipeline, who="expect")
+    assert page.index("broken") < page.index("kept")
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"who": "sample", "stubs": '{"nope": {}}'}, "stubs.nope"),
+        ({"who": "sample", "sample": "{"}, "Not valid JSON"),
+        ({"who": "sample", "until": "yesterday"}, "until"),
+        ({"who": "record", "record": "999999"}, "there is no contact"),
+        ({"who": "audience", "where": '{"field": "contact.email", "operator": "resembles"}'}, "audience.where"),
+    ],
+    ids=["stub", "json", "until", "record", "where"],
+)
+def test_what_cannot_be_played_says_why(manager: Client, welcome: Pipeline, query: dict[str, str], told: str) -> None:
+    assert told in shown(manager, welcome, **query)
+
+
+def test_people_are_asked_in_the_form_with_answers_to_begin_with(manager: Client, team: Team) -> None:
+    form = [{"name": "budget", "type": "number", "required": True}]
+    step = {"key": "ask", "type": "human_task", "with": {"title": "Fit?", "outcomes": ["yes", "no"], "form": form}}
+    pipeline = active(team, [step, {"key": "tell", **email("{{ steps.ask.budget }}")}])
+    page = shown(manager, pipeline)
+    assert "&quot;budget&quot;: 1" in page and "&quot;outcome&quot;: &quot;yes&quot;" in page
+    answers = {"ask": [{"after": "2h", "outcome": "yes", "values": {"budget": 70}}]}
+    assert "70" in shown(manager, pipeline, who="sample", responses=json.dumps(answers))
+
+
+def test_viewers_and_strangers_may_not(viewer: Client, sign_in: SignIn, welcome: Pipeline) -> None:
+    assert viewer.get(address(welcome)).status_code == 403
+    other = Team.objects.create(name="Other", slug="other")
+    assert sign_in("manager", of=other).get(address(welcome)).status_code == 404
