@@ -1,7 +1,8 @@
 """The records that pipelines can be about: how they are read in batches and what may be written."""
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from django.apps import apps
@@ -92,11 +93,19 @@ class SubjectType:
         data["custom"] = custom
         return data
 
-    def split(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def split(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Values for columns (cleaned) and values that go to the custom fields.
 
         Raises ValueError with a sentence for a value its column refuses.
         """
+        try:
+            # Whole batches write the same values. Types belong to the key, for 1 equals True.
+            return _split(self, tuple((name, value.__class__, value) for name, value in values.items()))
+        except TypeError:
+            return self.split_anew(values)
+
+    def split_anew(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The same without remembering."""
         columns: dict[str, Any] = {}
         custom: dict[str, Any] = {}
         for name, value in values.items():
@@ -117,6 +126,12 @@ class SubjectType:
         if field.is_relation and name not in RELATED_FIELDS:
             raise ValueError(f"{name} cannot be changed by a pipeline.")
         return field
+
+
+@lru_cache(maxsize=500)
+def _split(kind: SubjectType, items: tuple[tuple[str, type, Any], ...]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    columns, custom = kind.split_anew({name: value for name, _, value in items})
+    return MappingProxyType(columns), MappingProxyType(custom)
 
 
 def _clean(field: Any, value: Any) -> Any:

@@ -1,4 +1,7 @@
-"""The contract of a step: frozen input in, one outcome out, and no I/O in between."""
+"""The contract of a step: frozen input in, one outcome out, and no I/O in between.
+
+What is made for every visit is a named tuple: frozen as well, and made in a fraction of the time.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from random import Random
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pipelines.definition.conditions import Condition
 from pipelines.definition.narrowing import Narrowing
@@ -115,8 +118,7 @@ class Found:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """Everything one visit may look at. `context` holds the names of engine.md 7.1."""
 
     run_id: int
@@ -149,15 +151,13 @@ class Input:
 # What a step wants changed, as data. The engine writes all changes of a batch by type.
 
 
-@dataclass(frozen=True, slots=True)
-class Set:
+class Set(NamedTuple):
     """Assign variables of the run."""
 
     values: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """Set fields of a record; keys that are no columns become custom values."""
 
     model: str
@@ -165,8 +165,7 @@ class Update:
     values: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(NamedTuple):
     """Insert a row: a task, a notification, or a record whose id becomes part of the visit's output.
 
     Values of records are checked before: columns and custom values, or the values of a type's fields.
@@ -257,8 +256,7 @@ class Child:
     skipped: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """The visit is over; `outcome` names the edge to follow."""
 
     outcome: str = "next"

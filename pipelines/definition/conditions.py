@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .comparing import as_moment, different, same
 from .durations import DurationError, parse_duration
@@ -43,8 +43,7 @@ class ConditionError(Exception):
         super().__init__(f"{path}: {message}" if path else message)
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(NamedTuple):
     """One clause as it was found: what it expected, what was there, and whether it was met."""
 
     field: str
@@ -64,8 +63,7 @@ class Leaf:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether a condition was met, the clauses looked at, and the error if it could not be told."""
 
     met: bool

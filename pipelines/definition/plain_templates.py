@@ -32,7 +32,7 @@ class PlainTemplate:
         for path, text in zip(self.paths, self.texts[1:], strict=True):
             value: Any = context
             for name in path:
-                if not isinstance(value, Mapping):
+                if value.__class__ is not dict and not isinstance(value, Mapping):
                     return None
                 value = value.get(name)
             if value.__class__ is not str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -72,6 +73,8 @@ class Program:
     scopes: Mapping[str, tuple[Step, ...]]
     by_id: Mapping[int, Step]
     by_key: Mapping[str, Step]
+    # The next step of the same list, by the id of a step; the last of a list has none.
+    followers: Mapping[int, Step]
     alias: str | None
     settings: Mapping[str, Any]
     variables: tuple[Mapping[str, Any], ...]
@@ -85,12 +88,15 @@ class Program:
         if data.get("format") != FORMAT:
             raise ProgramError(f"the program has format {data.get('format')!r}, not {FORMAT}")
         steps = tuple(_load_step(step) for step in data["steps"])
-        reads = data["reads"]
+        reads, scopes = data["reads"], _scopes(steps)
         return cls(
             steps=steps,
-            scopes=MappingProxyType(_scopes(steps)),
+            scopes=MappingProxyType(scopes),
             by_id=MappingProxyType({step.id: step for step in steps}),
             by_key=MappingProxyType({step.key: step for step in steps}),
+            followers=MappingProxyType(
+                {step.id: after for scope in scopes.values() for step, after in pairwise(scope)}
+            ),
             alias=data["subject"],
             settings=MappingProxyType(dict(data["settings"])),
             variables=tuple(MappingProxyType(dict(each)) for each in data["variables"]),
@@ -113,15 +119,10 @@ class Program:
         if name == "next":
             name = step.next or "next"
         if name == "next":
-            return self._following(step)
+            return self.followers.get(step.id, "end")
         if name == "end":
             return "end"
         return "fail" if name == "fail" else self.by_key[name]
-
-    def _following(self, step: Step) -> Step | Literal["end"]:
-        scope = self.scopes[step.scope]
-        position = scope.index(self.by_id[step.id])
-        return scope[position + 1] if position + 1 < len(scope) else "end"
 
 
 def compile_program(document: Mapping[str, Any], *, step_ids: Mapping[str, int]) -> dict[str, Any]:

@@ -27,6 +27,9 @@ MAX_HOPS = 32
 COHORT_SECONDS = 1.0
 # What is no run's fault: the connection, a lock, the disk. The pass ends, and the next one tries again.
 LOST = (OperationalError, InterfaceError)
+# Asked of every run at every hop, and members of an enumeration are slow to reach.
+_PENDING, _ENTER, _RESUME = RunStatus.PENDING.value, RunPhase.ENTER.value, RunPhase.RESUME.value
+_INSIDE = (RunStatus.RUNNING.value, RunStatus.WAITING.value)
 
 register("after_claim", "a batch of runs is locked, nothing was planned yet", in_transaction=True)
 register("before_commit", "everything of a batch is written, nothing is committed", in_transaction=True)
@@ -69,9 +72,9 @@ def _advance(work: Callable[..., Progress], *, step_id: int, now: datetime, limi
         if not cursors:
             return Progress()
         point("after_claim")
-        late = max((now - cursor.next_step_at).total_seconds() for cursor in cursors if cursor.next_step_at)
+        oldest = min((cursor.next_step_at for cursor in cursors if cursor.next_step_at), default=now)
         progress = work(cursors, now=now)
-        progress.late_seconds = max(0.0, late)
+        progress.late_seconds = max(0.0, (now - oldest).total_seconds())
         point("before_commit", then=commit_unheard)
     point("after_commit")
     return progress
@@ -144,7 +147,7 @@ def _needs_answer(batch: Batch, cursor: Cursor) -> bool:
 
 
 def _comes_back(cursor: Cursor) -> bool:
-    return cursor.status in (RunStatus.RUNNING, RunStatus.WAITING) or cursor.phase == RunPhase.RESUME
+    return cursor.status in _INSIDE or cursor.phase == _RESUME
 
 
 def _fail_alone(cursor: Cursor, *, now: datetime, error: Exception) -> Progress:
@@ -190,7 +193,7 @@ def _holds_still(batch: Batch, cursor: Cursor) -> bool:
 
 def _goes_on(batch: Batch, cursor: Cursor) -> bool:
     due = cursor.next_step_at
-    enters = cursor.status == RunStatus.PENDING and cursor.phase == RunPhase.ENTER
+    enters = cursor.status == _PENDING and cursor.phase == _ENTER
     return enters and due is not None and due <= batch.now
 
 

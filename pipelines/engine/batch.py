@@ -48,6 +48,7 @@ class Batch:
     # Visits whose other obligations end because the first was met, as (run, seq).
     released: list[tuple[int, int]] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
+    _type_ids: dict[str, int] = field(default_factory=dict)
 
     def load(self, *, everything: bool = False) -> None:
         """Read what the steps of this batch read, or everything a condition may: a fixed number of statements."""
@@ -167,7 +168,7 @@ class Batch:
                 "steps": memory.outputs if memory else {},
                 "run": {"id": cursor.id, "seq": cursor.seq, "started_at": began},
                 "pipeline": facts.context,
-                "team": facts.team.as_context(),
+                "team": facts.team.context,
                 "now": self.now,
                 "subject": subject,
             }
@@ -193,9 +194,15 @@ class Batch:
             seen.locals.update(memory.locals)
         return seen, lineage[0].created_at if lineage else cursor.created_at
 
+    def subject_at(self, label: str, pk: int) -> dict[str, Any] | None:
+        """A record by its model and id, if it is the subject of a run in here."""
+        type_id = self._type_ids.get(label)
+        if type_id is None and label in subject_types():
+            type_id = self._type_ids[label] = subject_types()[label].content_type_id
+        return self.subjects.get((type_id, pk)) if type_id is not None else None
+
     def patch_subject(self, update: Update) -> None:
         """Let later steps of this transaction see a planned change."""
-        known = subject_types().get(update.model)
-        data = self.subjects.get((known.content_type_id, update.pk)) if known else None
+        data = self.subject_at(update.model, update.pk)
         if data is not None:
             data.update({name.removeprefix("custom."): value for name, value in update.values.items()})

@@ -83,7 +83,7 @@ def _seen(cursor: Cursor, visit: Input, family: Family | None) -> Input:
         return visit
     # Who was woken keeps the deadline aside; who still waits is due at it.
     deadline = cursor.next_step_at if cursor.status == RunStatus.WAITING else family.deadline
-    return replace(visit, children=tuple(family.children), deadline=deadline)
+    return visit._replace(children=tuple(family.children), deadline=deadline)
 
 
 def _read_before_the_end(step: Step, visit: Input) -> list[int]:
@@ -110,7 +110,7 @@ def _filled(batch: Batch, visits: Sequence[tuple[Cursor, Input]], wanted: Sequen
             else child
             for child in visit.children
         )
-        filled.append((cursor, replace(visit, children=children)))
+        filled.append((cursor, visit._replace(children=children)))
     return filled
 
 

@@ -47,6 +47,8 @@ MOVED = (
 )
 # Keys of this UUID version stay held after the run has finished (`once`, `after`).
 KEPT_VERSION = 8
+# Members of an enumeration are slow to reach, and every visit asks for these.
+_PENDING, _ENTER = RunStatus.PENDING.value, RunPhase.ENTER.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Cursor:
 
     def arrive(self, *, step_id: int, due: datetime, left: int | None) -> None:
         """Stand before a step that is due then."""
-        self.status, self.phase, self.attempt = RunStatus.PENDING.value, RunPhase.ENTER.value, 0
+        self.status, self.phase, self.attempt = _PENDING, _ENTER, 0
         self.step_id, self.last_step_id, self.next_step_at = step_id, left, due
         self.seq += 1
 

@@ -107,7 +107,7 @@ def _context(entry: Entry, subject: Mapping[str, Any] | None, occasion: Occasion
         "subject": subject,
         "trigger": occasion.payload or {},
         "vars": occasion.variables or {},
-        "team": entry.facts.team.as_context(),
+        "team": entry.facts.team.context,
         "pipeline": entry.facts.context,
         "now": occasion.now,
     }

@@ -21,7 +21,7 @@ def leave(
     left = step
     target = program.target(step, outcome)
     while True:
-        if target == "fail" or target == "end":
+        if isinstance(target, str):
             status = RunStatus.FAILED if target == "fail" else RunStatus.COMPLETED
             reason = "error" if target == "fail" else "end"
             cursor.step_id = left.id

@@ -126,9 +126,11 @@ class TeamFacts:
     sender_name: str
     sender_email: str
     reply_to: str
+    # Made once: every visit of a batch shows it.
+    context: dict[str, Any] = field(init=False, compare=False)
 
-    def as_context(self) -> dict[str, Any]:
-        return {"id": self.id, "name": self.name, "timezone": self.timezone}
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "context", {"id": self.id, "name": self.name, "timezone": self.timezone})
 
 
 @dataclass(frozen=True, slots=True)

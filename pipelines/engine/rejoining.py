@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from pipelines.engine.batch import Batch
 
 REASON: Final = "step_removed"
+_PENDING: Final = RunStatus.PENDING.value
 _BETWEEN: Final = frozenset({RunPhase.ENTER.value, RunPhase.RESCHEDULE.value})
 
 
 def is_between(cursor: Cursor) -> bool:
     """Whether a run waits before a step, rather than inside one."""
-    return cursor.status == RunStatus.PENDING and cursor.phase in _BETWEEN
+    return cursor.status == _PENDING and cursor.phase in _BETWEEN
 
 
 def rejoin(batch: "Batch", cursor: Cursor) -> None:

@@ -1,7 +1,6 @@
 """What visits look for is found before they are planned: once for all that look for the same."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pipelines.actions.base import Fail, Found, Input, Kind
 from pipelines.definition.program import Step
@@ -30,5 +29,5 @@ def searched(batch: Batch, kind: Kind, step: Step, entering: Sequence[tuple[Curs
             if wanted.key not in done:
                 done[wanted.key] = batch.store.search(wanted)
             found = done[wanted.key]
-        ready.append((cursor, replace(visit, found=found)))
+        ready.append((cursor, visit._replace(found=found)))
     return ready

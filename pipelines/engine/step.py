@@ -1,7 +1,6 @@
 """One group of visits at one step: plan them, and apply what each decided."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, assert_never
@@ -223,7 +222,7 @@ def _joined(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Joi
         for key, output in outcome.outputs.items():
             if key in reads:
                 memory.keep(key, plain(output))
-    seen = replace(visit, context=batch.context_of(cursor))
+    seen = visit._replace(context=batch.context_of(cursor))
     if outcome.error:
         _fail(batch, step, cursor, seen, Fail(outcome.error, code=outcome.code, why=outcome.why), outcome.output)
         return
@@ -290,19 +289,27 @@ def _end(
     shown = plain(output) if output is not None else None
     in_log = shown if logged is None else plain(logged)
     _log(batch, step, cursor, event=event, outcome=outcome, why=why, output=in_log, error=error)
-    context = dict(visit.context)
-    if shown is not None and (step.key in loaded.program.reads_steps or step.assign):
-        memory = batch.memory_of(cursor)
-        if step.key in loaded.program.reads_steps:
-            memory.keep(step.key, shown)
-        context["steps"] = {**context["steps"], step.key: shown}
-    _assign(batch, step, cursor, context)
+    context = _context_after(batch, step, cursor, visit, shown)
     if not fits(batch.memories.get(cursor.id)):
         cursor.finish(status=RunStatus.FAILED, reason="context_too_large", outcome="error", now=batch.now)
         return
     skipped = leave(cursor, program=loaded.program, step=step, outcome=outcome, context=context, now=batch.now)
     for past in skipped:
         batch.visits.append(_visit(cursor, past, batch.now, Log.SKIPPED, "skipped", error="Its time had passed."))
+
+
+def _context_after(batch: Batch, step: Step, cursor: Cursor, visit: Input, output: Any) -> Mapping[str, Any]:
+    """What the way on may read: the context of the visit, which most steps leave as it is, or a changed copy."""
+    read = output is not None and step.key in batch.programs[cursor.version_id].program.reads_steps
+    if not read and not step.assign:
+        return visit.context
+    context = dict(visit.context)
+    if read:
+        batch.memory_of(cursor).keep(step.key, output)
+    if output is not None:
+        context["steps"] = {**context["steps"], step.key: output}
+    _assign(batch, step, cursor, context)
+    return context
 
 
 def _assign(batch: Batch, step: Step, cursor: Cursor, context: dict[str, Any]) -> None:

@@ -284,7 +284,7 @@ class PortableStore(Reading):
         model._default_manager.bulk_update(objects, list(fields), batch_size=500)
 
     def merge_values(
-        self, model: type[models.Model], rows: Sequence[tuple[int, dict[str, Any]]], *, column: str = "custom"
+        self, model: type[models.Model], rows: Sequence[tuple[int, Mapping[str, Any]]], *, column: str = "custom"
     ) -> None:
         """Add keys to an object of values of many rows."""
         wanted = dict(rows)

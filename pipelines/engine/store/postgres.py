@@ -9,6 +9,8 @@ from typing import Any
 
 from django.db import connection, models
 from django.utils import timezone
+from psycopg import adapters
+from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
 from pipelines.actions.base import TERMINATE
@@ -158,7 +160,11 @@ class PostgresStore(PortableStore):
         return int(oldest), int(upcoming)
 
     def claim_lane(self, *, step_id: int, now: datetime, limit: int) -> list[Cursor]:
-        return [Cursor(*row) for row in _fetch(CLAIM, [step_id, now, limit])]
+        with connection.cursor() as cursor:
+            # Django reads points in time with Python, which is a tenth of all there is to do for a run.
+            cursor.adapters.register_loader("timestamptz", _moment_loader())
+            cursor.execute(CLAIM, [step_id, now, limit])
+            return [Cursor(*row) for row in cursor.fetchall()]
 
     def move_runs(self, cursors: Sequence[Cursor]) -> None:
         _run(MOVE, _moves(cursors))
@@ -238,18 +244,24 @@ class PostgresStore(PortableStore):
         )
 
     def merge_values(
-        self, model: type[models.Model], rows: Sequence[tuple[int, dict[str, Any]]], *, column: str = "custom"
+        self, model: type[models.Model], rows: Sequence[tuple[int, Mapping[str, Any]]], *, column: str = "custom"
     ) -> None:
         _run(
             f'UPDATE "{model._meta.db_table}" t SET "{column}" = t."{column}" || u.more '  # noqa: S608
             "FROM unnest(%s::bigint[], %s::jsonb[]) AS u(id, more) WHERE t.id = u.id",
-            [[pk for pk, _ in rows], [Jsonb(values) for _, values in rows]],
+            [[pk for pk, _ in rows], [Jsonb(dict(values)) for _, values in rows]],
         )
 
     def lease_effects(
         self, *, kind: int, now: datetime, real_now: datetime, until: datetime, limit: int, worker: int
     ) -> list[Effect]:
         return list(Effect.objects.raw(LEASE, [until, worker, kind, now, limit]))
+
+
+@cache
+def _moment_loader() -> Any:
+    """What psycopg itself reads points in time with."""
+    return adapters.get_loader(adapters.types["timestamptz"].oid, Format.TEXT)
 
 
 def _inserted(rows: Sequence[NewRun], names: tuple[str, ...], returned: str) -> list[Any]:
@@ -287,10 +299,11 @@ def _moves(cursors: Sequence[Cursor]) -> list[Any]:
 
 
 def _visits(visits: Sequence[Visit], at: datetime, batch: uuid.UUID) -> list[Any]:
+    texts = _Texts()
     keys = [
         (
             visit.step_id, visit.seq, visit.attempt, visit.event, visit.outcome, visit.started_at,
-            visit.finished_at, _text(visit.why), _text(visit.output), visit.error,
+            visit.finished_at, texts.of(visit.why), texts.of(visit.output), visit.error,
         )
         for visit in visits
     ]  # fmt: skip
@@ -310,6 +323,19 @@ def _cells(cells: Sequence[StatCell]) -> list[Any]:
     names = ("step_id", "day", "slot", "outcome", "n", "work_ms", "wait_s")
     columns = [literal([getattr(cell, name) for cell in ordered]) for name in names]
     return [*columns, literal([_text(cell.hist) for cell in ordered])]
+
+
+class _Texts(dict[str, str]):
+    """JSON texts of values most of which are alike: telling that they are is cheaper than writing them."""
+
+    def of(self, value: Any) -> str | None:
+        if value is None:
+            return None
+        shown = repr(value)
+        text = self.get(shown)
+        if text is None:
+            text = self[shown] = json.dumps(value)
+        return text
 
 
 def _text(value: Any) -> str | None:

@@ -1,7 +1,6 @@
 """Records that steps create: inserted while the batch is being worked, so that later steps know their ids."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from django.apps import apps
@@ -107,4 +106,4 @@ def _tell(outcomes: list[Outcome], several: Sequence[Made], ids: Sequence[int]) 
         outcome = outcomes[index]
         if isinstance(outcome, Done):
             rest = tuple(each for each in outcome.changes if each is not change)
-            outcomes[index] = replace(outcome, output={**(outcome.output or {}), "id": pk}, changes=rest)
+            outcomes[index] = outcome._replace(output={**(outcome.output or {}), "id": pk}, changes=rest)

@@ -28,7 +28,7 @@ def write_updates(batch: Batch) -> None:
     # Every writer is checked, not only the last: a batch may hold runs of several teams.
     check_records(batch, {((update.model, update.pk), team_id) for team_id, update in updates})
     columns: dict[tuple[str, tuple[str, ...]], list[tuple[int, tuple[Any, ...]]]] = {}
-    customs: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    customs: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
     for (label, pk), values in merged.items():
         fields, custom = subject_types()[label].split(values)
         if fields:
@@ -82,7 +82,7 @@ def check_records(batch: Batch, writers: Collection[tuple[tuple[str, int], int]]
     """Refuse records that are neither the subject of a run nor of its team: one statement per model."""
     wanted: dict[str, set[tuple[int, int]]] = {}
     for (label, pk), team_id in writers:
-        subject = batch.subjects.get((subject_types()[label].content_type_id, pk))
+        subject = batch.subject_at(label, pk)
         if subject is None or subject["team_id"] != team_id:
             wanted.setdefault(label, set()).add((team_id, pk))
     for label, pairs in wanted.items():
