@@ -177,6 +177,12 @@ DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="CRM <crm@localh
 MAIL_DOMAIN: str = env.str("MAIL_DOMAIN", default="")
 CAPTURED_MAIL_DIR: str = env.str("CAPTURED_MAIL_DIR", default=str(VAR_DIR / "mail"))
 
+# Where SMS, push and WhatsApp messages leave by, as dotted paths of channels; without one their steps fail and say so.
+MESSAGE_CHANNELS: dict[str, str] = {
+    name: env.str(f"{name.upper()}_CHANNEL", default="crm.channels.captured.LetterBox" if DEBUG else "")
+    for name in ("sms", "push", "whatsapp")
+}
+
 OUTBOUND_HTTP_ALLOW: str = env.str("OUTBOUND_HTTP_ALLOW", default="")
 OUTBOUND_HTTP_PORTS: list[int] = env.list("OUTBOUND_HTTP_PORTS", cast=int, default=[80, 443])
 OUTBOUND_HTTP_SECONDS: float = env.float("OUTBOUND_HTTP_SECONDS", default=20.0)
@@ -219,6 +225,8 @@ PIPELINES_LEASE_SECONDS: int = env.int("PIPELINES_LEASE_SECONDS", default=120)
 PIPELINES_MAX_STEPS: int = env.int("PIPELINES_MAX_STEPS", default=50)
 PIPELINES_MAX_DOCUMENT_BYTES: int = env.int("PIPELINES_MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)
 PIPELINES_SUBJECTS = ["contacts.contact", "contacts.company", "contacts.deal"]
+# Steps that run code people write; they also need requirements-code.txt.
+PIPELINES_CODE_STEPS: bool = env.bool("PIPELINES_CODE_STEPS", default=False)
 PIPELINES_ACTIONS: list[str] = env.list("PIPELINES_ACTIONS", default=[])
 
 REST_FRAMEWORK: dict[str, Any] = {

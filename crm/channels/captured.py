@@ -15,6 +15,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from crm.channels.base import Delivered, DeliveryResult, Refused
+from crm.channels.letters import NAMES, Letter
 
 _NAME: Final = re.compile(r"\d{20}-[0-9a-f]{8}\.eml")
 BACKEND: Final = "crm.channels.captured.EmailBackend"
@@ -54,11 +55,15 @@ class EmailBackend(BaseEmailBackend):
         return len(email_messages)
 
     def _keep(self, mail: EmailMessage) -> None:
-        content = mail.message().as_bytes()
-        name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
-        unfinished = self._folder / f".{name}"
-        unfinished.write_bytes(content)
-        os.replace(unfinished, self._folder / f"{name}.eml")
+        keep(self._folder, mail.message().as_bytes())
+
+
+def keep(folder: Path, content: bytes) -> None:
+    """Write one message into the folder, whole or not at all."""
+    name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+    unfinished = folder / f".{name}"
+    unfinished.write_bytes(content)
+    os.replace(unfinished, folder / f"{name}.eml")
 
 
 def captured_names() -> list[str]:
@@ -82,3 +87,25 @@ def read_captured(name: str) -> ParsedMessage | None:
 def _messages(folder: Path) -> Iterator["os.DirEntry[str]"]:
     with os.scandir(folder) as entries:
         yield from (entry for entry in entries if _NAME.fullmatch(entry.name))
+
+
+class LetterBox:
+    """Keeps SMS, push and WhatsApp messages beside captured mail, for laptops and tests."""
+
+    def deliver(self, letter: Letter) -> DeliveryResult:
+        """Keep one message; an error means that there is no file."""
+        kept = ParsedMessage(policy=policy.default)
+        kept["X-Channel"] = letter.channel
+        kept["X-To"] = ", ".join(letter.to)
+        kept["Subject"] = " ".join(letter.title.split()) or f"{NAMES[letter.channel]} to {letter.to[0]}"
+        kept["Message-ID"] = f"<{letter.key or secrets.token_hex(8)}@{letter.channel}.captured>"
+        for name, value in letter.data.items():
+            kept[f"X-Data-{name}"] = " ".join(str(value).split())
+        kept.set_content(letter.text)
+        folder = Path(settings.CAPTURED_MAIL_DIR)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            keep(folder, kept.as_bytes())
+        except OSError as error:
+            return Refused(code="connection", detail=f"{type(error).__name__}: {error}"[:400], permanent=False)
+        return Delivered(reference=str(kept["Message-ID"]))

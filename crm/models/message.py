@@ -12,6 +12,9 @@ class Message(TeamScoped):
 
     class Channel(models.TextChoices):
         EMAIL = "email", "Email"
+        SMS = "sms", "SMS"
+        PUSH = "push", "Push"
+        WHATSAPP = "whatsapp", "WhatsApp"
 
     class State(models.TextChoices):
         """Queued → sending → sent, failed or uncertain; skipped and cancelled never left."""

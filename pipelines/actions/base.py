@@ -217,7 +217,10 @@ Change = Set | Update | Create | MakeSegment | Member | Enroll | Unenroll
 
 @dataclass(frozen=True, slots=True)
 class MessageDraft:
-    """A rendered message on its way to one recipient."""
+    """A rendered message on its way to one recipient.
+
+    `also` are more devices of the same person, and `data` is what goes along with a push message.
+    """
 
     recipient: str
     subject: str
@@ -228,13 +231,16 @@ class MessageDraft:
     topic: str = ""
     attachments: tuple[Mapping[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    channel: str = "email"
+    also: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class EffectRequest:
     """Work that leaves the database, kept as a row until it is done."""
 
-    kind: str  # email | http | custom
+    kind: str  # email | sms | push | whatsapp | http | code | custom
     payload: Mapping[str, Any] = field(default_factory=dict)
     message: MessageDraft | None = None
     at_most_once: bool = False

@@ -31,7 +31,20 @@ class Notify(Kind):
                 "description": "Empty uses the message of the step.",
                 "x-widget": "template",
             },
+            "role": {
+                "type": "string",
+                "title": "Group",
+                "description": "Tells everybody of a role such as manager, or of a group such as sales.",
+                "maxLength": 60,
+            },
             "body": {"type": "string", "title": "Text", "x-widget": "textarea"},
+            "text": {
+                "x-advanced": True,
+                "type": "string",
+                "title": "Short text",
+                "description": "Another word for the title.",
+                "x-widget": "template",
+            },
         },
     }
 
@@ -41,9 +54,11 @@ class Notify(Kind):
     def _decide(self, step: Step, visit: Input) -> Outcome:
         try:
             params = step.params.evaluate(visit.context)
-            title = str(params.get("title") or message_text(step, visit.context) or step.name or "Notification")
+            given = params.get("title") or params.get("text") or message_text(step, visit.context)
+            title = str(given or step.name or "Notification")
         except (ParameterError, TemplateError) as error:
             return Fail(str(error), code="expression")
-        user = params.get("to") or (visit.subject or {}).get("owner")
-        values = {"user": user, "title": title[:200], "body": str(params.get("body") or "")}
+        group = str(params.get("role") or "")
+        user = params.get("to") or (None if group else (visit.subject or {}).get("owner"))
+        values = {"user": user, "group": group, "title": title[:200], "body": str(params.get("body") or "")}
         return Done(changes=(Create("crm.notification", values),))

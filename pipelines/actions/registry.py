@@ -13,6 +13,7 @@ from pipelines.actions.branching import Split, Switch
 from pipelines.actions.finding import FindRecords
 from pipelines.actions.flow import Condition, End, SetVariable, Wait
 from pipelines.actions.groups import AddToSegment, CreateSegment, EnrollIn, RemoveFromSegment, UnenrollFrom
+from pipelines.actions.letters import SendPush, SendSms, SendWhatsapp
 from pipelines.actions.messaging import SendEmail
 from pipelines.actions.notify import Notify
 from pipelines.actions.people import AskPerson
@@ -23,6 +24,9 @@ from pipelines.actions.webhook import CallApi
 
 BUILT_IN: tuple[type[Kind], ...] = (
     SendEmail,
+    SendSms,
+    SendPush,
+    SendWhatsapp,
     CreateTask,
     AskPerson,
     Wait,

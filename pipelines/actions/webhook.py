@@ -40,6 +40,12 @@ class CallApi(Kind):
                 "additionalProperties": {"type": "string"},
             },
             "body": {"title": "Body", "description": "JSON; placeholders are filled in.", "x-widget": "json"},
+            "json": {
+                "x-advanced": True,
+                "title": "JSON",
+                "description": "Another word for the body.",
+                "x-widget": "json",
+            },
         },
     }
 
@@ -59,7 +65,7 @@ class CallApi(Kind):
 
 def _payload(params: Mapping[str, Any], visit: Input) -> dict[str, Any]:
     method = params.get("method") or "POST"
-    body = params.get("body")
+    body = params.get("body", params.get("json"))
     if body is None and method != "GET":
         body = {"event": "pipeline.step", "subject": visit.subject, "run": visit.run_id}
     return {

@@ -11,6 +11,7 @@ from crm.models import Message
 from pipelines.engine.clock import engine_now
 from pipelines.engine.ending import ACTIVE, LIVE, end_trees, locked
 from pipelines.engine.kick import kick
+from pipelines.engine.kinds import KINDS
 from pipelines.engine.store import store
 from pipelines.models import Effect, Pipeline, PipelineRun
 from pipelines.states import RunPhase, RunStatus
@@ -109,7 +110,7 @@ def send_again(*, message: Message) -> bool:
             run_id=message.run_id,
             seq=message.run_seq or 0,
             n=before,
-            kind=Effect.Kind.EMAIL,
+            kind=KINDS[message.channel],
             at_most_once=True,
             available_at=now,
             created_at=now,

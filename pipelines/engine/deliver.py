@@ -17,6 +17,7 @@ from django.db import transaction
 
 from crm.channels.answers import storable
 from crm.channels.base import Code, Delivered, DeliveryResult, Refused, Unknown
+from crm.channels.letters import channel_for
 from crm.faults import point, register
 from pipelines.actions.base import DeliveryError
 from pipelines.actions.registry import kinds
@@ -26,7 +27,7 @@ from pipelines.engine.clock import real_now
 from pipelines.engine.glance import look_for_work
 from pipelines.engine.leases import give_back, give_back_unsent, start_sending
 from pipelines.engine.outbound import call, key_of
-from pipelines.engine.post import Post
+from pipelines.engine.post import Post, post_letter, start_messages
 from pipelines.engine.settle import Result, settle
 from pipelines.engine.store import store
 from pipelines.models import Effect, EngineState, PipelineRun
@@ -89,6 +90,9 @@ def deliver(
         begin()
     for kind, work in (
         (Effect.Kind.EMAIL, _send_mail),
+        (Effect.Kind.SMS, _send_letters),
+        (Effect.Kind.PUSH, _send_letters),
+        (Effect.Kind.WHATSAPP, _send_letters),
         (Effect.Kind.HTTP, _call_http),
         (Effect.Kind.CUSTOM, _run_custom),
     ):
@@ -141,6 +145,27 @@ def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Deliver
                 give_back_unsent(unsent, until=now)
     finally:
         post.close()
+    return True
+
+
+def _send_letters(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:
+    """Hand letters over through the channel of their kind, in groups; False when it cannot be reached."""
+    channel = channel_for(str(Effect.Kind(effects[0].kind).label))
+    for group in _groups(effects, settings.PIPELINES_SEND_GROUP):
+        if time.monotonic() > stop:
+            give_back(group, until=now)
+            continue
+        point("before_sending")
+        ready, skipped = start_messages(group)
+        results: list[tuple[Effect, Result]] = [*skipped]
+        for effect, message in ready:
+            if time.monotonic() > stop and results:
+                break
+            results.append((effect, post_letter(channel, message, key=key_of(effect))))
+            point("after_effect")
+        _settle(results, now, total)
+        answered = {effect.pk for effect, _ in results}
+        give_back_unsent([effect for effect, _ in ready if effect.pk not in answered], until=now)
     return True
 
 

@@ -1,17 +1,20 @@
 """Messages on their way out: suppression checked in the transaction that hands them over, then one connection."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from mimetypes import guess_type
 from pathlib import PurePosixPath
+from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.storage import default_storage
 from django.core.mail import EmailMessage
 from django.db import transaction
 
-from crm.channels.base import DeliveryResult, Refused
+from crm.channels.base import DeliveryResult, Refused, Unknown
 from crm.channels.email import EmailContent, InvalidMessage, Mailer, build
+from crm.channels.letters import Channel, Letter, hand_over
 from crm.models import Message
 from crm.suppression import suppressed
 from crm.unsubscribe import unsubscribe_url
@@ -19,6 +22,8 @@ from pipelines.engine.leases import mark_sending
 from pipelines.engine.settle import Result, Skipped
 from pipelines.engine.task_links import fill_links
 from pipelines.models import Effect
+
+log = logging.getLogger(__name__)
 
 Ready = tuple[Effect, Message]
 
@@ -37,22 +42,7 @@ class Post:
 
     def start(self, effects: Sequence[Effect]) -> tuple[list[Ready], list[tuple[Effect, Result]]]:
         """Mark messages as being sent, in the same transaction that looks for suppressions."""
-        with transaction.atomic():
-            mine = mark_sending(effects)
-            messages = Message.objects.select_related("team").in_bulk([effect.payload["message"] for effect in mine])
-            reasons = _reasons(list(messages.values()))
-            ready: list[Ready] = []
-            skipped: list[tuple[Effect, Result]] = []
-            for effect in mine:
-                message = messages[effect.payload["message"]]
-                reason = reasons.get((message.team_id, message.topic, message.recipient.lower()))
-                if reason is None:
-                    ready.append((effect, message))
-                else:
-                    skipped.append((effect, Skipped(reason)))
-            sending = [message.pk for _, message in ready]
-            Message.objects.filter(pk__in=sending).update(state=Message.State.SENDING)
-        return ready, skipped
+        return start_messages(effects)
 
     def send(self, ready: Sequence[Ready], *, until: float) -> Iterator[tuple[Effect, DeliveryResult]]:
         """Hand messages over one by one until `until` on the monotonic clock, at least one.
@@ -73,6 +63,26 @@ class Post:
                 return
 
 
+def start_messages(effects: Sequence[Effect]) -> tuple[list[Ready], list[tuple[Effect, Result]]]:
+    """Mark messages as being handed over, in the same transaction that looks for suppressions."""
+    with transaction.atomic():
+        mine = mark_sending(effects)
+        messages = Message.objects.select_related("team").in_bulk([effect.payload["message"] for effect in mine])
+        reasons = _reasons(list(messages.values()))
+        ready: list[Ready] = []
+        skipped: list[tuple[Effect, Result]] = []
+        for effect in mine:
+            message = messages[effect.payload["message"]]
+            reason = reasons.get((message.team_id, message.topic, message.recipient.lower()))
+            if reason is None:
+                ready.append((effect, message))
+            else:
+                skipped.append((effect, Skipped(reason)))
+        sending = [message.pk for _, message in ready]
+        Message.objects.filter(pk__in=sending).update(state=Message.State.SENDING)
+    return ready, skipped
+
+
 def _reasons(messages: Sequence[Message]) -> dict[tuple[int, str, str], str]:
     groups: dict[tuple[int, str], set[str]] = {}
     for message in messages:
@@ -82,6 +92,25 @@ def _reasons(messages: Sequence[Message]) -> dict[tuple[int, str, str], str]:
         for (team_id, topic), addresses in groups.items()
         for address, reason in suppressed(team_id=team_id, addresses=addresses, topic=topic).items()
     }
+
+
+def post_letter(channel: Channel | None, message: Message, *, key: str) -> DeliveryResult:
+    """Hand one stored message to a channel; never raises."""
+    more: dict[str, Any] = message.headers
+    letter = Letter(
+        channel=message.channel,
+        to=(message.recipient, *more.get("also", ())),
+        text=message.text,
+        title=message.subject,
+        data=more.get("data", {}),
+        key=key,
+        sender=message.sender,
+    )
+    try:
+        return hand_over(channel, letter)
+    except Exception as error:  # a mistake of the channel: what it did before is not known
+        log.exception("a channel failed: message %s", message.pk)
+        return Unknown(detail=f"{type(error).__name__}: {error}"[:400])
 
 
 def built(message: Message) -> EmailMessage | Refused:

@@ -17,6 +17,7 @@ from pipelines.engine.advance import Progress, process
 from pipelines.engine.answers import signal_of
 from pipelines.engine.cursor import Answer, Cursor, Visit
 from pipelines.engine.gone import heed
+from pipelines.engine.kinds import MESSAGES
 from pipelines.engine.programs import programs
 from pipelines.engine.step import WATCHDOG
 from pipelines.engine.store import store
@@ -197,7 +198,7 @@ def _write_messages(verdicts: Sequence[tuple[Effect, Verdict]], now: datetime) -
             ),
         )
         for effect, verdict in verdicts
-        if effect.kind == Effect.Kind.EMAIL
+        if effect.kind in MESSAGES
     ]
     if rows:
         store().update_rows(Message, ("state", "sent_at", "error", "attempts", "reason"), rows)

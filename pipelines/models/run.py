@@ -230,6 +230,10 @@ class Effect(models.Model):
         EMAIL = 1, "email"
         HTTP = 2, "http"
         CUSTOM = 3, "custom"
+        SMS = 4, "sms"
+        PUSH = 5, "push"
+        WHATSAPP = 6, "whatsapp"
+        CODE = 7, "code"
 
     class Status(models.IntegerChoices):
         QUEUED = 0, "queued"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from crm.models import Message, Notification, Task
+from pipelines.engine.kinds import MESSAGES
 from pipelines.engine.plain import plain
 from pipelines.models import Effect, PipelineRun, PipelineStep, RunContext, StepExecution
 from pipelines.states import RunStatus
@@ -102,7 +103,7 @@ def _effects(ids: Sequence[int], messages: Sequence[Message]) -> dict[tuple[int,
         }
         # Mail beside a visit, such as the one about a task, carries the visit's number with a minus.
         found.setdefault((message.run_id or 0, abs(message.run_seq or 0)), []).append(entry)
-    rows = Effect.objects.filter(run_id__in=ids).exclude(kind=Effect.Kind.EMAIL).order_by("pk")
+    rows = Effect.objects.filter(run_id__in=ids).exclude(kind__in=MESSAGES).order_by("pk")
     for effect in rows:
         entry = {"kind": effect.get_kind_display(), "request": effect.payload, "state": effect.get_status_display(),
                  "result": effect.result}  # fmt: skip

@@ -13,6 +13,7 @@ from pipelines.engine.advance import Progress
 from pipelines.engine.clock import real_now
 from pipelines.engine.deliver import LEASE_LIMIT, Delivery
 from pipelines.engine.glance import look_for_work
+from pipelines.engine.kinds import MESSAGES
 from pipelines.engine.leases import start_sending
 from pipelines.engine.post import Post, built
 from pipelines.engine.settle import Result, settle
@@ -55,12 +56,12 @@ class OutsideTwin:
 
     def _results(self, kind: int, effects: list[Effect]) -> list[tuple[Effect, Result]]:
         places = _places(effects)
-        if kind != Effect.Kind.EMAIL:
+        if kind not in MESSAGES:
             return [(effect, self._answer(effect, places)) for effect in start_sending(effects)]
         ready, skipped = Post().start(effects)
         results: list[tuple[Effect, Result]] = [*skipped]
         for effect, message in ready:
-            mail = built(message)
+            mail = built(message) if kind == Effect.Kind.EMAIL else None
             results.append((effect, mail if isinstance(mail, Refused) else self._answer(effect, places)))
         return results
 
@@ -68,7 +69,7 @@ class OutsideTwin:
         root, key = places[effect.pk]
         given = self._stubs.get(key, ())
         if not given:
-            if effect.kind == Effect.Kind.EMAIL:
+            if effect.kind in MESSAGES:
                 return Delivered(reference="simulated")
             self.assumed[key] = effect.get_kind_display()
             detail = {"status": 200, "body": None} if effect.kind == Effect.Kind.HTTP else {}

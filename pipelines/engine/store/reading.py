@@ -106,6 +106,14 @@ class Reading:
         rows = Member.objects.filter(team_id__in=team_ids, user__is_active=True).order_by("pk")
         return list(rows.values_list("team_id", "user_id", "user__email", "role"))
 
+    def groups(self, team_ids: Collection[int]) -> list[tuple[int, int, frozenset[str]]]:
+        """(team, user, role and groups in lower case) of the active members of teams, the oldest first."""
+        rows = Member.objects.filter(team_id__in=team_ids, user__is_active=True).order_by("pk")
+        return [
+            (team, user, frozenset(str(name).lower() for name in (role, *groups)))
+            for team, user, role, groups in rows.values_list("team_id", "user_id", "role", "groups")
+        ]
+
     def in_team(self, model: Any, ids: Sequence[int]) -> set[tuple[int, int]]:
         """(team, id) of these rows; people belong to the teams they are members of."""
         if model._meta.label_lower == "auth.user":

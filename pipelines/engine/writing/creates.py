@@ -45,6 +45,14 @@ class People:
         """Where mail to a member goes; empty without an address."""
         return next((str(email) for team, user, email, _ in self._members if (team, user) == (team_id, user_id)), "")
 
+    def of_group(self, team_id: int, group: str) -> list[int]:
+        """Who has this role or works in this group."""
+        return [user_id for team, user_id, names in self._groups if team == team_id and group.lower() in names]
+
+    @cached_property
+    def _groups(self) -> list[tuple[int, int, frozenset[str]]]:
+        return self._batch.store.groups(self._teams)
+
     def owners(self, team_id: int) -> list[int]:
         return [int(user_id) for team, user_id, _, role in self._members if team == team_id and role == "owner"]
 
@@ -80,5 +88,12 @@ def _notifications(batch: Batch, people: People, cursor: Cursor, create: Create)
             "run_id": cursor.id,
             "created_at": batch.now,
         }
-        for user_id in ([found] if found else people.owners(team_id))
+        for user_id in _told(people, team_id, found, str(create.values.get("group") or ""))
     ]
+
+
+def _told(people: People, team_id: int, user_id: int | None, group: str) -> list[int]:
+    """Somebody who is named, else a group, else the owners: somebody always hears of it."""
+    if user_id is not None:
+        return [user_id]
+    return (people.of_group(team_id, group) if group else []) or people.owners(team_id)

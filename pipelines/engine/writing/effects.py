@@ -11,12 +11,11 @@ from pipelines.actions.base import EffectRequest, MessageDraft
 from pipelines.definition.program import Step
 from pipelines.engine.batch import Batch
 from pipelines.engine.cursor import Cursor, Visit
+from pipelines.engine.kinds import KINDS
 from pipelines.engine.moves import leave
 from pipelines.engine.plain import plain
 from pipelines.engine.programs import TeamFacts
 from pipelines.models import Effect, StepExecution
-
-KINDS = {"email": Effect.Kind.EMAIL, "http": Effect.Kind.HTTP, "custom": Effect.Kind.CUSTOM}
 
 Planned = tuple[Cursor, Step, EffectRequest]
 
@@ -84,6 +83,8 @@ def _skip(batch: Batch, cursor: Cursor, step: Step, reason: str) -> None:
 
 def _message(batch: Batch, cursor: Cursor, draft: MessageDraft) -> dict[str, Any]:
     team = batch.facts[cursor.pipeline_id].team
+    if draft.channel != "email":
+        return _letter(batch, cursor, draft)
     sender = draft.sender or _sender(team)
     return {
         "team_id": team.id,
@@ -97,6 +98,26 @@ def _message(batch: Batch, cursor: Cursor, draft: MessageDraft) -> dict[str, Any
         "headers": dict(draft.headers),
         "topic": draft.topic,
         "message_id": message_id(run_id=cursor.id, seq=cursor.seq, n=0, domain=_domain(sender)),
+        "about_type_id": cursor.subject_type_id,
+        "about_id": cursor.subject_id,
+        "run_id": cursor.id,
+        "step_id": cursor.step_id,
+        "run_seq": cursor.seq,
+        "created_at": batch.now,
+    }
+
+
+def _letter(batch: Batch, cursor: Cursor, draft: MessageDraft) -> dict[str, Any]:
+    """A message over another channel; the devices beside the first and the data travel in its headers."""
+    return {
+        "team_id": batch.facts[cursor.pipeline_id].team.id,
+        "channel": draft.channel,
+        "recipient": draft.recipient,
+        "sender": draft.sender[:320],
+        "subject": draft.subject,
+        "text": draft.text,
+        "headers": {"also": list(draft.also), "data": plain(draft.data)} if draft.also or draft.data else {},
+        "topic": draft.topic,
         "about_type_id": cursor.subject_type_id,
         "about_id": cursor.subject_id,
         "run_id": cursor.id,

@@ -1,0 +1,74 @@
+"""Messages beside email: SMS, push and WhatsApp, each through the channel that the settings name."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from crm.channels.base import DeliveryResult, Refused
+from crm.outside import check_open
+
+NAMES: Final[Mapping[str, str]] = {"sms": "SMS", "push": "push messages", "whatsapp": "WhatsApp messages"}
+LONGEST_ADDRESS: Final = 254
+_NUMBER: Final = re.compile(r"\+?[0-9]{5,15}")
+_SPACING: Final = re.compile(r"[\s()./-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What one person is to receive over a channel; `to` holds a number, or the tokens of their devices.
+
+    `key` is the same for every attempt, so that a provider can discard repeats.
+    """
+
+    channel: str
+    to: tuple[str, ...]
+    text: str
+    title: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
+    sender: str = ""
+
+
+class Channel(Protocol):
+    """A way to people; one instance serves one round of messages."""
+
+    def deliver(self, letter: Letter) -> DeliveryResult:
+        """Hand one letter over; never raises, and says whether it was accepted, refused, or nobody knows."""
+
+
+def channel_for(name: str) -> Channel | None:
+    """The channel that the settings name, None when there is none."""
+    dotted = settings.MESSAGE_CHANNELS.get(name, "")
+    if not dotted:
+        return None
+    try:
+        made: Channel = import_string(dotted)()
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{name.upper()}_CHANNEL: there is no {dotted}.") from error
+    return made
+
+
+def hand_over(channel: Channel | None, letter: Letter) -> DeliveryResult:
+    """Deliver one letter, or say in a sentence why it cannot be."""
+    check_open()
+    if channel is None:
+        detail = f"This installation cannot send {NAMES[letter.channel]}: set {letter.channel.upper()}_CHANNEL."
+        return Refused(code="validation", detail=detail, permanent=True)
+    return channel.deliver(letter)
+
+
+def phone_number(text: str) -> str:
+    """A number without its spacing, empty when it is none."""
+    number = _SPACING.sub("", text.strip())
+    return number if _NUMBER.fullmatch(number) else ""
+
+
+def device_token(text: str) -> str:
+    """The token of a device, empty when it cannot be one."""
+    token = text.strip()
+    return token if 0 < len(token) <= LONGEST_ADDRESS and token.isprintable() and " " not in token else ""

@@ -1,0 +1,193 @@
+"""Steps that send SMS, push and WhatsApp messages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from crm.channels.letters import device_token, phone_number
+from pipelines.actions.base import (
+    Await,
+    EffectRequest,
+    Fail,
+    Fault,
+    Input,
+    Kind,
+    MessageDraft,
+    Outcome,
+    message_text,
+)
+from pipelines.definition.program import Step
+from pipelines.definition.templates import TemplateError
+from pipelines.definition.values import ParameterError
+
+LONGEST_TEXT = 4_000
+MOST_DEVICES = 20
+_TEXT = {"type": "string"}
+_TEMPLATE = {
+    **_TEXT,
+    "title": "Template",
+    "description": "Key of a message template, whose text is used; or write it below.",
+    "x-widget": "message_template",
+    "pattern": "^[a-z0-9_-]{1,60}$",
+}
+_VARIABLES = {
+    "x-advanced": True,
+    "type": "object",
+    "title": "Variables",
+    "description": "Extra names for the template.",
+    "x-widget": "fields",
+}
+_TOPIC = {
+    "x-advanced": True,
+    **_TEXT,
+    "title": "Topic",
+    "description": "What one can unsubscribe from; the name of the channel by default, "
+    "transactional for messages that cannot be unsubscribed.",
+    "pattern": "^[a-z0-9_-]{0,60}$",
+}
+
+
+class _Letter(Kind):
+    """What all letters share: a recipient, a text of their own or of a template, and a topic."""
+
+    channel = ""
+    group = "Messages"
+    effects = True
+    at_most_once = True
+    outcomes = ("next", "skipped", "uncertain", "error")
+    missing = ""
+
+    def template_keys(self, step: Step) -> tuple[str, ...]:
+        key = step.raw.get("template")
+        return (key,) if isinstance(key, str) and key else ()
+
+    def check(self, step: Mapping[str, Any]) -> Iterator[Fault]:
+        given = step.get("with", {})
+        if not any(given.get(name) for name in ("template", "text", "body")) and not step.get("message"):
+            yield ("message",), "the message is empty: write one or name a template"
+
+    def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
+        return [self._decide(step, visit) for visit in batch]
+
+    def _decide(self, step: Step, visit: Input) -> Outcome:
+        try:
+            params = step.params.evaluate(visit.context)
+            title, text, topic = self._content(step, params, visit)
+        except (ParameterError, TemplateError) as error:
+            return Fail(str(error), code="expression")
+        except LookupError as error:
+            return Fail(str(error.args[0]), code="validation")
+        to = self.recipients(params, visit)
+        if not to:
+            return Fail(self.missing, code="validation")
+        if not text.strip() or len(text) > LONGEST_TEXT:
+            sentence = f"The text is longer than {LONGEST_TEXT:,} characters." if text.strip() else "The text is empty."
+            return Fail(sentence, code="validation")
+        draft = MessageDraft(
+            recipient=to[0], also=to[1:], channel=self.channel, subject=title, text=text, html="", topic=topic,
+            sender=str(params.get("from") or "")[:320], data=params.get("data") or {},
+        )  # fmt: skip
+        return Await(EffectRequest(self.channel, message=draft, at_most_once=step.delivery != "at_least_once"))
+
+    def recipients(self, params: Mapping[str, Any], visit: Input) -> tuple[str, ...]:
+        """Where the letter goes; empty without anything usable."""
+        given = params.get("to") or (visit.subject or {}).get("phone") or ""
+        number = phone_number(str(given))
+        return (number,) if number else ()
+
+    def _content(self, step: Step, params: Mapping[str, Any], visit: Input) -> tuple[str, str, str]:
+        topic = str(params.get("topic") or self.channel)
+        title = " ".join(str(params.get("title") or "").split())[:500]
+        if not params.get("template"):
+            text = str(params.get("text") or params.get("body") or message_text(step, visit.context))
+            return title, text, "" if topic == "transactional" else topic
+        template = visit.resources.template(str(params["template"]))
+        if template is None:
+            raise LookupError(f"There is no message template {params['template']!r} in this team.")
+        context = {**visit.context, **(params.get("variables") or {})}
+        title = title or (template.subject.render(context) if self.channel == "push" else "")
+        return title, template.text.render(context), "" if topic == "transactional" else topic
+
+
+class SendSms(_Letter):
+    """One SMS to one number, at most once."""
+
+    code = "send_sms"
+    channel = "sms"
+    label = "Send SMS"
+    description = "Sends an SMS to the phone number of the subject."
+    icon = "sms"
+    missing = "This contact has no phone number that can get an SMS."
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "to": {"title": "To", "description": "Empty is the phone of the subject.", "x-widget": "template"},
+            "text": {
+                **_TEXT,
+                "title": "Text",
+                "description": "Empty uses the message of the step.",
+                "x-widget": "textarea",
+            },
+            "template": _TEMPLATE,
+            "variables": _VARIABLES,
+            "topic": _TOPIC,
+            "from": {"x-advanced": True, **_TEXT, "title": "From", "description": "Empty is the default sender."},
+        },
+    }
+
+
+class SendWhatsapp(_Letter):
+    """One WhatsApp message to one number, at most once."""
+
+    code = "send_whatsapp"
+    channel = "whatsapp"
+    label = "Send WhatsApp message"
+    description = "Sends a WhatsApp message to the phone number of the subject."
+    icon = "chat"
+    missing = "This contact has no phone number that can get a WhatsApp message."
+    schema = SendSms.schema
+
+
+class SendPush(_Letter):
+    """One push message to the devices of one person, at most once."""
+
+    code = "send_push"
+    channel = "push"
+    label = "Send push message"
+    description = "Sends a push message to the devices of the subject."
+    icon = "notifications_active"
+    missing = "This contact has no device that can get a push message."
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "to": {
+                "title": "To",
+                "description": "Tokens of devices; empty is device_token of the subject.",
+                "x-widget": "json",
+            },
+            "title": {**_TEXT, "title": "Title", "x-widget": "template", "maxLength": 500},
+            "body": {
+                **_TEXT,
+                "title": "Text",
+                "description": "Empty uses the message of the step.",
+                "x-widget": "textarea",
+            },
+            "template": _TEMPLATE,
+            "variables": _VARIABLES,
+            "data": {
+                "x-advanced": True,
+                "type": "object",
+                "title": "Data",
+                "description": "What the app gets along with the message.",
+                "x-widget": "fields",
+            },
+            "topic": _TOPIC,
+        },
+    }
+
+    def recipients(self, params: Mapping[str, Any], visit: Input) -> tuple[str, ...]:
+        given = params.get("to") or (visit.subject or {}).get("device_token") or ()
+        tokens = given if isinstance(given, list | tuple) else [given]
+        usable = [device_token(token) for token in tokens if isinstance(token, str)]
+        return tuple(dict.fromkeys(token for token in usable if token))[:MOST_DEVICES]
