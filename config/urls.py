@@ -8,6 +8,7 @@ from config import dashboard
 from crm import health, mailbox
 from crm.unsubscribe import unsubscribe
 from crm.views import Invitation, switch_team
+from pipelines.admin.explaining import explain_page
 from pipelines.admin.simulating import simulated_html
 from pipelines.people import inbox
 from pipelines.people.answering import answer_task
@@ -20,6 +21,7 @@ urlpatterns = [
     path("admin/notifications/read/", admin.site.admin_view(dashboard.read_notifications), name="read-notifications"),
     path("admin/inbox/", admin.site.admin_view(inbox.inbox), name="inbox"),
     path("admin/inbox/<int:pk>/<slug:deed>/", admin.site.admin_view(inbox.work), name="inbox-work"),
+    path("admin/explain/<str:label>/<int:pk>/", admin.site.admin_view(explain_page), name="explain"),
     path("admin/simulated/<slug:token>/", admin.site.admin_view(simulated_html), name="simulated-html"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),

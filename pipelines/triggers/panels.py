@@ -22,9 +22,9 @@ ENDED = {RunStatus.COMPLETED.value: "completed", RunStatus.FAILED.value: "failed
 def runs_panel(request: HttpRequest, record: Model, /) -> Panel:
     """The newest runs with the next step and when."""
     runs = contact_runs(subject=record, limit=SHOWN)
-    return Panel(
-        title="Pipelines", template="admin/pipelines/runs_panel.html", context={"runs": [_line(r) for r in runs]}
-    )
+    why = reverse("explain", args=[record._meta.label_lower, record.pk])
+    context = {"runs": [_line(r) for r in runs], "why": why}
+    return Panel(title="Pipelines", template="admin/pipelines/runs_panel.html", context=context)
 
 
 def _line(run: PipelineRun) -> dict[str, Any]:
