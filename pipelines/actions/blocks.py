@@ -26,7 +26,12 @@ from pipelines.definition.values import ParameterError
 
 JOINING: dict[str, Any] = {
     "join": {"title": "Goes on when", "description": "all, any, a number, or a condition on total, completed, failed."},
-    "cancel_rest": {"type": "boolean", "title": "Cancel the rest", "description": "What still runs then is ended."},
+    "cancel_rest": {
+        "type": "boolean",
+        "default": True,
+        "title": "Cancel the rest",
+        "description": "What still runs then is ended.",
+    },
     "on_branch_error": {
         "enum": ["fail", "wait", "ignore"],
         "title": "When one fails",
@@ -84,7 +89,26 @@ class ParallelBranches(BlockKind):
             "branches": {
                 "type": "array",
                 "title": "Branches",
-                "description": "Each has a name and steps, and may have `if` and `after`.",
+                "description": "Each has a name and steps; it may begin only if, or only after others.",
+                "items": {
+                    "type": "object",
+                    "required": ["name"],
+                    "properties": {
+                        "name": {"type": "string", "title": "Name"},
+                        "after": {
+                            "type": "array",
+                            "items": {"type": "string"},
+                            "title": "After",
+                            "description": "Names of branches to wait for; name:outcome waits for that end only.",
+                        },
+                        "optional": {
+                            "type": "boolean",
+                            "title": "Optional",
+                            "description": "Its failure does not count.",
+                        },
+                        "if": {"title": "Only if"},
+                    },
+                },
             },
             **JOINING,
             "concurrency": {

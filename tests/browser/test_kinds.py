@@ -62,6 +62,30 @@ def test_a_switch_a_form_and_a_block_are_built_without_writing_json(page: "Page"
     ]
 
 
+def test_branches_and_their_steps_are_built_from_nothing(page: "Page", team: Team) -> None:
+    page.goto(ADD)
+    page.get_by_label("Name", exact=False).first.fill("Both")
+    fork = add_step(page, "parallel")
+    for name in ("mail", "call"):
+        fork.get_by_role("button", name="Add: branch").click()
+        fork.locator("[data-parameter=branches] .pl-entry-card").last.locator("[data-parameter=name] input").fill(name)
+    fork.locator("[data-parameter=cancel_rest] select").select_option("no")
+    fork.locator("[data-parameter=join] input").fill("1")
+    for name in ("mail", "call"):
+        branch = fork.locator(f"[data-branch={name}]")
+        branch.get_by_role("button", name="Add a step here").click()
+        branch.get_by_text("Edit", exact=True).click()
+        branch.get_by_label("Action").select_option("create_task")
+        branch.locator("[data-parameter=title] input").fill(f"Do {name}")
+    save(page)
+    given = stored()[0]["with"]
+    assert (given["join"], given["cancel_rest"]) == (1, False)
+    assert [(each["name"], each["steps"][0]["with"]["title"]) for each in given["branches"]] == [
+        ("mail", "Do mail"),
+        ("call", "Do call"),
+    ]
+
+
 def test_steps_inside_a_block_are_added_moved_and_removed(page: "Page", team: Team) -> None:
     inner = [{"key": "first", "type": "wait"}, {"key": "second", "type": "create_task", "with": {"title": "Call"}}]
     block = {"key": "again", "type": "loop", "with": {"times": 2, "steps": inner}}

@@ -61,7 +61,7 @@
   // Entries described by a schema of their own, such as {name, if}.
   editor.schemaCards = function (schema, value, changed) {
     const items = schema.items || {};
-    const word = (schema.title || "entry").replace(/ies$/, "y").replace(/s$/, "").toLowerCase();
+    const word = (schema.title || "entry").replace(/ies$/, "y").replace(/(ch|sh|x)es$/, "$1").replace(/s$/, "").toLowerCase();
     return editor.cards(value, changed, {
       addLabel: `Add: ${word}`,
       titleOf: (entry, index) => (entry && (entry.name || entry.event)) || `${word} ${index + 1}`,

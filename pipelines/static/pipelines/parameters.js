@@ -134,6 +134,13 @@
     if (widget === "fields" || (!widget && schema.type === "object"))
       return pairs(value, changed, Boolean(schema.additionalProperties && schema.additionalProperties.type === "string"));
     if (schema.type === "array" && !widget) return jsonArea(value, changed);
+    if (schema.type === "boolean") {
+      // What is yes without saying so can only be told apart by words.
+      const node = select([["", "Yes"], ["no", "No"]], value === false ? "no" : "");
+      node.addEventListener("change", () => changed(node.value === "no" ? false : undefined));
+      return node;
+    }
+    if (!widget && !schema.type) return textInput(value, (text) => changed(text === undefined ? undefined : parsed(text)));
     if (["number", "integer"].includes(schema.type)) return WIDGETS.number(value, changed);
     return (WIDGETS[widget] || WIDGETS.text)(value, changed);
   }
@@ -162,7 +169,7 @@
         changed(next);
       };
       const title = (property.title || name) + (required.includes(name) ? " *" : "");
-      const field = property.type === "boolean"
+      const field = property.type === "boolean" && property.default !== true
         ? el("div", { class: "pl-field" }, boolean(data[name], set, title), property.description ? el("p", { class: "pl-help", text: property.description }) : null)
         : editor.labelled(title, control(property, data[name], set, name), property.description);
       if (WIDE.has(property["x-widget"]) || property["x-widget"] === "form" || describesEntries(property) || CONDITIONS.has(name)) field.classList.add("pl-wide");
