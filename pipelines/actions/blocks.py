@@ -180,7 +180,12 @@ class Call(BlockKind):
                 "x-widget": "pipeline",
                 "pattern": "^[a-z][a-z0-9_]{0,39}$",
             },
-            "wait": {"type": "boolean", "title": "Wait", "description": "Go on only when it has ended."},
+            "wait": {
+                "type": "boolean",
+                "default": True,
+                "title": "Wait",
+                "description": "Go on only when it has ended.",
+            },
             "set": {"type": "object", "title": "Variables", "description": "Values for its variables."},
         },
     }
