@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .blocks import INDEX, ITEM, local_names, split_after
+from .blocks import INDEX, ITEM, MOST_ITERATIONS, local_names, split_after
 from .expressions import suggestion
 from .flow import KindSpec, allowed_outcomes, reachable
 from .layout import Path, Place, context_names, every_place, inside, variable_names
 from .naming import assigned
 from .shapes import Problem, spoken_path
+
+MOST_ROUNDS = 10_000
 
 
 def check_blocks(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) -> Iterator[Problem]:
@@ -22,6 +24,7 @@ def check_blocks(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) 
             yield from _check_export(place, found, document)
         if place.step["type"] == "loop":
             yield from _check_local_names(place, document)
+            yield from _check_rounds(place)
 
 
 def _check_branches(place: Place, found: list[Place], kinds: Mapping[str, KindSpec]) -> Iterator[Problem]:
@@ -114,6 +117,17 @@ def _in_turn(place: Place, names: list[str]) -> bool:
     after = {branch["name"]: frozenset(_others(branch)) for branch in place.step["with"]["branches"]}
     pairs = [(one, other) for one in names for other in names if one < other]
     return all(one in reachable(after, other) or other in reachable(after, one) for one, other in pairs)
+
+
+def _check_rounds(place: Place) -> Iterator[Problem]:
+    given = place.step["with"]
+    for name in ("max", "times"):
+        value = given.get(name)
+        if isinstance(value, int) and value > MOST_ROUNDS:
+            yield Problem(spoken_path((*place.at, "with", name)), f"a loop has at most {MOST_ROUNDS:,} rounds")
+    if isinstance(given.get("times"), int) and given["times"] > given.get("max", MOST_ITERATIONS):
+        message = f"more rounds than 'max' allows, which is {given.get('max', MOST_ITERATIONS)}"
+        yield Problem(spoken_path((*place.at, "with", "times")), message, "warning")
 
 
 def _check_local_names(place: Place, document: Mapping[str, Any]) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from .reading import Reads, reads_of
 from .shapes import Problem, spoken_path
 
 EVENT = frozenset({"event"})
+_ONLY_OUTPUT = frozenset({"find_records", "code"})
 # The conditions of a loop are asked before or after each round, which its index counts.
 _ITERATING = frozenset({("with", "while"), ("with", "until")})
 
@@ -31,6 +32,7 @@ def check_names(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) -
             name = path[1] if path[0] == "vars" and len(path) > 1 else path[0]
             read.setdefault(name, spoken_path((*place.at, *at)))
     yield from _check_written(document, read)
+    yield from _check_used(found)
 
 
 def check_reads(
@@ -130,3 +132,17 @@ def _check_written(document: Mapping[str, Any], read: Mapping[str, str]) -> Iter
         if name in read and not is_given:
             message = f"the variable '{name}' is read but never written"
             yield Problem(read[name], message, "warning")
+
+
+def _check_used(found: Sequence[Place]) -> Iterator[Problem]:
+    """Steps that only make an output, which nobody reads."""
+    if any(place.step["type"] == "code" for place in found[1:]):
+        # Code is given everything, so nobody can tell.
+        return
+    paths = [path for place in found for path, _ in reads_of(place.step).paths if path[0] == "steps"]
+    if ("steps",) in paths:
+        return
+    read = {path[1] for path in paths}
+    for place in found:
+        if place.step["type"] in _ONLY_OUTPUT and not read & {place.key, place.parent}:
+            yield Problem(spoken_path(place.at), f"nothing reads what '{place.key}' finds", "warning")

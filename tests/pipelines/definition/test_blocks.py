@@ -306,6 +306,7 @@ PROBLEMS: list[tuple[str, dict[str, Any], str, str]] = [
         "steps[0].with.export[0]",
         "not declared",
     ),
+    ("too many rounds", document(loop(times=2, max=20_000)), "steps[0].with.max", "at most 10,000 rounds"),
     ("loop without bound", document(loop()), "steps[0].with", "one of 'over', 'times', 'while', 'until' is needed"),
     ("loop with two bounds", document(loop(times=2, until="true")), "steps[0].with", "only one of"),
     (
@@ -423,9 +424,23 @@ def test_what_a_block_may_do_has_no_problem(given: Any, kinds: Any) -> None:
             "steps[0].with.export[0]",
             "nothing inside this block sets 'v'",
         ),
+        (document(loop(times=2_000)), "steps[0].with.times", "more rounds than 'max' allows"),
+        (
+            document({"key": "all", "type": "find_records", "with": {"model": "contacts.deal"}}),
+            "steps[0]",
+            "nothing reads what 'all' finds",
+        ),
         (document(wait("a", retry={"on": ["quota"]})), "steps[0].retry.on[0]", "unknown class of error 'quota'"),
     ],
-    ids=["unreachable", "output from the future", "own block", "nothing to export", "error of an action"],
+    ids=[
+        "unreachable",
+        "output from the future",
+        "own block",
+        "nothing to export",
+        "too many rounds",
+        "unread",
+        "error of an action",
+    ],
 )
 def test_what_is_doubtful_inside_a_block_is_a_warning(given: Any, path: str, sentence: str, kinds: Any) -> None:
     (found,) = check(given, kinds=kinds)
