@@ -62,6 +62,8 @@ MATRIX: Final[Mapping[str, Verbs]] = {
         enroll=WORKERS,
         export=LEADERS,
         simulate=WORKERS,
+        # Writing code that steps run.
+        code=ADMINS,
     ),
     "automatic-pipelines": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
     # An incoming webhook is a door without a login, so only those open one who give out keys.

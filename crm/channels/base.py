@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Code = Literal[
-    "timeout", "connection", "validation", "blocked", "http_4xx", "http_5xx", "http_429", "smtp_4xx", "smtp_5xx"
+    "timeout", "connection", "validation", "blocked", "http_4xx", "http_5xx", "http_429", "smtp_4xx", "smtp_5xx", "code"
 ]
 
 

@@ -10,6 +10,7 @@ from django.utils.module_loading import import_string
 from pipelines.actions.base import Kind
 from pipelines.actions.blocks import Call, LoopBody, ParallelBranches
 from pipelines.actions.branching import Split, Switch
+from pipelines.actions.code import RunCode
 from pipelines.actions.finding import FindRecords
 from pipelines.actions.flow import Condition, End, SetVariable, Wait
 from pipelines.actions.groups import AddToSegment, CreateSegment, EnrollIn, RemoveFromSegment, UnenrollFrom
@@ -44,6 +45,7 @@ BUILT_IN: tuple[type[Kind], ...] = (
     SetVariable,
     Notify,
     CallApi,
+    RunCode,
     WaitForEvents,
     ParallelBranches,
     LoopBody,

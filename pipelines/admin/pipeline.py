@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import BooleanField, Count, Exists, F, IntegerField, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
@@ -31,6 +32,7 @@ from pipelines.documents import document_of
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, PipelineStep
 from pipelines.models.run import FINISHED
 from pipelines.operations import InvalidDocument, Refused, preview
+from pipelines.operations.code_steps import MayNotWriteCode, check_code, code_in
 from pipelines.operations.records import change as raise_revision
 from pipelines.queries import StepCounts, runs_by_step
 from pipelines.step_rows import outline, told
@@ -214,8 +216,16 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         raise_revision(obj, user)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        pipeline = form.instance
+        before = code_in(document_of(pipeline)) if change else frozenset()
         super().save_related(request, form, formsets, change)
-        self._publish(request, form.instance)
+        after = code_in(document_of(pipeline))
+        try:
+            check_code(team=pipeline.team, by=request.user, before=before, after=after)
+        except MayNotWriteCode as error:
+            # Nothing of the form is kept: it is saved in one transaction.
+            raise PermissionDenied(str(error)) from error
+        self._publish(request, pipeline)
 
     def _publish(self, request: HttpRequest, pipeline: Pipeline) -> None:
         """With `auto_publish` a valid save is a version; an invalid one keeps the rows and says so."""

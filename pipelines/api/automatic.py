@@ -102,5 +102,8 @@ class AutomaticViewSet(TeamScopedViewSet):
         return AutomaticSerializer(self.get_queryset().get(pk=pk), context=self.get_serializer_context()).data
 
     def _by(self) -> Any:
-        user = self.request.user
-        return user if getattr(user, "pk", None) else self.key
+        user: Any = self.request.user
+        if not getattr(user, "pk", None):
+            return self.key
+        user.acting_key = self.key
+        return user

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, PermissionDenied
 
 from crm.api.problems import Conflict
 from pipelines.definition.document import Problem
 from pipelines.engine.enroll import NotEnrollable
 from pipelines.operations import InvalidDocument, Refused
+from pipelines.operations.code_steps import MayNotWriteCode
 
 
 class InvalidPipeline(APIException):
@@ -31,10 +32,12 @@ def _under(path: str, below: str) -> str:
 
 @contextmanager
 def told(*, below: str = "") -> Iterator[None]:
-    """Turn refusals into answers: 400 with paths for a document, 409 for everything else."""
+    """Turn refusals into answers: 400 with paths for a document, 403 for code, 409 for everything else."""
     try:
         yield
     except InvalidDocument as error:
         raise InvalidPipeline(error.problems, below=below) from None
+    except MayNotWriteCode as error:
+        raise PermissionDenied(str(error)) from None
     except (Refused, NotEnrollable) as error:
         raise Conflict(str(error)) from None

@@ -196,8 +196,11 @@ class PipelineViewSet(VersionActions, Simulating, TeamScopedViewSet):
         return Response({"runs": result.enrolled, "refused": refused})
 
     def _by(self) -> Any:
-        user = self.request.user
-        return user if getattr(user, "pk", None) else self.key
+        user: Any = self.request.user
+        if not getattr(user, "pk", None):
+            return self.key
+        user.acting_key = self.key
+        return user
 
     def _shown(self, pipeline: Pipeline, *, status: int = 200) -> Response:
         row = self.get_queryset().get(pk=pipeline.pk)

@@ -157,7 +157,7 @@ class Batch:
         memory, began = self.memories.get(cursor.id), cursor.created_at
         if cursor.parent_id is not None:
             memory, began = self._seen_by(cursor)
-        variables = {**loaded.defaults, **memory.vars} if memory else context
+        variables = {**loaded.defaults, **memory.vars} if memory else loaded.defaults
         if memory:
             context.update(memory.vars)
             context.update(memory.locals)

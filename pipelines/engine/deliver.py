@@ -24,6 +24,7 @@ from pipelines.actions.registry import kinds
 from pipelines.engine.advance import Progress
 from pipelines.engine.cause import caused_by
 from pipelines.engine.clock import real_now
+from pipelines.engine.coded import run_code
 from pipelines.engine.glance import look_for_work
 from pipelines.engine.leases import give_back, give_back_unsent, start_sending
 from pipelines.engine.outbound import call, key_of
@@ -95,6 +96,7 @@ def deliver(
         (Effect.Kind.WHATSAPP, _send_letters),
         (Effect.Kind.HTTP, _call_http),
         (Effect.Kind.CUSTOM, _run_custom),
+        (Effect.Kind.CODE, _run_code),
     ):
         if kind not in waiting:
             continue
@@ -192,6 +194,19 @@ def _run_custom(effects: list[Effect], now: datetime, stop: float, total: Delive
         for mine in start_sending([effect]):
             with caused_by(depths.get(mine.run_id, 0)):
                 result = _deliver_custom(mine)
+            point("after_effect")
+            _settle([(mine, result)], now, total)
+    return True
+
+
+def _run_code(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:
+    """Run code one by one in the sandbox, which only processes that deliver ever start."""
+    for effect in effects:
+        if time.monotonic() > stop:
+            give_back([effect], until=now)
+            continue
+        for mine in start_sending([effect]):
+            result = run_code(mine, now=now)
             point("after_effect")
             _settle([(mine, result)], now, total)
     return True

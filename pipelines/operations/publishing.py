@@ -14,6 +14,7 @@ from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
 from pipelines.models import Pipeline, PipelineStep, PipelineVersion
 from pipelines.operations.checking import validate_document
+from pipelines.operations.code_steps import check_code, code_in
 from pipelines.operations.following import follow
 from pipelines.operations.gates import ask_gates
 from pipelines.operations.planning import Policy, default_policy
@@ -55,6 +56,8 @@ def publish(
         if unmet:
             raise InvalidDocument(unmet)
         policy = policy or default_policy(pipeline)
+        published = code_in(current.document) if current is not None else frozenset()
+        check_code(team=pipeline.team, by=by, before=published, after=code_in(document))
         version = _new_version(pipeline, document=document, digest=digest, by=by, note=note, policy=policy)
         change(pipeline, by, current_version=version)
         if pipeline.status == Pipeline.Status.ACTIVE:

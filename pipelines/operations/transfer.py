@@ -10,6 +10,7 @@ from pipelines.definition.document import dumps
 from pipelines.documents import apply_document, document_of
 from pipelines.models import Pipeline
 from pipelines.operations.checking import validate_document
+from pipelines.operations.code_steps import check_code, code_in
 from pipelines.operations.lifecycle import activate as activate_pipeline
 from pipelines.operations.planning import Policy
 from pipelines.operations.publishing import publish
@@ -74,6 +75,8 @@ def update_document(
         lock(pipeline)
         if pipeline.status == Pipeline.Status.ARCHIVED:
             raise Refused("An archived pipeline cannot be changed: duplicate it instead.")
+        before = code_in(document_of(pipeline)) if pipeline.steps.exists() else frozenset()
+        check_code(team=pipeline.team, by=by, before=before, after=code_in(document))
         _apply(pipeline, document)
         change(pipeline, by)
         audit(pipeline, action, by, steps=len(document["steps"]))
@@ -91,6 +94,8 @@ def duplicate(*, pipeline: Pipeline, by: object = None, key: str = "") -> Pipeli
     document = document_of(pipeline)
     document["key"] = key or _free_key(pipeline)
     document["name"] = f"Copy of {pipeline.name}"[:200]
+    # A copy is code in a place where nobody has looked at it.
+    check_code(team=pipeline.team, by=by, before=frozenset(), after=code_in(document))
     with transaction.atomic():
         copy = _created(pipeline.team, document, by)
         _apply(copy, document)

@@ -11,6 +11,7 @@ from crm.models import Team
 from pipelines.actions.base import Create, Done, Fail, Input, Outcome
 from pipelines.engine.batch import Batch
 from pipelines.engine.cursor import Cursor
+from pipelines.engine.plain import plain
 from pipelines.engine.writing.records import OWN
 from pipelines.subjects import subject_types
 
@@ -50,7 +51,7 @@ def _make_own(batch: Batch, several: Sequence[Made], outcomes: list[Outcome]) ->
         {
             "team_id": team_id,
             "type_id": change.values["type_id"],
-            "values": change.values["values"],
+            "values": plain(change.values["values"]),
             "created_at": batch.now,
             "updated_at": batch.now,
         }
@@ -67,7 +68,7 @@ def _make(batch: Batch, label: str, several: Sequence[Made], outcomes: list[Outc
     rows = [
         {
             **{model._meta.get_field(name).attname: value for name, value in change.values["columns"].items()},
-            "custom": change.values["custom"],
+            "custom": plain(change.values["custom"]),
             "team_id": team_id,
             "created_at": batch.now,
             "updated_at": batch.now,

@@ -1,0 +1,1 @@
+"""Code that people write, run in processes of its own, with text alone between them and us."""
