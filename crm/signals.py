@@ -5,3 +5,7 @@ from django.dispatch import Signal
 # A person settled an uncertain message. Sends `message` (Message), `decision` ("accept" or "resend") and
 # `user`, `now` (datetime); sent inside the transaction that stores the decision.
 message_decided = Signal()
+
+# Addresses get no more mail from now on. Sends `addresses` (a list of team id, address, topic) and `reason`, inside
+# the transaction that stores it.
+addresses_suppressed = Signal()

@@ -1,8 +1,11 @@
 """Addresses nothing may be sent to."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+
+from django.db import transaction
 
 from crm.models import Suppression
+from crm.signals import addresses_suppressed
 
 
 def suppressed(*, team_id: int, addresses: Collection[str], topic: str) -> dict[str, str]:
@@ -24,15 +27,25 @@ def suppress_bounced(addresses: Collection[tuple[int, str]], *, source: str) -> 
         Suppression(team_id=team_id, address=address.strip().lower(), reason=Suppression.Reason.BOUNCED, source=source)
         for team_id, address in dict.fromkeys(addresses)
     ]
-    Suppression.objects.bulk_create(rows, ignore_conflicts=True)
+    with transaction.atomic():
+        Suppression.objects.bulk_create(rows, ignore_conflicts=True)
+        _tell([(row.team_id, row.address, "") for row in rows], Suppression.Reason.BOUNCED)
 
 
 def suppress(*, team_id: int, address: str, topic: str, reason: str, source: str = "") -> bool:
     """Store a suppression; True when it is new. Storing it again changes nothing."""
-    _, created = Suppression.objects.get_or_create(
-        team_id=team_id,
-        address=address.strip().lower(),
-        topic=topic,
-        defaults={"reason": reason, "source": source[:200]},
-    )
+    with transaction.atomic():
+        row, created = Suppression.objects.get_or_create(
+            team_id=team_id,
+            address=address.strip().lower(),
+            topic=topic,
+            defaults={"reason": reason, "source": source[:200]},
+        )
+        if created:
+            _tell([(team_id, row.address, topic)], reason)
     return created
+
+
+def _tell(addresses: Sequence[tuple[int, str, str]], reason: str) -> None:
+    """Let the apps above know."""
+    addresses_suppressed.send(sender=Suppression, addresses=addresses, reason=str(reason))

@@ -145,34 +145,11 @@ def _as_wanted(child: ChildResult | None, outcome: str | None) -> bool:
 
 
 def _child(block: Parallel, branch: Branch, slot: int, known: Mapping[str, ChildResult]) -> Child:
-    """A branch that comes after others sees what they left, also where one between them was skipped."""
-    earlier = block.earlier(branch.name)
-    written = _written(block, known)
-    return Child(
-        scope=branch.scope,
-        slot=slot,
-        vars={each: value for name in earlier for each, value in written.get(name, {}).items()},
-        outputs={key: output for name in earlier if name in known for key, output in known[name].outputs.items()},
-    )
-
-
-def _written(block: Parallel, known: Mapping[str, ChildResult]) -> dict[str, dict[str, Any]]:
-    """The exported variables that each finished branch wrote itself, in the order of the branches' turns.
-
-    What a branch was given and carries on unchanged does not count, or it would undo what others wrote.
-    """
-    written: dict[str, dict[str, Any]] = {}
-    for name in block.in_turn:
-        child = known.get(name)
-        if child is None or not child.finished:
-            continue
-        given = {each: value for other in block.earlier(name) for each, value in written.get(other, {}).items()}
-        written[name] = {
-            each: child.vars[each]
-            for each in block.export
-            if each in child.vars and (each not in given or child.vars[each] != given[each])
-        }
-    return written
+    """A branch that comes after others sees what they left."""
+    before = [known[name] for name, _ in branch.after if name in known]
+    variables = {name: child.vars[name] for child in before for name in block.export if name in child.vars}
+    outputs = {key: output for child in before for key, output in child.outputs.items()}
+    return Child(scope=branch.scope, slot=slot, vars=variables, outputs=outputs)
 
 
 def _broken(child: ChildResult) -> bool:
@@ -203,7 +180,7 @@ def left_by(block: Parallel, known: Mapping[str, ChildResult], skipped: Sequence
     return {
         "output": {"branches": branches},
         "outputs": {key: output for child in finished for key, output in child.outputs.items()},
-        "exported": {each: value for wrote in _written(block, known).values() for each, value in wrote.items()},
+        "exported": {name: child.vars[name] for child in finished for name in block.export if name in child.vars},
     }
 
 

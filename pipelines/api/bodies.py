@@ -44,6 +44,30 @@ class PublishIn(serializers.Serializer[Any]):
     policy = serializers.ChoiceField(choices=["follow", "pin", "cancel"], required=False, allow_null=True, default=None)
 
 
+class ReplayIn(serializers.Serializer[Any]):
+    """From which step, the run itself or a copy of it, and whether what was sent may be sent again."""
+
+    step = serializers.CharField(max_length=40)
+    mode = serializers.ChoiceField(choices=["in_place", "clone"], required=False, default="in_place")
+    confirm = serializers.BooleanField(required=False, default=False)
+
+
+class RetryFailedIn(serializers.Serializer[Any]):
+    """Failed runs of a step, all or those with one error; `confirm` retries them, without it they are counted."""
+
+    pipeline = serializers.CharField(max_length=40)
+    step = serializers.CharField(max_length=40)
+    error = serializers.CharField(required=False, default="", allow_blank=True, max_length=400)
+    confirm = serializers.BooleanField(required=False, default=False)
+
+
+class RetriedOut(serializers.Serializer[Any]):
+    """How many there are, and how many were retried now."""
+
+    count = serializers.IntegerField()
+    retried = serializers.IntegerField()
+
+
 class ArchiveIn(serializers.Serializer[Any]):
     """What becomes of live runs; needed only when there are any."""
 

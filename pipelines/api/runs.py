@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q, QuerySet
+from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -13,11 +14,13 @@ from rest_framework.response import Response
 
 from crm.api.problems import Conflict
 from crm.scoping import TeamScopedReadOnlyViewSet
-from pipelines.api import shapes
+from pipelines.api import bodies, shapes
 from pipelines.api.lookup import filter_by_pipeline
 from pipelines.engine.clock import engine_now
 from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retry_runs
-from pipelines.models import EnrollmentDecision, PipelineRun
+from pipelines.engine.replaying import CannotReplay, replay
+from pipelines.engine.retrying import failed_at, retry_failed_at
+from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun
 from pipelines.queries import LATE_AFTER, STATUS_GROUPS, run_story
 from pipelines.states import RunStatus
 
@@ -94,7 +97,7 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
     """Runs: where each stands, what happened to it, and what an operator may do to it."""
 
     resource = "pipeline-runs"
-    verbs = dict.fromkeys(("cancel", "pause", "resume", "retry"), "operate")
+    verbs = dict.fromkeys(("cancel", "pause", "resume", "retry", "replay", "retry_failed"), "operate")
     queryset = PipelineRun.objects.select_related("pipeline", "version", "step", "last_step")
     serializer_class = shapes.RunSerializer
     filter_fields = {
@@ -136,6 +139,33 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
     def retry(self, request: Request, pk: str) -> Response:
         """Let a failed run try its step again."""
         return self._operate(retry_runs, "retried", "Only a failed run can be retried.")
+
+    @extend_schema(request=bodies.ReplayIn, responses=RunDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, pk: str) -> Response:
+        """Let the run, or a copy of it, go on from a step; `confirm` when messages would be sent again."""
+        wanted = bodies.read(bodies.ReplayIn, request)
+        run = self.get_object()
+        try:
+            found = replay(run=run, **wanted, by=request.user)
+        except CannotReplay as error:
+            raise Conflict(str(error)) from None
+        self.audit("replayed", run, step=wanted["step"], mode=wanted["mode"], run=found.pk)
+        shown = self.get_queryset().select_related("context").get(pk=found.pk)
+        return Response(RunDetailSerializer(shown, context=self.get_serializer_context()).data)
+
+    @extend_schema(request=bodies.RetryFailedIn, responses=bodies.RetriedOut)
+    @action(detail=False, methods=["post"], url_path="retry")
+    def retry_failed(self, request: Request) -> Response:
+        """Retry every run that failed at a step, with one error if it is given; without `confirm` it only counts."""
+        wanted = bodies.read(bodies.RetryFailedIn, request)
+        pipeline = get_object_or_404(Pipeline.objects.for_team(self.team), key=wanted["pipeline"])
+        count = failed_at(pipeline=pipeline, step=wanted["step"], error=wanted["error"]).count()
+        retried = 0
+        if wanted["confirm"]:
+            retried = retry_failed_at(pipeline=pipeline, step=wanted["step"], error=wanted["error"], by=request.user)
+            self.audit("retried", pipeline, step=wanted["step"], runs=retried)
+        return Response({"count": count, "retried": retried})
 
     def _operate(self, work: Callable[..., int], verb: str, refusal: str) -> Response:
         run = self.get_object()

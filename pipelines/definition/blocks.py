@@ -59,28 +59,6 @@ class Parallel:
     concurrency: int | None = None
     export: tuple[str, ...] = ()
 
-    def earlier(self, name: str) -> tuple[str, ...]:
-        """Every branch that a branch comes after, near or far, each behind those it comes after itself."""
-        after = {branch.name: [other for other, _ in branch.after] for branch in self.branches}
-        found: dict[str, None] = {}
-
-        def visit(each: str) -> None:
-            for other in after[each]:
-                if other not in found:
-                    visit(other)
-                    found[other] = None
-
-        visit(name)
-        return tuple(found)
-
-    @property
-    def in_turn(self) -> tuple[str, ...]:
-        """The names of the branches, each behind those it comes after."""
-        order: dict[str, None] = {}
-        for branch in self.branches:
-            order |= dict.fromkeys((*self.earlier(branch.name), branch.name))
-        return tuple(order)
-
     @property
     def paths(self) -> frozenset[Path]:
         """What the block itself reads."""

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db import transaction
+from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 
 from crm.models import Task
 from pipelines.doctor.findings import Clocks, Finding, some
+from pipelines.engine.ending import locked
 from pipelines.engine.rescue import note_strikes, settle_expired
-from pipelines.models import Effect, LaneStrike, Pipeline, PipelineRun, StepExecution
-from pipelines.states import RunStatus
+from pipelines.models import Effect, EventWait, LaneStrike, Pipeline, PipelineRun, StepExecution
+from pipelines.states import RunPhase, RunStatus
 
 IN_FLIGHT: Final = (Effect.Status.QUEUED, Effect.Status.LEASED, Effect.Status.SENDING)
 # The tick settles an expired lease within a minute; what is older was not looked at.
@@ -38,10 +41,12 @@ def stuck_runs(clocks: Clocks) -> Sequence[Finding]:
 def _abandoned() -> QuerySet[PipelineRun]:
     effects = Effect.objects.filter(run=OuterRef("pk"), seq=OuterRef("seq"), status__in=IN_FLIGHT)
     tasks = Task.objects.filter(run_id=OuterRef("pk"), run_seq=OuterRef("seq"), status=Task.Status.OPEN)
-    children = PipelineRun.objects.filter(parent=OuterRef("pk"), finished_at=None)
+    waits = EventWait.objects.filter(run=OuterRef("pk"), seq=OuterRef("seq"), status=EventWait.Status.OPEN)
+    children = PipelineRun.objects.filter(parent=OuterRef("pk"), parent_seq=OuterRef("seq"), finished_at=None)
     return PipelineRun.objects.filter(
         ~Exists(effects),
         ~Exists(tasks),
+        ~Exists(waits),
         ~Exists(children),
         status__in=(RunStatus.RUNNING, RunStatus.WAITING),
         next_step_at=None,
@@ -87,17 +92,49 @@ def expired_leases(clocks: Clocks) -> Sequence[Finding]:
 
 
 def miscounted_children(clocks: Clocks) -> Sequence[Finding]:
-    """Parents that wait for children which have all ended."""
-    children = PipelineRun.objects.filter(parent=OuterRef("pk"), finished_at=None)
-    waiting = PipelineRun.objects.filter(
-        ~Exists(children), status=RunStatus.WAITING, open_children__gt=0, next_step_at__isnull=False
-    )
+    """Runs whose count of open children is not the number of children that are open in their visit."""
+    wrong = _miscounted()
+
+    def repair() -> str:
+        with transaction.atomic():
+            rows = list(locked(list(wrong.values_list("pk", flat=True))).values_list("pk", "status"))
+            counts = dict(_miscounted().filter(pk__in=[pk for pk, _ in rows]).values_list("pk", "really_open"))
+            for count in set(counts.values()):
+                ids = [pk for pk, found in counts.items() if found == count]
+                PipelineRun.objects.filter(pk__in=ids).update(open_children=count)
+            waiting = [pk for pk, status in rows if pk in counts and status == RunStatus.WAITING]
+            # The block itself decides whether it is over.
+            PipelineRun.objects.filter(pk__in=waiting).update(
+                status=RunStatus.PENDING.value,
+                phase=RunPhase.RESUME.value,
+                held_until=F("next_step_at"),
+                next_step_at=clocks.now,
+            )
+        return f"{len(counts)} counted anew: the next tick looks whether their blocks are over"
+
     return some(
-        waiting,
+        wrong,
         code="runs.miscounted",
-        problem="{count} run{s} {are} counting children that have all ended.",
-        advice="Retry or cancel them in the admin.",
+        problem="{count} run{s} {are} counting children wrongly, and may wait for ever.",
+        advice="doctor --fix counts anew and lets the next tick look at them.",
+        repair=repair,
     )
+
+
+def _miscounted() -> QuerySet[PipelineRun]:
+    children = (
+        PipelineRun.objects.filter(parent=OuterRef("pk"), parent_seq=OuterRef("seq"), finished_at=None)
+        .order_by()
+        .values("parent")
+        .annotate(n=Count("pk"))
+        .values("n")
+    )
+    live = PipelineRun.objects.filter(
+        Q(open_children__gt=0) | Q(status=RunStatus.WAITING),
+        finished_at=None,
+    )
+    really = Coalesce(Subquery(children, output_field=IntegerField()), Value(0))
+    return live.annotate(really_open=really).exclude(open_children=really)
 
 
 def quarantined_runs(clocks: Clocks) -> Sequence[Finding]:

@@ -1,10 +1,10 @@
-"""What an operator may do to runs: pause, resume, cancel, retry."""
+"""What an operator may do to runs: pause, resume, cancel; retrying and replaying have files of their own."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Coalesce, Greatest
 
 from crm.models import Message
@@ -12,9 +12,12 @@ from pipelines.engine.clock import engine_now
 from pipelines.engine.ending import ACTIVE, LIVE, end_trees, locked
 from pipelines.engine.kick import kick
 from pipelines.engine.kinds import KINDS
+from pipelines.engine.retrying import retry_runs
 from pipelines.engine.store import store
 from pipelines.models import Effect, Pipeline, PipelineRun
 from pipelines.states import RunPhase, RunStatus
+
+__all__ = ["cancel_pipeline_runs", "cancel_runs", "pause_runs", "resume_runs", "retry_runs", "send_again"]
 
 
 def pause_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
@@ -60,27 +63,6 @@ def cancel_runs(*, run_ids: Sequence[int], by: Any = None, reason: str = "cancel
         ids = end_trees(run_ids, now=now, reason=reason)
         # Whoever waits for a run that was ended by itself is told.
         store().count_down(ids, now=now)
-        transaction.on_commit(kick)
-    return len(ids)
-
-
-def retry_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
-    """Let failed runs try the step again at which they failed, as a new visit with a new key."""
-    now = engine_now()
-    with transaction.atomic():
-        runs = locked(run_ids, [RunStatus.FAILED.value]).filter(Q(last_step__isnull=False))
-        ids = list(runs.values_list("pk", flat=True))
-        PipelineRun.objects.filter(pk__in=ids).update(
-            status=RunStatus.PENDING.value,
-            phase=RunPhase.ENTER.value,
-            step_id=F("last_step_id"),
-            next_step_at=now,
-            attempt=0,
-            seq=F("seq") + 1,
-            finished_at=None,
-            outcome=None,
-            reason=None,
-        )
         transaction.on_commit(kick)
     return len(ids)
 

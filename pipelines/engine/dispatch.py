@@ -1,13 +1,13 @@
 """Hands events to whoever listens: open waits, exit rules and goals, in one transaction for a batch of events."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 
 from crm.faults import point, register
-from pipelines.engine.advance import Progress, process
+from pipelines.engine.advance import Progress
 from pipelines.engine.answers import signal_of_wait
 from pipelines.engine.batch import Batch
 from pipelines.engine.cursor import Answer, Cursor
@@ -16,6 +16,7 @@ from pipelines.engine.listening import listeners_of
 from pipelines.engine.matching import fits, met, waits_for
 from pipelines.engine.store import store
 from pipelines.engine.unheard import commit_unheard
+from pipelines.engine.waking import resume
 from pipelines.engine.writing.obligations import MET, UPDATED
 from pipelines.models import Event, EventWait
 from pipelines.states import RunStatus
@@ -108,17 +109,22 @@ def _wake(
     changed: dict[int, EventWait] = {}
     hits: dict[int, EventWait] = {}
     for wait, event in pairs:
+        if wait.run_id in hits:
+            continue
         if _waits(wait, cursors.get(wait.run_id)) and fits(wait, event, contexts[wait.run_id]):
             if _count(wait, event, now):
                 hits.setdefault(wait.run_id, wait)
             changed[wait.pk] = wait
     for wait in conditions:
+        if wait.run_id in hits:
+            continue
         if _waits(wait, cursors.get(wait.run_id)) and met(wait.where, contexts[wait.run_id]):
             wait.status, wait.finished_at = EventWait.Status.HIT, now
             hits.setdefault(wait.run_id, wait)
             changed[wait.pk] = wait
     _write(list(changed.values()))
-    return _resume({run_id: (cursors[run_id], wait) for run_id, wait in hits.items()}, now)
+    answers = {run_id: Answer(signal_of_wait(wait), wait.created_at) for run_id, wait in hits.items()}
+    return resume([cursors[run_id] for run_id in hits], answers=answers, now=now)
 
 
 def _waits(wait: EventWait, cursor: Cursor | None) -> bool:
@@ -149,15 +155,6 @@ def _write(waits: Sequence[EventWait]) -> None:
         fields = ("status", "hits", "event_id", "payload", "finished_at")
         rows = [(wait.pk, tuple(getattr(wait, name) for name in fields)) for wait in waits]
         store().update_rows(EventWait, fields, rows)
-
-
-def _resume(hits: Mapping[int, tuple[Cursor, EventWait]], now: datetime) -> Progress:
-    store().note_answered([run_id for run_id, (cursor, _) in hits.items() if cursor.status == RunStatus.PAUSED])
-    waiting = {run_id: pair for run_id, pair in hits.items() if pair[0].status == RunStatus.WAITING}
-    if not waiting:
-        return Progress()
-    answers = {run_id: Answer(signal_of_wait(wait), wait.created_at) for run_id, (_, wait) in waiting.items()}
-    return process([cursor for cursor, _ in waiting.values()], now=now, answers=answers)
 
 
 def _unchecked(horizon: tuple[int, int] | None) -> list[EventWait]:

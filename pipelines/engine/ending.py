@@ -54,7 +54,8 @@ def end_runs(
         outcome=outcome,
         finished_at=now,
         next_step_at=None,
-        held_until=None,
+        # Whoever is let go on later still has to wait for its step as long as it had to.
+        held_until=Case(When(status=RunStatus.PENDING, phase=RunPhase.ENTER, then=F("next_step_at")), default=None),
         phase=RunPhase.ENTER.value,
         open_children=0,
         last_step_id=F("step_id"),

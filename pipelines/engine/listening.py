@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
+from crm.models import Team
 from pipelines.engine.ending import with_descendants
 from pipelines.engine.rules import UPDATED, Rules, rules_of
 from pipelines.models import Event, EventWait, Pipeline, PipelineRun, PipelineVersion
@@ -26,6 +27,12 @@ def someone_listens(team: str) -> Case:
     waits = EventWait.objects.filter(event=UPDATED, status=EventWait.Status.OPEN, team_id=OuterRef(team))
     live = ruled.filter(status__in=[Pipeline.Status.ACTIVE, Pipeline.Status.PAUSED])
     return Case(When(Exists(waits) | Exists(live), then=Value(True)), default=Value(False))
+
+
+def anybody_listens(*, team_id: int) -> bool:
+    """Whether a change of some record of a team may matter to somebody: one statement."""
+    row = Team.objects.filter(pk=team_id).values_list(someone_listens("pk")).first()
+    return row is not None and bool(row[0])
 
 
 def listeners_of(events: Sequence[Event]) -> Listening:

@@ -39,7 +39,7 @@ def call(effect: Effect) -> DeliveryResult:
             url=payload["url"],
             headers=headers,
             body=None if body is None else _encode(body),
-            policy=policy(),
+            policy=policy(seconds=payload.get("seconds")),
         )
     except HttpFailure as failure:
         return failure.to_result()
@@ -49,10 +49,11 @@ def call(effect: Effect) -> DeliveryResult:
     return answer.to_result()
 
 
-def policy() -> HttpPolicy:
-    """The limits of outgoing calls as the settings give them."""
+def policy(*, seconds: float | None = None) -> HttpPolicy:
+    """The limits of outgoing calls as the settings give them; a step may only ask for less time."""
+    longest = settings.OUTBOUND_HTTP_SECONDS
     return HttpPolicy(
-        total_seconds=settings.OUTBOUND_HTTP_SECONDS,
+        total_seconds=longest if seconds is None else min(longest, max(seconds, 0.1)),
         ports=tuple(settings.OUTBOUND_HTTP_PORTS),
         allow=parse_allow(settings.OUTBOUND_HTTP_ALLOW),
     )

@@ -12,6 +12,7 @@ from pipelines.definition.conditions import compile_condition
 from pipelines.definition.program import Program, Step
 from pipelines.definition.reading import conditions_in
 from pipelines.engine.listening import someone_listens
+from pipelines.engine.rules import forget_rules
 from pipelines.models import Pipeline, PipelineVersion
 
 CACHE_SIZE = 2_000
@@ -114,6 +115,7 @@ def _roots(step: Step) -> set[str]:
 def forget_programs() -> None:
     """Empty the cache; only tests that rebuild the database need it."""
     _programs.clear()
+    forget_rules()
 
 
 @dataclass(frozen=True, slots=True)

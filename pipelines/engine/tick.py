@@ -14,6 +14,8 @@ from pipelines.engine.advance import Progress, advance_lane
 from pipelines.engine.clock import engine_now, real_now, set_test_clock
 from pipelines.engine.deliver import LEASE_LIMIT, deliver
 from pipelines.engine.dispatch import LIMIT, check_waits, dispatch
+from pipelines.engine.expiry import NAME as EXPIRY
+from pipelines.engine.expiry import expire
 from pipelines.engine.glance import Work, look, look_for_work, note_tick
 from pipelines.engine.incoming import work_off
 from pipelines.engine.reminders import remind
@@ -90,6 +92,7 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
         report.enrolled = sweep(now=engine_now(), glance=glance)
         if glance.delivered:
             report.enrolled += work_off(now=engine_now())
+        expire(now=engine_now(), last=glance.states.get(EXPIRY, (None, {}))[0])
         if glance.reminders:
             remind(now=engine_now())
         _until_idle(report, presence, until)

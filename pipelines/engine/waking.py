@@ -1,6 +1,6 @@
 """Wakes runs that wait: what came back is handed to the step, and whatever is stale changes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -8,9 +8,8 @@ from django.db import transaction
 from crm.faults import point, register
 from pipelines.actions.base import Signal
 from pipelines.engine.advance import Progress, process
-from pipelines.engine.cursor import Answer
+from pipelines.engine.cursor import Answer, Cursor
 from pipelines.engine.store import store
-from pipelines.engine.unheard import commit_unheard
 from pipelines.states import RunStatus
 
 register("in_wake", "waiting runs were woken and moved on, nothing is committed", in_transaction=True)
@@ -33,12 +32,17 @@ def wake(
         cursors = [
             cursor for cursor in store().claim_runs(run_ids=sorted(answers)) if cursor.seq == answers[cursor.id][0]
         ]
-        waiting = [cursor for cursor in cursors if cursor.status == RunStatus.WAITING]
-        store().note_answered([cursor.id for cursor in cursors if cursor.status == RunStatus.PAUSED])
-        if not waiting:
-            return Progress()
         began = since or {}
-        known = {cursor.id: Answer(answers[cursor.id][1], began.get(cursor.id, now)) for cursor in waiting}
-        progress = process(waiting, now=now, answers=known)
-        point("in_wake", then=commit_unheard)
+        known = {cursor.id: Answer(answers[cursor.id][1], began.get(cursor.id, now)) for cursor in cursors}
+        return resume(cursors, answers=known, now=now)
+
+
+def resume(cursors: Sequence[Cursor], *, answers: Mapping[int, Answer], now: datetime) -> Progress:
+    """Let locked runs go on with their answers, in the caller's transaction."""
+    store().note_answered([cursor.id for cursor in cursors if cursor.status == RunStatus.PAUSED])
+    waiting = [cursor for cursor in cursors if cursor.status == RunStatus.WAITING]
+    if not waiting:
+        return Progress()
+    progress = process(waiting, now=now, answers={cursor.id: answers[cursor.id] for cursor in waiting})
+    point("in_wake")
     return progress

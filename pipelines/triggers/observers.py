@@ -8,6 +8,7 @@ from django.db.models.signals import post_migrate, post_save
 
 from pipelines.engine.automatic import enroll_created
 from pipelines.subjects import subject_types
+from pipelines.triggers.announcing import tell_of_change
 
 
 def connect() -> None:
@@ -18,10 +19,14 @@ def connect() -> None:
 
 
 def on_saved(sender: type[Model], instance: Any, created: bool, raw: bool = False, **_: Any) -> None:
-    """A record was created: it enters its automatic pipelines in the same transaction."""
-    if created and not raw:
-        kind = subject_types()[sender._meta.label_lower]
+    """A new record enters its automatic pipelines in the same transaction; a changed one is told to who listens."""
+    if raw:
+        return
+    kind = subject_types()[sender._meta.label_lower]
+    if created:
         enroll_created(kind=kind, ids=[instance.pk], team_id=instance.team_id)
+    else:
+        tell_of_change(kind=kind, instance=instance)
 
 
 def on_migrated(**_: Any) -> None:

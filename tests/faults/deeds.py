@@ -32,9 +32,11 @@ from pipelines.doctor import examine
 from pipelines.engine.clock import engine_now, set_test_clock
 from pipelines.engine.controls import retry_runs, send_again
 from pipelines.engine.enroll import enroll
+from pipelines.engine.events import Fact, publish_all
 from pipelines.engine.tick import process_due_runs, run_until_idle
 from pipelines.models import Effect, Hook, Pipeline, PipelineRun
 from pipelines.operations import import_document
+from pipelines.subjects import subject_types
 from pipelines.triggers.hooks import open_hook, token_hash
 from tests.pipelines.engine.building import document
 from tests.sinks.receipts import Receipts
@@ -137,12 +139,24 @@ def enter(key: str, numbers: list[int], receipts: str, *, one_by_one: bool = Fal
                 acknowledged.add(email=item["email"])
     elif one_by_one:
         for item in items:
-            Contact.objects.create(team=_team(), **item)
+            with transaction.atomic():
+                contact = Contact.objects.create(team=_team(), **item)
+                greet(key, [contact.pk])
             acknowledged.add(email=item["email"])
     else:
-        bulk_create_contacts(team=_team(), items=items)
+        with transaction.atomic():
+            bulk_create_contacts(team=_team(), items=items)
+            emails = [item["email"] for item in items]
+            greet(key, list(Contact.objects.filter(email__in=emails).values_list("pk", flat=True)))
         for item in items:
             acknowledged.add(email=item["email"])
+
+
+def greet(key: str, ids: list[int]) -> None:
+    """Tell those who wait for it that these contacts were greeted."""
+    if Pipeline.objects.filter(key=key, steps__key="greeted").exists():
+        kind = subject_types()["contacts.contact"].content_type_id
+        publish_all([Fact(_team().pk, "greeted", kind, pk) for pk in ids])
 
 
 def work() -> dict[str, Any]:
@@ -188,6 +202,7 @@ def state(key: str) -> dict[str, Any]:
     contacts = Contact.objects.for_team(_team()).filter(lead_source=key)
     addresses = dict(contacts.values_list("pk", "email"))
     runs = PipelineRun.objects.filter(pipeline__key=key)
+    roots = runs.filter(parent=None).values_list("subject_id", flat=True)
     effects = Effect.objects.filter(run_id__in=runs.values("pk"))
     owners = {pk: subject for pk, subject in runs.values_list("pk", "subject_id") if subject is not None}
     tasks = Task.objects.filter(run_id__in=owners).values_list("run_id", flat=True)
@@ -195,7 +210,7 @@ def state(key: str) -> dict[str, Any]:
     return {
         "contacts": sorted(addresses.values()),
         "marks": {row.email: row.custom.get("marks") for row in contacts},
-        "runs": Counter(addresses[pk] for pk in owners.values()),
+        "runs": Counter(addresses[pk] for pk in roots if pk is not None),
         "tasks": Counter(addresses[owners[pk]] for pk in tasks if pk is not None),
         "told": {addresses[owners[run_id]]: error for run_id, error in doubtful},
         "statuses": Counter(str(status) for status in runs.values_list("status", flat=True)),

@@ -19,7 +19,7 @@ from tests.sinks.http import HttpSink
 BEFORE, DURING = 20, 1
 MARK = {"type": "update_record", "with": {"values": {"marks": "= (contact.marks if contact.marks else 0) + 1"}}}
 ACTIONS = ("PostLetter", "Poison", "Breed")
-KINDS = ("records", "mail", "calls", "letters")
+KINDS = ("records", "mail", "calls", "letters", "blocks")
 # Contacts of this one are posted to a webhook instead of being saved.
 POSTED = "hooks"
 _numbers = count(1)
@@ -42,6 +42,8 @@ class House:
         call = {"type": "call_api", "with": {"method": "POST", "url": f"{self.web.url}/x",
                                               "body": {"to": "= contact.email"}}}  # fmt: skip
         task = {"type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}}
+        if kind == "blocks":
+            return [MARK, *blocks(task)]
         last = {
             "records": task,
             POSTED: task,
@@ -50,6 +52,17 @@ class House:
             "letters": {"type": "custom.post_letter"},
         }[kind]
         return [MARK, last]
+
+
+def blocks(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """A task in one branch, a loop in the other, and afterwards an event that happened long before."""
+    rounds = {"key": "rounds", "type": "loop", "with": {"times": 2, "steps": [{"key": "turn", "type": "wait"}]}}
+    branches = [{"name": "task", "steps": [{"key": "call", **task}]}, {"name": "rounds", "steps": [rounds]}]
+    greeted = {"events": [{"event": "greeted", "since": "run"}]}
+    return [
+        {"key": "fork", "type": "parallel", "with": {"branches": branches}},
+        {"key": "greeted", "type": "wait_for", "timeout": "1h", "on": {"timeout": "next"}, "with": greeted},
+    ]
 
 
 @dataclass(slots=True)

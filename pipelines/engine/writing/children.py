@@ -1,9 +1,13 @@
 """Child runs: written for all parents at once, and counted at them when they end."""
 
+from crm.faults import point, register
 from pipelines.actions.base import Child
 from pipelines.engine.batch import Batch
 from pipelines.engine.cursor import Memory
 from pipelines.engine.plain import plain
+
+register("in_spawn", "child runs are inserted, their parents do not count them yet", in_transaction=True)
+register("in_join", "children have ended and their parents counted them, nothing is committed", in_transaction=True)
 
 
 def write_children(batch: Batch) -> None:
@@ -17,6 +21,7 @@ def write_children(batch: Batch) -> None:
         ]
         if memories:
             batch.store.save_memories(memories)
+        point("in_spawn")
     if batch.counters:
         batch.store.set_counters([(run_id, *counts) for run_id, counts in batch.counters.items()])
 
@@ -26,6 +31,7 @@ def count_down(batch: Batch) -> None:
     ended = [cursor.id for cursor in batch.cursors if cursor.parent_id is not None and cursor.finished_at is not None]
     if ended:
         batch.store.count_down(ended, now=batch.now)
+        point("in_join")
 
 
 def _memory(child: Child) -> Memory | None:

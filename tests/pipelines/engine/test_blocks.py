@@ -63,38 +63,6 @@ def test_all_branches_run_and_then_the_run_goes_on(team: Team, run_at: Run) -> N
     assert log(run) == [(1, "completed", "next"), (2, "completed", "next")]
 
 
-def test_a_branch_sees_what_far_ones_left_and_the_last_to_write_decides(team: Team, run_at: Run) -> None:
-    active(
-        team,
-        [
-            fork(
-                branch("d", say("read", "y", "= x + steps.one.x"), after=["c", "b"]),
-                branch("a", say("one", "x", 1)),
-                branch("b", say("two", "x", "= x + 1"), after=["a"]),
-                branch("c", say("never", "y", 0), after=["a:error"]),
-                export=["x", "y"],
-            ),
-        ],
-        variables=[{"name": name, "type": "number"} for name in ("x", "y")],
-    )
-    run = the_run(team)
-    run_at(NOON)
-    assert ended(run).status == RunStatus.COMPLETED
-    assert variables(run) == {"x": 2, "y": 3}
-
-
-def test_edges_run_as_blocks(team: Team, run_at: Run) -> None:
-    steps = [say("a", "x", 1), say("b", "y", "= x + 1"), say("c", "z", "= x + 2", delay="1h"), say("d", "s", "= y + z")]
-    edges = [{"from": "a", "to": "b"}, {"from": "a", "to": "c"}, {"from": "b", "to": "d"}, {"from": "c", "to": "d"}]
-    active(team, steps, edges=edges, variables=[{"name": name, "type": "number"} for name in "xyzs"])
-    run = the_run(team)
-    run_at(NOON)
-    assert (ended(run).status, run.open_children) == (RunStatus.WAITING, 1)
-    run_at(later(hours=1))
-    assert ended(run).status == RunStatus.COMPLETED
-    assert variables(run) == {"x": 1, "y": 2, "z": 3, "s": 5}
-
-
 def test_a_branch_starts_when_those_before_it_are_settled(team: Team, run_at: Run) -> None:
     active(
         team,

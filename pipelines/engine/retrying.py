@@ -1,0 +1,125 @@
+"""Trying again what failed: one run, or every run that failed at a step with the same error."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
+
+from pipelines.engine.clock import engine_now
+from pipelines.engine.ending import ACTIVE, locked, with_descendants
+from pipelines.engine.kick import kick
+from pipelines.models import Pipeline, PipelineRun, StepExecution
+from pipelines.states import RunPhase, RunStatus
+from pipelines.subjects import among
+
+CHUNK = 1_000
+_AGAIN = (RunStatus.FAILED.value, RunStatus.CANCELLED.value)
+
+
+def retry_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
+    """Let failed runs try the step again at which they failed, as a new visit with a new key.
+
+    A block that failed runs only those of its children again that failed or were cancelled. A child run can be
+    retried alone as long as its block still waits; later its root is what can be retried.
+    """
+    with transaction.atomic():
+        ids = _retriable(run_ids)
+        _again(ids)
+        transaction.on_commit(kick)
+    return len(ids)
+
+
+def failed_at(*, pipeline: Pipeline, step: str, error: str = "") -> QuerySet[PipelineRun]:
+    """Root runs that failed and where a visit of this step failed, with this error if one is given."""
+    said = Q(error=error) if error else Q()
+    visits = StepExecution.objects.filter(said, event=StepExecution.Event.FAILED)
+    inside = PipelineRun.objects.filter(
+        Exists(visits.filter(run_id=OuterRef("pk"))),
+        root_id=OuterRef("pk"),
+        status=RunStatus.FAILED,
+        last_step__key=step,
+    )
+    own = Q(last_step__key=step) & Q(Exists(visits.filter(run_id=OuterRef("pk"))))
+    return PipelineRun.objects.filter(
+        own | Q(Exists(inside)), pipeline=pipeline, status=RunStatus.FAILED, parent__isnull=True
+    )
+
+
+def retry_failed_at(*, pipeline: Pipeline, step: str, error: str = "", by: Any = None) -> int:
+    """Retry all of them, a thousand in a transaction; how many there were."""
+    total, after = 0, 0
+    while True:
+        rows = failed_at(pipeline=pipeline, step=step, error=error).filter(pk__gt=after).order_by("pk")
+        ids = list(rows.values_list("pk", flat=True)[:CHUNK])
+        if not ids:
+            return total
+        after = ids[-1]
+        total += retry_runs(run_ids=ids, by=by)
+
+
+def _retriable(run_ids: Sequence[int]) -> list[int]:
+    """Failed runs that may be tried again, locked; parents of children among them count these anew."""
+    rows = locked(with_descendants(run_ids), [RunStatus.FAILED.value]).filter(
+        pk__in=among(run_ids), last_step__isnull=False
+    )
+    found = list(rows.values_list("pk", "parent_id", "parent_seq"))
+    children = [(pk, parent_id, seq) for pk, parent_id, seq in found if parent_id is not None]
+    if not children:
+        return [pk for pk, _, _ in found]
+    waiting = dict(locked([parent_id for _, parent_id, _ in children], ACTIVE).values_list("pk", "seq"))
+    open_again = [pk for pk, parent_id, seq in children if waiting.get(parent_id) == seq]
+    for parent_id, count in (
+        PipelineRun.objects.filter(pk__in=open_again).order_by().values_list("parent_id").annotate(Count("pk"))
+    ):
+        PipelineRun.objects.filter(pk=parent_id).update(open_children=F("open_children") + count)
+    return [pk for pk, parent_id, _ in found if parent_id is None] + open_again
+
+
+def _again(run_ids: Sequence[int]) -> None:
+    """Level by level: blocks wait for their broken children again, everything else enters its step anew."""
+    now = engine_now()
+    level = list(run_ids)
+    while level:
+        broken = list(
+            PipelineRun.objects.filter(
+                parent_id__in=among(level), parent_seq=F("parent__seq"), status__in=_AGAIN
+            ).values_list("pk", "parent_id")
+        )
+        blocks = {parent_id for _, parent_id in broken}
+        common = {"attempt": 0, "finished_at": None, "outcome": None, "reason": None, "held_until": None}
+        if blocks:
+            _open_blocks(blocks, common)
+        PipelineRun.objects.filter(pk__in=among([pk for pk in level if pk not in blocks])).update(
+            **common,
+            status=RunStatus.PENDING.value,
+            phase=RunPhase.ENTER.value,
+            step_id=F("last_step_id"),
+            next_step_at=Case(
+                When(status=RunStatus.CANCELLED, held_until__gt=now, then=F("held_until")), default=Value(now)
+            ),
+            open_children=0,
+            seq=F("seq") + 1,
+        )
+        level = [pk for pk, _ in broken]
+
+
+def _open_blocks(blocks: set[int], common: dict[str, Any]) -> None:
+    """The children of a block belong to its new visit; branches that were never reached are decided again."""
+    children = PipelineRun.objects.filter(parent_id__in=among(blocks), parent_seq=F("parent__seq"))
+    children.filter(reason="not_reached").delete()
+    counts = dict(children.filter(status__in=_AGAIN).order_by().values_list("parent_id").annotate(Count("pk")))
+    PipelineRun.objects.filter(pk__in=among(list(children.values_list("pk", flat=True)))).update(
+        parent_seq=F("parent_seq") + 1
+    )
+    for count in set(counts.values()):
+        PipelineRun.objects.filter(pk__in=among([pk for pk, n in counts.items() if n == count])).update(
+            **common,
+            status=RunStatus.WAITING.value,
+            phase=RunPhase.WAIT.value,
+            step_id=F("last_step_id"),
+            next_step_at=None,
+            open_children=count,
+            wake_at=count - 1,
+            seq=F("seq") + 1,
+        )
