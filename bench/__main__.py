@@ -15,6 +15,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
     """Benchmarks by name. Their modules need Django to be set up."""
     from bench.costs import measure_costs
     from bench.enrolling import measure_enrolling, measure_saving
+    from bench.forking import measure_forking
     from bench.lanes import measure_lanes
     from bench.mailing import measure_mailing
     from bench.moving import measure_moving
@@ -23,6 +24,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
     size, rounds = options.size, options.rounds
     return {
         "moving": lambda: measure_moving(runs=size, rounds=rounds),
+        "forking": lambda: measure_forking(parents=size * 2, rounds=max(1, rounds - 2)),
         "enrolling": lambda: measure_enrolling(contacts=size * 10, rounds=max(1, rounds - 2)),
         "saving": lambda: measure_saving(contacts=max(200, size // 10), rounds=rounds),
         "mailing": lambda: measure_mailing(mails=max(500, size // 5), rounds=rounds),
@@ -32,7 +34,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
     }
 
 
-NAMES = ("moving", "enrolling", "saving", "mailing", "lanes", "scale", "costs")
+NAMES = ("moving", "forking", "enrolling", "saving", "mailing", "lanes", "scale", "costs")
 
 
 def main() -> None:

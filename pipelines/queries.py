@@ -191,7 +191,11 @@ def version_rows(*, pipeline: Pipeline, limit: int = MOST_VERSIONS) -> list[Vers
 
 def run_counts(*, team: Team | None, now: datetime) -> RunCounts:
     """Runs that have not ended well, by what they need; one statement."""
-    open_runs = PipelineRun.objects.for_team(team).exclude(status__in=(RunStatus.COMPLETED, RunStatus.CANCELLED))
+    open_runs = (
+        PipelineRun.objects.for_team(team)
+        .filter(parent=None)
+        .exclude(status__in=(RunStatus.COMPLETED, RunStatus.CANCELLED))
+    )
     late = _pending(now - LATE_AFTER, due=True) & Q(pipeline__status=Pipeline.Status.ACTIVE)
     return RunCounts(
         **open_runs.aggregate(

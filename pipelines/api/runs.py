@@ -106,6 +106,7 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
         "pipeline": filter_by_pipeline,
         "step": "step__key",
         "late": by_late,
+        "root": "root_id",
         **SUBJECTS,
         **DATES,
     }
@@ -166,6 +167,11 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
             retried = retry_failed_at(pipeline=pipeline, step=wanted["step"], error=wanted["error"], by=request.user)
             self.audit("retried", pipeline, step=wanted["step"], runs=retried)
         return Response({"count": count, "retried": retried})
+
+    def filter_queryset(self, queryset: QuerySet[PipelineRun]) -> QuerySet[PipelineRun]:
+        """A list shows whole runs; `root=<id>` those inside one, such as its branches."""
+        rows = super().filter_queryset(queryset)
+        return rows.filter(parent=None) if self.action == "list" and "root" not in self.request.query_params else rows
 
     def _operate(self, work: Callable[..., int], verb: str, refusal: str) -> Response:
         run = self.get_object()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
@@ -121,7 +121,7 @@ def miscounted_children(clocks: Clocks) -> Sequence[Finding]:
     )
 
 
-def _miscounted() -> QuerySet[PipelineRun]:
+def _miscounted() -> QuerySet[Any]:
     children = (
         PipelineRun.objects.filter(parent=OuterRef("pk"), parent_seq=OuterRef("seq"), finished_at=None)
         .order_by()

@@ -80,7 +80,9 @@ def rehome_runs(*, keep: Model, others: Sequence[Model]) -> None:
         moved = list(runs.order_by("pk").values_list("pk", flat=True))
         busy = set(live_pipelines(keep))
         doubled: list[int] = []
-        for pk, pipeline_id in runs.filter(status__in=LIVE).order_by("pk").values_list("pk", "pipeline_id"):
+        for pk, pipeline_id in (
+            runs.filter(status__in=LIVE, parent=None).order_by("pk").values_list("pk", "pipeline_id")
+        ):
             if pipeline_id in busy:
                 doubled.append(pk)
             busy.add(pipeline_id)

@@ -61,7 +61,7 @@ def blocks(task: dict[str, Any]) -> list[dict[str, Any]]:
     greeted = {"events": [{"event": "greeted", "since": "run"}]}
     return [
         {"key": "fork", "type": "parallel", "with": {"branches": branches}},
-        {"key": "greeted", "type": "wait_for", "timeout": "1h", "on": {"timeout": "next"}, "with": greeted},
+        {"key": "greeted", "type": "wait_for", "timeout": "1h", "on": {"timeout": "end"}, "with": greeted},
     ]
 
 
