@@ -168,7 +168,7 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
             self.audit("retried", pipeline, step=wanted["step"], runs=retried)
         return Response({"count": count, "retried": retried})
 
-    def filter_queryset(self, queryset: QuerySet[PipelineRun]) -> QuerySet[PipelineRun]:
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """A list shows whole runs; `root=<id>` those inside one, such as its branches."""
         rows = super().filter_queryset(queryset)
         return rows.filter(parent=None) if self.action == "list" and "root" not in self.request.query_params else rows

@@ -1,5 +1,7 @@
 """The control-flow patterns that a definition says directly, numbered as in the literature."""
 
+from typing import Any
+
 import pytest
 
 from contacts.models import Contact
@@ -99,8 +101,8 @@ def test_14_multiple_instances_with_a_number_known_at_run_time(story: Story) -> 
 
 @pytest.mark.parametrize(("rule", "rounds"), [("while", 2), ("until", 2)])
 def test_15_multiple_instances_with_a_number_nobody_knows_before(story: Story, rule: str, rounds: int) -> None:
-    condition = {"while": "len(trace) < 2", "until": "len(trace) >= 2"}[rule]
-    story.begins(loop(add("take", "x"), **{rule: condition}, export=["trace"]), variables={"trace": ""})
+    condition: dict[str, Any] = {rule: {"while": "len(trace) < 2", "until": "len(trace) >= 2"}[rule]}
+    story.begins(loop(add("take", "x"), **condition, export=["trace"]), variables={"trace": ""})
     assert (story.status, story.variables["trace"], len(story.inside())) == ("completed", "xx", rounds)
 
 
