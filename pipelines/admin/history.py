@@ -40,9 +40,13 @@ class VersionPages(Publishing):
         pipeline = self._seen(request, pk)
         rows = version_rows(pipeline=pipeline)
         current = next((row for row in rows if row.is_current), None)
+        has_draft = current is not None and checksum(document_of(pipeline)) != current.checksum
+        before = rows[1:2] or rows[:1]
         context = {
             "rows": rows,
-            "has_draft": current is not None and checksum(document_of(pipeline)) != current.checksum,
+            "has_draft": has_draft,
+            # What people mostly want to see: what is not published yet, else what came last.
+            "from_number": current.number if has_draft and current else before[0].number if before else None,
             "may_go_back": self._may_go_back(request, pipeline),
             "difference": reverse("admin:pipelines_pipeline_difference", args=(pipeline.pk,)),
         }

@@ -107,7 +107,7 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         )
         automatic = AutomaticPipeline.objects.filter(pipeline=OuterRef("pk"), enabled=True)
         rows: QuerySet[Pipeline] = super().get_queryset(request)
-        drawn = PipelineStep.objects.filter(archived_at=None, parent=None).order_by("number")
+        drawn = PipelineStep.objects.filter(archived_at=None).order_by("number", "id")
         return (
             rows.defer("current_version__program")
             .prefetch_related(Prefetch("steps", drawn, "drawn"))

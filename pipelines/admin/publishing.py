@@ -64,7 +64,7 @@ def _ways(pipeline: Pipeline, found: Preview, *, later: bool) -> list[Way]:
     ways = []
     if found.on_the_way:
         ways += [
-            Way("follow", "They follow", f"{_told(found)} Everybody goes on in the new version.", follows),
+            Way("follow", "They follow", f"{_told(found)} Everybody goes on in the new version.".strip(), follows),
             Way("pin", "They stay on their version", "Nobody on the way notices; who comes from now on is on the new"
                 " version. The next version may take them along.", not follows),
             Way("cancel", "They end here", "Everybody on the way stops now and is not told.", False),

@@ -161,11 +161,15 @@ def _line(group: Group, step: Step | None, move: Move | None, *, new: Program, p
         what="passed_on" if passed_on else "retimed",
         to=there.key if passed_on else "",
         to_name=there.name or there.key if passed_on else "",
-        before=step.delay.describe() if step else "",
-        after=there.delay.describe(),
+        before=_wait(step) if step else "",
+        after=_wait(there),
         due_before=due,
         due_after=_shifted(due, move.fate.delta, now),
     )
+
+
+def _wait(step: Step) -> str:
+    return step.delay.describe().removesuffix(" after the previous step")
 
 
 def _at_rest(group: Group, policy: Policy) -> What:

@@ -11,7 +11,7 @@ from .chart import Node
 class Sizes:
     """Lengths in pixels. Without texts only shapes are drawn, as a thumbnail."""
 
-    width: float = 224
+    width: float = 240
     height: float = 48
     port: float = 66
     apart: float = 26

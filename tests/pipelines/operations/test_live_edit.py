@@ -65,7 +65,7 @@ def test_the_preview_says_for_each_step_how_many_stand_there_and_what_becomes_of
         ("tips", "retimed", 2, ""),
     ]
     retimed: Line = found.lines[3]
-    assert (retimed.before, retimed.after) == ("1 day after the previous step", "2 days after the previous step")
+    assert (retimed.before, retimed.after) == ("1 day", "2 days")
     assert retimed.due_after == (NOON + timedelta(hours=26), NOON + timedelta(hours=26))
     assert found.on_the_way == 5 and found.touches_runs and found.number == 2
     assert not PipelineVersion.objects.filter(number=2).exists()
