@@ -47,6 +47,8 @@ MOVED = (
 )
 # Keys of this UUID version stay held after the run has finished (`once`, `after`).
 KEPT_VERSION = 8
+# So are those of runs that do one step beside another run's way, and nothing after it.
+SIDE_VERSION = 9
 # Members of an enumeration are slow to reach, and every visit asks for these.
 _PENDING, _ENTER = RunStatus.PENDING.value, RunPhase.ENTER.value
 
@@ -96,7 +98,8 @@ class Cursor:
 
     def postpone(self, *, until: datetime, attempt: int | None = None) -> None:
         """Stay before this step until then."""
-        self.status, self.phase, self.next_step_at = RunStatus.PENDING.value, RunPhase.ENTER.value, until
+        self.status, self.next_step_at = RunStatus.PENDING.value, until
+        self.phase = RunPhase.ASIDE.value if self.is_aside else RunPhase.ENTER.value
         if attempt is not None:
             self.attempt = attempt
 
@@ -113,8 +116,13 @@ class Cursor:
         self.status, self.finished_at, self.next_step_at = status.value, now, None
         self.reason, self.outcome = reason[:60], outcome
         self.last_step_id = self.step_id if self.step_id is not None else self.last_step_id
-        if self.dedup is not None and self.dedup.version != KEPT_VERSION:
+        if self.dedup is not None and self.dedup.version not in (KEPT_VERSION, SIDE_VERSION):
             self.dedup = None
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether the run does one step for a run that has passed it, and ends after it."""
+        return self.dedup is not None and self.dedup.version == SIDE_VERSION
 
 
 @dataclass(slots=True)

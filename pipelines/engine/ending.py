@@ -6,10 +6,10 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import Case, CharField, F, QuerySet, UUIDField, Value, When
 from django.db.models.functions import Cast, Substr
-from django.db.models.lookups import Exact
+from django.db.models.lookups import In
 
 from crm.models import Message
-from pipelines.engine.cursor import KEPT_VERSION
+from pipelines.engine.cursor import KEPT_VERSION, SIDE_VERSION
 from pipelines.engine.task_closing import close_tasks
 from pipelines.models import Effect, EventWait, PipelineRun
 from pipelines.states import RunPhase, RunStatus
@@ -99,7 +99,7 @@ def kept_key() -> Case:
     text = Cast("dedup", CharField())
     digit = Substr(text, 15 if connection.vendor == "postgresql" else 13, 1)
     return Case(
-        When(Exact(digit, Value(str(KEPT_VERSION))), then=F("dedup")),
+        When(In(digit, [str(KEPT_VERSION), str(SIDE_VERSION)]), then=F("dedup")),
         default=Value(None),
         output_field=UUIDField(null=True),
     )

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.engine.cursor import KEPT_VERSION
+from pipelines.engine.cursor import KEPT_VERSION, SIDE_VERSION
 
 # Fixed for ever: keys of stored runs were made with it.
 NAMESPACE = uuid.UUID("2b6f0f39-8a3f-4f63-8f0c-3d0f9a7a6b11")
@@ -42,11 +42,20 @@ def subject_keys(subject_type_id: int, subject_id: int) -> tuple[uuid.UUID, uuid
     return freed, _kept(freed)
 
 
+def side_key(*, run_id: int, step_id: int) -> uuid.UUID:
+    """The key of the run that does a step for a run which has passed it: there can be only one."""
+    return _marked(uuid.uuid5(NAMESPACE, f"aside:{run_id}:{step_id}"), SIDE_VERSION)
+
+
 def _key(text: str, *, kept: bool) -> uuid.UUID:
     made = uuid.uuid5(NAMESPACE, text)
     return _kept(made) if kept else made
 
 
 def _kept(made: uuid.UUID) -> uuid.UUID:
+    return _marked(made, KEPT_VERSION)
+
+
+def _marked(made: uuid.UUID, version: int) -> uuid.UUID:
     """The version digit tells a kept key from one that is freed on finish."""
-    return uuid.UUID(int=(made.int & ~(0xF << 76)) | (KEPT_VERSION << 76))
+    return uuid.UUID(int=(made.int & ~(0xF << 76)) | (version << 76))

@@ -20,6 +20,10 @@ def leave(
     skipped: list[Step] = []
     left = step
     target = program.target(step, outcome)
+    if cursor.is_aside:
+        status = RunStatus.FAILED if target == "fail" else RunStatus.COMPLETED
+        cursor.finish(status=status, reason="aside", outcome=outcome, now=now)
+        return skipped
     while True:
         if isinstance(target, str):
             status = RunStatus.FAILED if target == "fail" else RunStatus.COMPLETED

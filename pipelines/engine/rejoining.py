@@ -32,6 +32,8 @@ def rejoin(batch: "Batch", cursor: Cursor) -> None:
     current = batch.facts[cursor.pipeline_id].current_version_id
     if current is None or current == cursor.version_id or cursor.parent_id is not None or not is_between(cursor):
         return
+    if cursor.is_aside:
+        return
     newest = batch.programs[current]
     if newest.pins:
         return

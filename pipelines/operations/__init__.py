@@ -1,5 +1,6 @@
 """What people and programs do to pipelines: each one transaction, audited, with its actor."""
 
+from pipelines.operations.backfilling import backfill, preview_backfill
 from pipelines.operations.checking import validate_document
 from pipelines.operations.lifecycle import activate, archive, delete_pipeline, pause, resume
 from pipelines.operations.previewing import Preview, preview
@@ -23,12 +24,14 @@ __all__ = [
     "Refused",
     "activate",
     "archive",
+    "backfill",
     "delete_pipeline",
     "duplicate",
     "export_document",
     "import_document",
     "pause",
     "preview",
+    "preview_backfill",
     "prune",
     "publish",
     "resume",

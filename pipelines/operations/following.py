@@ -6,13 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Case, CharField, F, QuerySet, UUIDField, Value, When
-from django.db.models.functions import Cast, Greatest, Substr
-from django.db.models.lookups import Exact
+from django.db.models import F, QuerySet
+from django.db.models.functions import Greatest
 
 from pipelines.definition.program import Program
 from pipelines.engine.controls import cancel_pipeline_runs
-from pipelines.engine.cursor import KEPT_VERSION
+from pipelines.engine.ending import kept_key
 from pipelines.engine.rejoining import REASON
 from pipelines.models import Pipeline, PipelineRun, PipelineVersion, StepExecution
 from pipelines.models.run import FINISHED
@@ -78,7 +77,7 @@ def _complete(pipeline: Pipeline, now: datetime, move: Move) -> int:
         finished_at=now,
         next_step_at=None,
         last_step_id=move.step_id,
-        dedup=_kept_key(),
+        dedup=kept_key(),
     )
 
 
@@ -90,17 +89,6 @@ def _when(delta: float | None, now: datetime) -> dict[str, Any]:
 
 def _waiting(pipeline: Pipeline, move: Move) -> QuerySet[PipelineRun]:
     return PipelineRun.objects.filter(pipeline=pipeline, step_id=move.step_id, version_id__in=move.versions, **BETWEEN)
-
-
-def _kept_key() -> Case:
-    """The re-entry key stays where its policy says so, which its UUID version tells."""
-    text = Cast("dedup", CharField())
-    digit = Substr(text, 15 if connection.vendor == "postgresql" else 13, 1)
-    return Case(
-        When(Exact(digit, Value(str(KEPT_VERSION))), then=F("dedup")),
-        default=Value(None),
-        output_field=UUIDField(null=True),
-    )
 
 
 def _log(pipeline: Pipeline, step_id: int, versions: Collection[int], now: datetime, heir: int | None) -> None:

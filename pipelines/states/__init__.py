@@ -22,3 +22,4 @@ class RunPhase(IntEnum):
     RESUME = 1  # an obligation was met: read its signal and leave the step
     RESCHEDULE = 2  # recompute when the step is due
     WAIT = 3  # it waits for something outside; the deadline, if any, is when it is due
+    ASIDE = 4  # enter the step for a run that has passed it, and end after it
