@@ -1,22 +1,20 @@
 """Buttons of the pipeline page: each asks first, acts on POST, and has a permission of its own."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from pipelines import operations
+from pipelines.admin.backfilling import BackfillPages
+from pipelines.admin.confirming import Choice, Question
 from pipelines.admin.history import VersionPages
 from pipelines.admin.publishing import Dialog
 from pipelines.models import Pipeline, PipelineRun, PipelineVersion
 from pipelines.models.run import FINISHED
-from pipelines.operations import InvalidDocument, Refused
 from pipelines.operations.planning import Policy
 
 Status = Pipeline.Status
@@ -30,58 +28,7 @@ FITTING: dict[str, frozenset[int]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of the ways to go ahead."""
-
-    value: str
-    label: str
-    help: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked before something happens."""
-
-    title: str
-    sentences: Sequence[str]
-    button: str
-    danger: bool = False
-    choices: Sequence[Choice] = ()
-
-
-class Confirming:
-    """Shows a question on GET and performs on POST; refusals become messages."""
-
-    admin_site: Any
-    opts: Any
-
-    def ask(
-        self, request: HttpRequest, *, target: Any, question: Question, perform: Callable[[str], str], back: str
-    ) -> HttpResponse:
-        """`perform` gets the chosen value and answers the sentence that reports success."""
-        allowed = {choice.value for choice in question.choices}
-        chosen = request.POST.get("choice", "")
-        if request.method != "POST" or (allowed and chosen not in allowed):
-            context = {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "title": question.title,
-                "question": question,
-                "target": target,
-                "back": back,
-            }
-            return TemplateResponse(request, "admin/pipelines/confirm.html", context)
-        try:
-            messages.success(request, perform(chosen))
-        except InvalidDocument as error:
-            messages.error(request, f"Not done: {error} — see the list on this page.")
-        except Refused as error:
-            messages.error(request, str(error))
-        return HttpResponseRedirect(back)
-
-
-class PipelineButtons(VersionPages, Confirming):
+class PipelineButtons(VersionPages, BackfillPages):
     """Publish, activate, pause, resume, archive, duplicate, export and delete."""
 
     actions_detail: Sequence[Any] = (

@@ -18,6 +18,7 @@ from crm.scoping import TeamScopedAdmin, TeamScopedStackedInline
 from pipelines import operations, pictures
 from pipelines.actions.registry import kinds
 from pipelines.admin import examples, importing
+from pipelines.admin.backfilling import offer_backfill
 from pipelines.admin.buttons import PipelineButtons, live_runs, page_of
 from pipelines.admin.editor import editor_data
 from pipelines.admin.pipeline_form import PipelineForm
@@ -252,6 +253,7 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         else:
             if version.pk != before:
                 messages.success(request, f"Published as version {version.number}.")
+                offer_backfill(request, pipeline=pipeline, before=before, after=version)
 
 
 def page_context(pipeline: Pipeline, *, editable: bool) -> dict[str, Any]:

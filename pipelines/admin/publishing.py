@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from pipelines import pictures
+from pipelines.admin.backfilling import offer_backfill
 from pipelines.documents import document_of
 from pipelines.models import Pipeline, PipelineVersion
 from pipelines.operations import InvalidDocument, Preview, Refused, preview
@@ -125,4 +126,6 @@ class Publishing:
             same = version.pk == before
             said = "Nothing changed since version" if same else "Published as version"
             messages.success(request, f"{said} {version.number}.")
+            if not same:
+                offer_backfill(request, pipeline=version.pipeline, before=before, after=version)
         return HttpResponseRedirect(back)

@@ -47,6 +47,7 @@ class PipelineViewSet(VersionActions, Simulating, TeamScopedViewSet):
         "publish": "publish", "activate": "activate", "pause": "activate", "archive": "activate", "duplicate": "add",
         "enroll": "enroll", "trigger": "enroll", "validate": "view", "validate_document": "view", "export": "export",
         "versions": "view", "version": "view", "diff": "view", "roll_back": "publish", "picture": "view",
+        "backfill": "publish",
         "metrics": "view", "import_document": "add",
         "simulate": "simulate", "simulate_document": "simulate",
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """What the API says of the versions of a pipeline: history, differences, previews, the way back, and pictures."""
 
+from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpResponse
@@ -37,6 +38,24 @@ class RollBackIn(serializers.Serializer[Any]):
 
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
     policy = serializers.ChoiceField(choices=POLICIES, required=False, allow_null=True, default=None)
+
+
+class BackfillIn(serializers.Serializer[Any]):
+    """The key of the step, and whether those who completed the pipeline get it too."""
+
+    step = serializers.CharField(max_length=40)
+    completed = serializers.BooleanField(required=False, default=False)
+
+
+class BackfillOut(serializers.Serializer[Any]):
+    """Who has passed the step; how many got it now, and whether some are left for another call."""
+
+    step = serializers.CharField()
+    name = serializers.CharField()
+    on_the_way = serializers.IntegerField()
+    completed = serializers.IntegerField()
+    done = serializers.IntegerField()
+    left = serializers.BooleanField()
 
 
 class DifferenceQuery(serializers.Serializer[Any]):
@@ -211,6 +230,25 @@ class VersionActions:
         with told():
             operations.roll_back(pipeline=pipeline, version=version, by=self._by(), policy=body["policy"])
         return self._shown(pipeline)  # type: ignore[no-any-return]
+
+    @extend_schema(
+        request=BackfillIn,
+        responses=BackfillOut,
+        parameters=[OpenApiParameter("preview", bool, description="Tell who would get it, and do nothing.")],
+    )
+    @action(detail=True, methods=["post"])
+    def backfill(self, request: Request, pk: str) -> Response:
+        """Give a step to those who have passed its place: each gets only this step, at most once."""
+        body = bodies.read(BackfillIn, request)
+        pipeline = self.get_object()
+        asks = _asks_preview(request)
+        with told():
+            found = operations.preview_backfill(pipeline=pipeline, step=body["step"])
+            done = None
+            if not asks:
+                done = operations.backfill(pipeline=pipeline, by=self._by(), **body)
+        counts = {"done": done.done if done else 0, "left": done.left if done else False}
+        return Response({**asdict(found), **counts})
 
     @extend_schema(
         responses={(200, "image/svg+xml"): OpenApiTypes.STR},

@@ -123,15 +123,17 @@ def _place_words(place: Place) -> str:
 
 def _longest_rising(values: Sequence[int]) -> set[int]:
     """The values of a longest rising row among them, the earliest where there are several."""
-    best: list[list[int]] = []
+    rows: list[list[int]] = []
     for value in values:
-        longest: list[int] = max((row for row in best if row[-1] < value), key=_length, default=[])
-        best.append([*longest, value])
-    return set(max(best, key=_length, default=[]))
+        rows.append([*_longest([row for row in rows if row[-1] < value]), value])
+    return set(_longest(rows))
 
 
-def _length(row: Sequence[int]) -> int:
-    return len(row)
+def _longest(rows: Sequence[list[int]]) -> list[int]:
+    found: list[int] = []
+    for row in rows:
+        found = row if len(row) > len(found) else found
+    return found
 
 
 def _list_changes(name: str, part: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:

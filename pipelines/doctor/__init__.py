@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipelines.doctor import installation, runs, schedule, work
+from pipelines.doctor import installation, runs, schedule, versions, work
 from pipelines.doctor.findings import Clocks, Examination, Finding
 from pipelines.engine.clock import engine_now, real_now
 
@@ -23,6 +23,8 @@ EXAMINATIONS: Final[tuple[Examination, ...]] = (
     runs.miscounted_children,
     runs.quarantined_runs,
     runs.suspicious_steps,
+    versions.unreadable_versions,
+    versions.held_versions,
     work.mail_outage,
     work.uncertain_messages,
     work.failed_enrollments,

@@ -139,7 +139,8 @@ def _make(pipeline: Pipeline, step: Step, passed: list[PipelineRun], now: dateti
     PipelineRun.objects.bulk_create(
         [_aside(pipeline, step, run, key, now) for key, run in keys.items()], ignore_conflicts=True
     )
-    made = dict(PipelineRun.objects.filter(pipeline=pipeline, dedup__in=keys).values_list("dedup", "pk"))
+    rows = PipelineRun.objects.filter(pipeline=pipeline, dedup__in=keys).values_list("dedup", "pk")
+    made = {key: pk for key, pk in rows if key is not None}
     memories = {memory.run_id: memory for memory in RunContext.objects.filter(run_id__in=[run.pk for run in passed])}
     copies = [_copied(memories[keys[key].pk], pk) for key, pk in made.items() if keys[key].pk in memories]
     RunContext.objects.bulk_create(copies, ignore_conflicts=True)
@@ -159,7 +160,7 @@ def _make(pipeline: Pipeline, step: Step, passed: list[PipelineRun], now: dateti
 def _aside(pipeline: Pipeline, step: Step, run: PipelineRun, key: uuid.UUID, now: datetime) -> PipelineRun:
     return PipelineRun(
         pipeline=pipeline,
-        version_id=pipeline.current_version_id,
+        version=pipeline.current_version,
         subject_type_id=run.subject_type_id,
         subject_id=run.subject_id,
         trigger_id=run.trigger_id,

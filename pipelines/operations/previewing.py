@@ -8,7 +8,6 @@ from typing import Any, Final, Literal
 from pipelines.actions.registry import kinds
 from pipelines.definition.canonical import checksum
 from pipelines.definition.document import Problem
-from pipelines.definition.graph import structured
 from pipelines.definition.layout import every_place
 from pipelines.definition.program import Program, Step, compile_program
 from pipelines.definition.structuring import structured

@@ -3,6 +3,7 @@
 import json
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from pipelines.operations import (
     Refused,
     export_document,
     import_document,
+    prune,
     validate_document,
 )
+from pipelines.operations.pruning import KEPT, OLDER_THAN
 
 
 class Command(BaseCommand):
-    """`pipelines export|import|pull|diff|push|validate|simulate`.
+    """`pipelines export|import|pull|diff|push|validate|prune|simulate`.
 
     Exit status 1 when a file has problems, differs from the team, or breaks a promise.
     """
@@ -57,8 +60,13 @@ class Command(BaseCommand):
             choices=["follow", "pin", "cancel"],
             help="what becomes of runs on their way (else the settings)",
         )
+        pruning = actions.add_parser("prune", help="remove old versions that no run names any more")
+        pruning.add_argument("--keep", type=int, default=KEPT, metavar="N", help=f"newest versions to keep ({KEPT})")
+        pruning.add_argument(
+            "--older-than", type=int, default=OLDER_THAN.days, metavar="DAYS", help=f"age in days ({OLDER_THAN.days})"
+        )
         simulating.add_arguments(simulate := actions.add_parser("simulate", help="try out what would happen"))
-        for each in (export, validate, imports, pull, diff, push, simulate):
+        for each in (export, validate, imports, pull, diff, push, pruning, simulate):
             each.add_argument("--team", required=True, metavar="SLUG")
             each.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -72,6 +80,7 @@ class Command(BaseCommand):
             "pull": self._pull,
             "diff": self._diff,
             "push": self._push,
+            "prune": self._prune,
             "simulate": self._simulate,
         }
         work.get(options["action"], self._read)(team, options)
@@ -141,6 +150,21 @@ class Command(BaseCommand):
             self.stdout.write(f"{result['file']}: {result['key']} is {result['result']}")
         if not results:
             self.stdout.write("The team has all of it already.")
+
+    def _prune(self, team: Team, options: dict[str, Any]) -> None:
+        gone: dict[str, list[int]] = {}
+        for pipeline in Pipeline.objects.for_team(team).order_by("key"):
+            age = timedelta(days=options["older_than"])
+            numbers = prune(pipeline=pipeline, keep=options["keep"], older_than=age)
+            if numbers:
+                gone[pipeline.key] = numbers
+        if options["json"]:
+            self.stdout.write(json.dumps(gone))
+            return
+        for key, numbers in gone.items():
+            self.stdout.write(f"{key}: removed version {', '.join(map(str, numbers))}")
+        if not gone:
+            self.stdout.write("Nothing to remove.")
 
     def _announce(self, entries: Sequence[folders.Entry], options: dict[str, Any]) -> None:
         for entry in entries:

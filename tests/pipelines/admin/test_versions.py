@@ -6,8 +6,9 @@ import pytest
 from django.test import Client
 
 from contacts.models import Contact
-from crm.models import AuditEntry, Team
+from crm.models import AuditEntry, Task, Team
 from crm.teams import create_team
+from pipelines.engine.tick import process_due_runs
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.operations import update_document
 from tests.pipelines.admin.conftest import SignIn
@@ -120,3 +121,28 @@ def test_the_list_draws_every_pipeline_in_the_same_number_of_statements(
     with django_assert_max_num_queries(20):
         html = manager.get(PIPELINE).content.decode()
     assert html.count('class="pp pp-small') == 6
+
+
+def test_a_new_step_is_offered_to_those_who_have_passed_it(manager: Client, team: Team) -> None:
+    pipeline = active(team, [{"type": "wait", "key": "one"}, email(key="last", delay="1d")])
+    Contact.objects.create(team=team, first_name="Ann", email="ann@example.org")
+    process_due_runs()
+    task = {"type": "create_task", "key": "ask", "name": "Ask", "with": {"title": "Ask"}}
+    Pipeline.objects.update(auto_publish=False)
+    pipeline.refresh_from_db()
+    steps = [{"type": "wait", "key": "one"}, task, email(key="last", delay="1d")]
+    update_document(pipeline=pipeline, document=document(steps))
+    published = manager.post(f"{PIPELINE}{pipeline.pk}/publish/", {"policy": "follow"}, follow=True)
+    assert "1 people on the way have passed “Ask” already" in text_of(published)
+    address = f"{PIPELINE}{pipeline.pk}/backfill/ask/"
+    assert "The 1 who are on their way" in text_of(manager.get(address))
+    assert Task.objects.count() == 0
+    manager.post(address, {"choice": "live"})
+    process_due_runs()
+    assert Task.objects.get().title == "Ask"
+    assert manager.get(f"{PIPELINE}{pipeline.pk}/backfill/nothing/").status_code == 404
+
+
+def test_who_may_not_publish_cannot_give_a_step(viewer: Client, waiting: Pipeline) -> None:
+    assert viewer.post(f"{PIPELINE}{waiting.pk}/backfill/hello/", {"choice": "live"}).status_code == 404
+    assert PipelineRun.objects.count() == 1

@@ -95,3 +95,13 @@ def test_a_picture_that_cannot_be_drawn_so_is_refused(api: Api, waiting: Pipelin
     assert api.get("pipelines/welcome/picture.svg?theme=pink").status_code == 400
     assert api.get("pipelines/welcome/picture.svg?version=7").status_code == 400
     assert api.get("pipelines/nobody/picture.svg").status_code == 404
+
+
+def test_a_step_is_given_to_those_who_have_passed_it(api: Api, waiting: Pipeline) -> None:
+    edit(api, email(key="first"), email(key="hello", delay=3_600), email(key="again", delay="1d"))
+    api.post("pipelines/welcome/publish/")
+    told = api.post("pipelines/welcome/backfill/?preview=1", {"step": "first"}).json()
+    assert (told["on_the_way"], told["completed"], told["done"]) == (1, 0, 0)
+    assert api.post("pipelines/welcome/backfill/", {"step": "first"}).json()["done"] == 1
+    assert api.post("pipelines/welcome/backfill/", {"step": "first"}).json()["done"] == 0
+    assert api.post("pipelines/welcome/backfill/", {"step": "nothing"}).status_code == 409
