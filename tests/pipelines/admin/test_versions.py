@@ -127,11 +127,11 @@ def test_a_new_step_is_offered_to_those_who_have_passed_it(manager: Client, team
     pipeline = active(team, [{"type": "wait", "key": "one"}, email(key="last", delay="1d")])
     Contact.objects.create(team=team, first_name="Ann", email="ann@example.org")
     process_due_runs()
-    task = {"type": "create_task", "key": "ask", "name": "Ask", "with": {"title": "Ask"}}
+    task: dict[str, Any] = {"type": "create_task", "key": "ask", "name": "Ask", "with": {"title": "Ask"}}
     Pipeline.objects.update(auto_publish=False)
     pipeline.refresh_from_db()
-    steps = [{"type": "wait", "key": "one"}, task, email(key="last", delay="1d")]
-    update_document(pipeline=pipeline, document=document(steps))
+    first, last = {"type": "wait", "key": "one"}, email(key="last", delay="1d")
+    update_document(pipeline=pipeline, document=document([first, task, last]))
     published = manager.post(f"{PIPELINE}{pipeline.pk}/publish/", {"policy": "follow"}, follow=True)
     assert "1 people on the way have passed “Ask” already" in text_of(published)
     address = f"{PIPELINE}{pipeline.pk}/backfill/ask/"

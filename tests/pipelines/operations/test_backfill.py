@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from contacts.models import Contact
 from crm.models import AuditEntry, Task
 from pipelines.engine.clock import pretend
 from pipelines.engine.tick import process_due_runs
@@ -106,7 +107,7 @@ def test_who_went_the_other_way_at_a_fork_has_not_passed() -> None:
     last = wait("last", DAY)
     pipeline = live({**fork, "on": {"true": "left", "false": "last"}}, wait("left"), last)
     ann, bob = a_waiting_run(pipeline, "fork"), a_waiting_run(pipeline, "fork")
-    bob.subject.__class__.objects.filter(pk=bob.subject_id).update(first_name="Bob")
+    Contact.objects.filter(pk=bob.subject_id).update(first_name="Bob")
     work()
     steps = [{**fork, "on": {"true": "left", "false": "last"}}, wait("left"), task("ask", "Ask"), last]
     update_document(pipeline=pipeline, document=a_document(*steps))
