@@ -1,6 +1,6 @@
 """Pipelines as code: a folder with one canonical file for each pipeline, compared with the team and pushed to it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from pipelines.operations import (
     validate_document,
 )
 from pipelines.operations.planning import Policy
+from pipelines.operations.references import named_pipelines
 
 State = Literal["same", "changed", "new", "only in the team", "broken"]
 
@@ -79,8 +80,10 @@ def compare(*, team: Team, folder: Path) -> list[Entry]:
         raise CommandError(f"There is no folder {folder}.")
     rows = _pipelines(team)
     found: dict[str, Entry] = {}
-    for path in sorted(folder.glob("*.json")):
-        entry = _entry(path, team, rows)
+    read = {path: load(str(path)) for path in sorted(folder.glob("*.json"))}
+    beside = {str(document.get("key")) for document, _ in read.values() if isinstance(document, dict)}
+    for path, (document, problems) in read.items():
+        entry = _entry(path, document, problems, team, rows, beside)
         if entry.key in found:
             problem = Problem("key", f"is given by {found[entry.key].path.name} already")
             entry = Entry(str(path), path, "broken", problems=(problem,))
@@ -102,7 +105,7 @@ def push(
     """Bring the team up to the changed and new files: all of them or, when one is refused, none."""
     done = []
     with transaction.atomic():
-        for entry in entries:
+        for entry in _in_order(entries):
             if entry.document is None or not entry.differs:
                 continue
             try:
@@ -116,6 +119,16 @@ def push(
                 raise CommandError(f"{entry.path}: {error.sentence} Nothing was pushed.") from None
             done.append((entry, pipeline))
     yield from done
+
+
+def _in_order(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Pipelines that others call come before those that call them; where they call each other, by key."""
+    waiting = [entry for entry in entries if entry.document is not None]
+    while waiting:
+        keys = {entry.key for entry in waiting}
+        ready = next((each for each in waiting if not named_pipelines(each.document or {}) & keys), waiting[0])
+        waiting.remove(ready)
+        yield ready
 
 
 def foreseen(entry: Entry, *, policy: Policy | None) -> Preview | None:
@@ -142,10 +155,17 @@ def _pipelines(team: Team) -> dict[str, Pipeline]:
     return {pipeline.key: pipeline for pipeline in rows.order_by("key")}
 
 
-def _entry(path: Path, team: Team, rows: Mapping[str, Pipeline]) -> Entry:
-    document, problems = load(str(path))
+def _entry(
+    path: Path,
+    document: Any,
+    problems: list[Problem],
+    team: Team,
+    rows: Mapping[str, Pipeline],
+    beside: Collection[str],
+) -> Entry:
     if document is not None:
-        problems = [each for each in validate_document(document, team) if each.severity == "error"]
+        found = validate_document(document, team, beside=beside)
+        problems = [each for each in found if each.severity == "error"]
     if problems:
         return Entry(str(path), path, "broken", problems=tuple(problems))
     key = str(document["key"])

@@ -1,6 +1,6 @@
 """Everything that would keep a document from being published in one team."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from django.conf import settings
@@ -31,8 +31,11 @@ _RECORD_TRIGGERS: Final = frozenset({"created", "updated", "deleted"})
 _MESSAGE_PARTS: Final = ("template", "text", "html")
 
 
-def validate_document(document: object, team: Team) -> list[Problem]:
-    """Every problem, with its path; no error among them means the document can be published."""
+def validate_document(document: object, team: Team, *, beside: Collection[str] = ()) -> list[Problem]:
+    """Every problem, with its path; no error among them means the document can be published.
+
+    `beside` names pipelines that come into the team together with this one.
+    """
     problems = check(document, kinds=kinds())
     if not isinstance(document, Mapping) or any(each.severity == "error" for each in problems):
         return problems
@@ -41,7 +44,7 @@ def validate_document(document: object, team: Team) -> list[Problem]:
     problems += _action_problems(document)
     problems += _storage_problems(tidy, document)
     if not any(each.severity == "error" for each in problems):
-        problems += reference_problems(document, team)
+        problems += reference_problems(document, team, beside=beside)
         problems += _empty_messages(document)
     return list(dict.fromkeys(problems))
 

@@ -1,6 +1,6 @@
 """What steps name and the team must have: templates, people, segments, pipelines and types of records."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 from django.db.models import Q
@@ -17,17 +17,24 @@ from pipelines.models import Pipeline
 _OWN: Final = "records."
 
 
-def reference_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem]:
-    """One statement for each kind of thing that the document names."""
+def reference_problems(document: Mapping[str, Any], team: Team, *, beside: Collection[str] = ()) -> Iterator[Problem]:
+    """One statement for each kind of thing that the document names; pipelines in `beside` come with it."""
     named = list(_references(document))
     for widget, (known, sentence) in _CHECKS.items():
         wanted = {key for kind, key, _ in named if kind == widget}
         if not wanted:
             continue
         there = known(team, wanted) | _made_by_steps(document, widget)
+        there |= set(beside) if widget == "pipeline" else set()
         for kind, key, path in named:
             if kind == widget and key.lower() not in there:
                 yield Problem(path, sentence.format(key=key, team=team.name))
+
+
+def named_pipelines(document: Mapping[str, Any]) -> set[str]:
+    """The keys of the other pipelines that the steps of a document name."""
+    own = str(document.get("key", ""))
+    return {key for widget, key, _ in _references(document) if widget == "pipeline"} - {own}
 
 
 def _references(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from pytest_django import Settings
 
-from contacts.models import Contact
-from crm.models import Team
+from contacts.models import Contact, RecordType, Segment
+from crm.models import MessageTemplate, Team
 from crm.teams import create_team
+from pipelines.definition.document import dumps
+from pipelines.definition.layout import every_place
+from pipelines.documents import normal
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.operations import import_document
 from tests.pipelines.engine.building import active, document, email
@@ -131,3 +135,41 @@ def test_an_archived_pipeline_is_neither_pulled_nor_pushed_over(welcome: Pipelin
     written(tmp_path, document([email()]))
     with pytest.raises(CommandError, match="archived pipeline cannot be changed"):
         run("push", tmp_path, "--yes")
+
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "operations" / "examples").glob("*.json"))
+
+
+def everything_they_name(team: Team) -> None:
+    """What the examples expect their team to have."""
+    for key in ("hot", "inactive"):
+        Segment.objects.get_or_create(team=team, key=key, defaults={"name": key.title()})
+    for path in EXAMPLES:
+        for place in every_place(json.loads(path.read_text("utf-8"))):
+            template = place.step.get("with", {}).get("template")
+            if template:
+                MessageTemplate.objects.get_or_create(team=team, key=template, defaults={"subject": "Hi", "text": "Hi"})
+    for key in ("product", "purchase_order"):
+        RecordType.objects.get_or_create(team=team, key=key, defaults={"label": key.title()})
+
+
+def test_the_eight_examples_are_pushed_as_a_folder_and_pulled_byte_for_byte(
+    team: Team, tmp_path: Path, settings: Settings
+) -> None:
+    settings.PIPELINES_CODE_STEPS = True
+    everything_they_name(team)
+    given = tmp_path / "given"
+    given.mkdir()
+    for path in EXAMPLES:
+        (given / path.name).write_bytes(path.read_bytes())
+    status, out, err = run("push", given, "--yes")
+    assert status == 0 and err == "" and Pipeline.objects.count() == len(EXAMPLES) == 8, out
+    pulled = tmp_path / "pulled"
+    run("pull", pulled)
+    texts = {document["key"]: dumps(normal(document)) for document in map(json.loads, _texts(EXAMPLES))}
+    assert {path.stem: path.read_text("utf-8") for path in pulled.glob("*.json")} == texts
+    assert run("diff", given) == (0, "", "")
+
+
+def _texts(paths: list[Path]) -> list[str]:
+    return [path.read_text("utf-8") for path in paths]
