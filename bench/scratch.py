@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psycopg
 
-NAME = "crm_bench"
+# Of this process alone, so that two people can measure on one server.
+NAME = f"crm_bench_{os.getpid()}"
 POSTGRES = os.environ.get("BENCH_DATABASE_URL", "postgres://postgres@127.0.0.1:5432/postgres")
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Count, F
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from crm.models import Message, Notification, Task, Team
 from crm.permissions import allows
 from pipelines.admin.links import from_now, subject_words
+from pipelines.counting import StateCount, run_counts, state_counts
 from pipelines.engine.clock import engine_now, real_now
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.queries import DashboardNumbers, dashboard_numbers, last_tick_at
@@ -24,8 +25,6 @@ from pipelines.states import RunStatus
 LISTED: Final = 5
 MOST_PIPELINES: Final = 25
 RUNS: Final = "admin:pipelines_pipelinerun_changelist"
-# Runs that ended well are not counted here: there may be millions.
-COUNTED: Final = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PAUSED, RunStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,9 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     team: Team | None = getattr(request, "team", None)
     user: Any = request.user
     now = engine_now()
-    numbers = dashboard_numbers(team=team, user=user, now=now)
-    lines = _lines(team)
+    states = state_counts(team=team, now=now)
+    numbers = dashboard_numbers(team=team, user=user, runs=run_counts(states), now=now)
+    lines = _lines(team, states)
     return {
         **context,
         "title": "Dashboard",
@@ -120,16 +120,10 @@ def _tiles(numbers: DashboardNumbers) -> list[Tile]:
     ]  # fmt: skip
 
 
-def _lines(team: Team | None) -> list[Line]:
+def _lines(team: Team | None, states: Iterable[StateCount]) -> list[Line]:
     shown = Pipeline.objects.for_team(team).exclude(status=Pipeline.Status.ARCHIVED)
     # Active ones first, then what was paused, then drafts.
     rows = list(shown.order_by((F("status") + 2) % 3, "name")[:MOST_PIPELINES])
-    counts = (
-        PipelineRun.objects.filter(pipeline__in=[row.pk for row in rows], status__in=COUNTED, parent=None)
-        .order_by()
-        .values_list("pipeline_id", "status")
-        .annotate(n=Count("pk"))
-    )
     lines = {
         row.pk: Line(
             row,
@@ -138,8 +132,9 @@ def _lines(team: Team | None) -> list[Line]:
         )
         for row in rows
     }
-    for pipeline_id, status, n in counts:
-        lines[pipeline_id].counts[RunStatus(status).name.lower()] = n
+    for each in states:
+        if each.pipeline_id in lines:
+            lines[each.pipeline_id].counts[RunStatus(each.status).name.lower()] = each.runs
     return list(lines.values())
 
 

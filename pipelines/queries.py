@@ -12,6 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Count, Model, Q, QuerySet
 
 from crm.models import Message, Task, Team
+from pipelines.counting import RunCounts
 from pipelines.models import (
     Effect,
     EngineState,
@@ -26,7 +27,7 @@ from pipelines.states import RunStatus
 
 Row = TypeVar("Row", bound=Model)
 
-LATE_AFTER: Final = timedelta(minutes=2)
+LIVE: Final = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING)
 WORKER_ALIVE: Final = timedelta(minutes=2)
 LONGEST_STORY: Final = 1_000
 MOST_VERSIONS: Final = 200
@@ -63,19 +64,6 @@ class VersionRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RunCounts:
-    """Runs of a team by what they need."""
-
-    pending: int
-    due: int
-    late: int
-    running: int
-    waiting: int
-    paused: int
-    failed: int
-
-
-@dataclass(frozen=True, slots=True)
 class DashboardNumbers:
     """What a person sees first in the morning."""
 
@@ -97,7 +85,6 @@ class EngineStatus:
     last_tick_at: datetime | None
     tick_age_seconds: float | None
     workers: int
-    runs: RunCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +129,8 @@ def last_tick_at() -> datetime | None:
 
 def runs_by_step(*, pipeline: Pipeline, now: datetime) -> dict[int, StepCounts]:
     """Counts by step id in one statement; steps without runs are left out."""
-    live = Q(status__in=(RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING))
     rows = (
-        PipelineRun.objects.filter(live | Q(status=RunStatus.FAILED), pipeline=pipeline)
+        PipelineRun.objects.filter(status__in=(*LIVE, RunStatus.FAILED), pipeline=pipeline)
         .order_by()
         .values("step_id")
         .annotate(
@@ -189,30 +175,10 @@ def version_rows(*, pipeline: Pipeline, limit: int = MOST_VERSIONS) -> list[Vers
     ]
 
 
-def run_counts(*, team: Team | None, now: datetime) -> RunCounts:
-    """Runs that have not ended well, by what they need; one statement."""
-    open_runs = (
-        PipelineRun.objects.for_team(team)
-        .filter(parent=None)
-        .exclude(status__in=(RunStatus.COMPLETED, RunStatus.CANCELLED))
-    )
-    late = _pending(now - LATE_AFTER, due=True) & Q(pipeline__status=Pipeline.Status.ACTIVE)
-    return RunCounts(
-        **open_runs.aggregate(
-            pending=Count("pk", filter=Q(status=RunStatus.PENDING)),
-            due=Count("pk", filter=_pending(now, due=True)),
-            late=Count("pk", filter=late),
-            running=Count("pk", filter=Q(status=RunStatus.RUNNING)),
-            waiting=Count("pk", filter=Q(status=RunStatus.WAITING)),
-            paused=Count("pk", filter=Q(status=RunStatus.PAUSED)),
-            failed=Count("pk", filter=Q(status=RunStatus.FAILED)),
-        )
-    )
-
-
-def dashboard_numbers(*, team: Team | None, user: AbstractBaseUser | None, now: datetime) -> DashboardNumbers:
-    """Five statements, whatever the team's size."""
-    runs = run_counts(team=team, now=now)
+def dashboard_numbers(
+    *, team: Team | None, user: AbstractBaseUser | None, runs: RunCounts, now: datetime
+) -> DashboardNumbers:
+    """Four statements, whatever the team's size."""
     midnight = now.astimezone(ZoneInfo(team.timezone if team else "UTC")).replace(
         hour=0, minute=0, second=0, microsecond=0
     )
@@ -234,15 +200,14 @@ def dashboard_numbers(*, team: Team | None, user: AbstractBaseUser | None, now: 
     )
 
 
-def engine_status(*, team: Team | None, now: datetime, real_now: datetime) -> EngineStatus:
-    """Three statements; ticks and heartbeats are compared with the real clock."""
+def engine_status(*, real_now: datetime) -> EngineStatus:
+    """Two statements; ticks and heartbeats are compared with the real clock."""
     ticked = last_tick_at()
     alive = EngineWorker.objects.filter(heartbeat_at__gte=real_now - WORKER_ALIVE)
     return EngineStatus(
         last_tick_at=ticked,
         tick_age_seconds=None if ticked is None else (real_now - ticked).total_seconds(),
         workers=alive.count(),
-        runs=run_counts(team=team, now=now),
     )
 
 

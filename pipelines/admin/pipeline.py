@@ -31,7 +31,7 @@ from pipelines.definition.document import checksum
 from pipelines.definition.picture.svg import Look
 from pipelines.documents import document_of
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, PipelineStep
-from pipelines.models.run import FINISHED
+from pipelines.models.run import OPEN
 from pipelines.operations import InvalidDocument, Refused, preview
 from pipelines.operations.code_steps import MayNotWriteCode, check_code, code_in
 from pipelines.operations.records import change as raise_revision
@@ -99,11 +99,10 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
         live = (
-            PipelineRun.objects.filter(pipeline=OuterRef("pk"), parent=None)
-            .exclude(status__in=FINISHED)
+            PipelineRun.objects.filter(pipeline=OuterRef("pk"), parent=None, status__in=OPEN)
             .order_by()
             .values("pipeline")
-            .annotate(n=Count("pk"))
+            .annotate(n=Count("*"))
             .values("n")
         )
         automatic = AutomaticPipeline.objects.filter(pipeline=OuterRef("pk"), enabled=True)

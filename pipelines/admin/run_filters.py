@@ -6,10 +6,10 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from pipelines.counting import LATE_AFTER
 from pipelines.engine.clock import engine_now
 from pipelines.models import Pipeline, PipelineRun, PipelineStep
 from pipelines.models.run import FINISHED
-from pipelines.queries import LATE_AFTER
 from pipelines.states import RunStatus
 
 STATES: Final = {

@@ -20,9 +20,10 @@ from pipelines.admin.path import path_look
 from pipelines.admin.run_buttons import RunButtons
 from pipelines.admin.run_filters import StateFilter, StepFilter
 from pipelines.admin.telling import said_reason, stands, step_title, tell, words
+from pipelines.counting import LATE_AFTER
 from pipelines.engine.clock import engine_now
 from pipelines.models import PipelineRun
-from pipelines.queries import LATE_AFTER, run_story
+from pipelines.queries import run_story
 from pipelines.states import RunStatus
 
 STATE_COLORS = {

@@ -19,6 +19,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from crm.api.filters import refuse_unknown
 from crm.scoping import TeamScopedView
+from pipelines.counting import run_counts, state_counts
 from pipelines.definition.conditions import ConditionError, compile_condition
 from pipelines.definition.expressions import ExpressionError, compile_expression
 from pipelines.engine.clock import engine_now, real_now
@@ -40,14 +41,15 @@ class StatusView(TeamScopedView):
     def get(self, request: Request) -> Response:
         refuse_unknown(request=request, known=set())
         now = engine_now()
-        status = engine_status(team=self.team, now=now, real_now=real_now())
-        numbers = dashboard_numbers(team=self.team, user=None, now=now)
+        status = engine_status(real_now=real_now())
+        runs = run_counts(state_counts(team=self.team, now=now))
+        numbers = dashboard_numbers(team=self.team, user=None, runs=runs, now=now)
         return Response(
             {
                 "last_tick_at": status.last_tick_at,
                 "tick_age_seconds": status.tick_age_seconds,
                 "workers": status.workers,
-                "runs": asdict(status.runs),
+                "runs": asdict(runs),
                 "active_pipelines": numbers.active_pipelines,
                 "sent_today": numbers.sent_today,
                 "uncertain": numbers.uncertain,

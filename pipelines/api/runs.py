@@ -16,12 +16,13 @@ from crm.api.problems import Conflict
 from crm.scoping import TeamScopedReadOnlyViewSet
 from pipelines.api import bodies, shapes
 from pipelines.api.lookup import filter_by_pipeline
+from pipelines.counting import LATE_AFTER
 from pipelines.engine.clock import engine_now
 from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retry_runs
 from pipelines.engine.replaying import CannotReplay, replay
 from pipelines.engine.retrying import failed_at, retry_failed_at
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun
-from pipelines.queries import LATE_AFTER, STATUS_GROUPS, run_story
+from pipelines.queries import STATUS_GROUPS, run_story
 from pipelines.states import RunStatus
 
 DATES = {"created_after": "created_at__gte", "created_before": "created_at__lt"}

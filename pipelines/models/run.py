@@ -12,6 +12,9 @@ from pipelines.models.pipeline import Pipeline, PipelineVersion
 from pipelines.states import RunPhase, RunStatus
 
 FINISHED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+OPEN = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PAUSED)
+# What people count; the many runs that ended well are in none of it.
+COUNTED = (*OPEN, RunStatus.FAILED)
 
 
 class RunQuerySet(TeamScopedQuerySet["PipelineRun"]):
@@ -108,6 +111,12 @@ class PipelineRun(models.Model):
             models.Index(fields=["pipeline", "id"], name="run_pipeline"),
             # What people look for first; the many runs that end well pay nothing for it.
             models.Index(fields=["finished_at"], condition=Q(status=RunStatus.FAILED), name="run_failed"),
+            # Counting by state reads this index alone, never the table.
+            models.Index(
+                fields=["pipeline", "status", "next_step_at"],
+                condition=Q(status__in=COUNTED, parent=None),
+                name="run_state",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["pipeline", "dedup"], condition=Q(dedup__isnull=False), name="run_dedup"),
