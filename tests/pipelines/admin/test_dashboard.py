@@ -35,7 +35,7 @@ def beat(seconds_ago: int) -> None:
 def test_it_counts_what_runs_what_is_late_and_what_failed(manager: Client, team: Team, welcome: Pipeline) -> None:
     for number in range(3):
         Contact.objects.create(team=team, first_name=f"Ann {number}", email=f"ann{number}@example.org")
-    Contact.objects.create(team=team, first_name="Nemo")
+    Contact.objects.create(team=team, first_name="Nemo", email="nowhere")
     run_until_idle(now=NOON)
     page = text_of(manager.get("/admin/"))
     assert "On the way 3" in page and "Failed 1" in page and "Late 0" in page
@@ -72,7 +72,7 @@ def test_it_shows_my_tasks_and_notes_and_messages_to_decide(manager: Client, vie
 
 
 def test_it_shows_nothing_of_another_team(sign_in: SignIn, team: Team, welcome: Pipeline) -> None:
-    Contact.objects.create(team=team, first_name="Nemo")
+    Contact.objects.create(team=team, first_name="Nemo", email="nowhere")
     run_until_idle(now=NOON)
     stranger = sign_in("owner", of=create_team(name="Other", slug="other"))
     page = text_of(stranger.get("/admin/"))
