@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -185,3 +187,30 @@ def test_no_text_whatever_breaks_the_host(source: str) -> None:
     ran = code(source, seconds=0.3)
     assert isinstance(ran, Ran) and len(ran.error) <= 400
     json.dumps(ran.value)
+
+
+FORKED = """
+import multiprocessing, sys
+from datetime import UTC, datetime
+from pipelines.sandbox.running import run
+
+def child(answers):
+    ran = run("result = 2", context={}, now=datetime.now(UTC))
+    answers.put((ran.value, ran.passing, ran.error))
+
+if __name__ == "__main__":
+    assert run("result = 1", context={}, now=datetime.now(UTC)).value == 1
+    fork = multiprocessing.get_context("fork")
+    answers = fork.Queue()
+    one = fork.Process(target=child, args=(answers,))
+    one.start()
+    value, passing, error = answers.get(timeout=30)
+    one.join(30)
+    assert value is None and passing and "forked" in error, (value, passing, error)
+    assert run("result = 3", context={}, now=datetime.now(UTC)).value == 3
+"""
+
+
+def test_a_fork_of_a_process_that_ran_code_is_refused_and_harms_nobody() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
