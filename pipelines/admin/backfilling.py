@@ -29,7 +29,10 @@ def offer_backfill(request: HttpRequest, *, pipeline: Pipeline, before: int | No
         found = operations.preview_backfill(pipeline=pipeline, step=place.key)
         if found.on_the_way:
             address = reverse("admin:pipelines_pipeline_backfill", args=(pipeline.pk, place.key))
-            sentence = '{} people on the way have passed “{}” already and skip it. <a href="{}">Give it to them too</a>'
+            sentence = (
+                "{} people on the way have passed “{}” already and skip it."
+                ' <a class="pl-link" href="{}">Give it to them too</a>'
+            )
             messages.info(request, format_html(sentence, f"{found.on_the_way:,}", found.name, address))
 
 
