@@ -9,7 +9,7 @@ PATHS := config crm contacts pipelines tests bench manage.py
 # Checks need settings that load, whatever the .env of a developer says.
 NEUTRAL := DEBUG=1 SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help run test check fix chaos bench lint types imports migrations test-sqlite test-postgres clean
+.PHONY: help run test check fix chaos bench bench-docs lint types imports migrations test-sqlite test-postgres clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,11 @@ chaos: $(VENV)/dev ## minutes of trouble: workers killed, databases stopped, net
 bench: $(VENV)/dev ## speeds beside their floors and beside other products
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.peers
+
+bench-docs: $(VENV)/dev ## the same, and its tables in docs/performance.md
+	$(BIN)/python -m bench --write docs/performance.md
+	$(BIN)/python -m bench.peers --write docs/performance.md
+	$(BIN)/python -m bench.targets docs/performance.md
 
 clean: ## forget the environment and everything captured
 	rm -rf $(VENV) bench/.peers var staticfiles

@@ -5,10 +5,12 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import django
 
 from bench.scratch import postgres_answers, scratch_database
+from bench.written import write_section
 
 
 def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
@@ -44,14 +46,16 @@ def main() -> None:
     parser.add_argument(
         "--only", action="append", default=[], choices=NAMES, help="a benchmark by name; may be given again"
     )
+    parser.add_argument("--write", type=Path, help="a document whose tables are renewed, such as docs/performance.md")
     options = parser.parse_args()
+    if options.write and not options.write.is_file():
+        sys.exit(f"There is no {options.write} to write to.")
     if not postgres_answers():
         sys.exit("The benchmarks need PostgreSQL; set BENCH_DATABASE_URL to one that may be written to.")
-    if not options.only:
+    if options.write or not options.only:
         # Each on a database of its own, so that none measures what another has left.
-        sizes = ["--size", str(options.size), "--rounds", str(options.rounds)]
-        for name in NAMES:
-            subprocess.run([sys.executable, "-m", "bench", *sizes, "--only", name], check=True)
+        for name in options.only or NAMES:
+            _measure_apart(name, options)
         return
     with scratch_database():
         django.setup()
@@ -65,6 +69,16 @@ def main() -> None:
             print(sections[name](), flush=True)
             print(f"({name}: {time.perf_counter() - started:.0f} s)\n", file=sys.stderr, flush=True)
         connections.close_all()
+
+
+def _measure_apart(name: str, options: Namespace) -> None:
+    """One benchmark in a process of its own, which prints its table; renewed in a document if there is one."""
+    sizes = ["--size", str(options.size), "--rounds", str(options.rounds)]
+    command = [sys.executable, "-m", "bench", *sizes, "--only", name]
+    table = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    print(table, flush=True)
+    if options.write:
+        write_section(options.write, name, table)
 
 
 if __name__ == "__main__":

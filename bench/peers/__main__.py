@@ -3,9 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench.peers.running import NAMES, Measured, measure_peers
 from bench.scratch import postgres_answers
+from bench.written import write_section
 
 TITLES = {
     "steps": ("Contacts through three steps: update a field, decide, record a message", "contacts/s"),
@@ -18,13 +20,18 @@ def main() -> None:
     parser.add_argument("--contacts", type=int, default=1_000, help="slow peers get half of them, the engine ten times")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", default=[], choices=NAMES, help="may be given again")
+    parser.add_argument("--write", type=Path, help="a document whose tables are renewed, such as docs/performance.md")
     options = parser.parse_args()
+    if options.write and not options.write.is_file():
+        sys.exit(f"There is no {options.write} to write to.")
     if not postgres_answers():
         sys.exit("The peers need PostgreSQL; set BENCH_DATABASE_URL to one that may be written to.")
     measured = measure_peers(contacts=options.contacts, rounds=options.rounds, names=options.only or NAMES)
     for job in TITLES:
         if rows := [each for each in measured if each.peer.job == job]:
             print(table(job, rows), flush=True)
+            if options.write:
+                write_section(options.write, f"peers {job}", table(job, rows))
 
 
 def table(job: str, rows: Sequence[Measured]) -> str:
