@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from crm.faults import point, register
 from pipelines.definition.conditions import compile_condition
@@ -100,8 +100,9 @@ def enroll_batch(
             else:
                 rows.append(outcome)
                 owners[entry.facts.id, subject_id] = entry
-    _prepare_reentry(entries, rows, now)
+    _free_keys(entries, rows, now)
     rows = _within_limits(entries, rows, refusals)
+    _end_replaced(entries, rows, now)
     inserted = store().insert_runs(rows)
     entered = {(pipeline_id, subject_id): run_id for run_id, pipeline_id, subject_id in inserted}
     refusals.extend(
@@ -127,36 +128,61 @@ def _subjects(subject_type_id: int | None, ids: Sequence[int | None]) -> Mapping
     return subject_type(subject_type_id).load([pk for pk in ids if pk is not None])
 
 
-def _prepare_reentry(entries: Sequence[Entry], rows: Sequence[NewRun], now: datetime) -> None:
-    """Free keys whose time is over (`after`) and end the runs that a newcomer replaces (`restart`)."""
+def _free_keys(entries: Sequence[Entry], rows: Sequence[NewRun], now: datetime) -> None:
+    """Free keys whose time is over (`after`)."""
     for entry in entries:
-        if entry.reentry != RESTART and not (isinstance(entry.reentry, Mapping) and "after" in entry.reentry):
-            continue
-        keys = [row.dedup for row in rows if row.pipeline_id == entry.facts.id and row.dedup]
-        holders = PipelineRun.objects.filter(pipeline_id=entry.facts.id, dedup__in=keys)
         if isinstance(entry.reentry, Mapping) and "after" in entry.reentry:
             since = now - timedelta(seconds=parse_duration(entry.reentry["after"]))
-            holders.filter(finished_at__lt=since).update(dedup=None)
-        elif entry.reentry == RESTART:
-            live = list(holders.filter(finished_at__isnull=True).values_list("pk", flat=True))
-            if live:
-                end_trees(live, now=now, reason="restarted")
+            _holders(entry, rows).filter(finished_at__lt=since).update(dedup=None)
+
+
+def _end_replaced(entries: Sequence[Entry], rows: Sequence[NewRun], now: datetime) -> None:
+    """End the runs that a newcomer replaces (`restart`); who is refused replaces nobody."""
+    for entry in entries:
+        if entry.reentry != RESTART:
+            continue
+        live = list(_holders(entry, rows).filter(finished_at__isnull=True).values_list("pk", flat=True))
+        if live:
+            end_trees(live, now=now, reason="restarted")
+
+
+def _holders(entry: Entry, rows: Sequence[NewRun]) -> QuerySet[PipelineRun]:
+    """Runs that hold the keys of these newcomers."""
+    keys = [row.dedup for row in rows if row.pipeline_id == entry.facts.id and row.dedup]
+    return PipelineRun.objects.filter(pipeline_id=entry.facts.id, dedup__in=keys)
 
 
 def _within_limits(entries: Sequence[Entry], rows: list[NewRun], refusals: list[Refusal]) -> list[NewRun]:
-    """Take places of pipelines with `max_executions`; a partial batch takes what is left."""
-    for entry in entries:
+    """Take places of pipelines with `max_executions`; a partial batch takes what is left, who is in already none."""
+    for entry in {entry.facts.id: entry for entry in entries}.values():
         limit = entry.program.settings.get("max_executions")
         if not limit:
             continue
-        mine = [row for row in rows if row.pipeline_id == entry.facts.id]
         taken = Pipeline.objects.select_for_update().values_list("enrolled_total", flat=True).get(pk=entry.facts.id)
+        newcomers = _newcomers(entry, rows)
         allowed = max(0, int(limit) - int(taken))
-        refused = {id(row) for row in mine[allowed:]}
-        refusals += [Refusal(entry, row.subject_id, Decision.LIMIT) for row in mine[allowed:]]
+        refused = {id(row) for row in newcomers[allowed:]}
+        refusals += [Refusal(entry, row.subject_id, Decision.LIMIT, _full(limit)) for row in newcomers[allowed:]]
         rows = [row for row in rows if id(row) not in refused]
-        Pipeline.objects.filter(pk=entry.facts.id).update(enrolled_total=F("enrolled_total") + len(mine[:allowed]))
+        Pipeline.objects.filter(pk=entry.facts.id).update(enrolled_total=F("enrolled_total") + len(newcomers[:allowed]))
     return rows
+
+
+def _newcomers(entry: Entry, rows: Sequence[NewRun]) -> list[NewRun]:
+    """Rows that no key will refuse, each key once."""
+    held = set() if entry.reentry == RESTART else set(_holders(entry, rows).values_list("dedup", flat=True))
+    found = []
+    for row in rows:
+        if row.pipeline_id != entry.facts.id or row.dedup in held:
+            continue
+        if row.dedup is not None:
+            held.add(row.dedup)
+        found.append(row)
+    return found
+
+
+def _full(limit: int) -> list[dict[str, str]]:
+    return [{"error": f"This pipeline takes {limit} records (max_executions), and they are in."}]
 
 
 def _remember(entries: Sequence[Entry], entered: Mapping[tuple[int, int | None], int], occasion: Occasion) -> None:

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import F, Max
+from django.db.models.functions import Greatest
 
 from pipelines.actions.registry import kinds
 from pipelines.definition.document import checksum
@@ -12,7 +13,7 @@ from pipelines.definition.program import compile_program
 from pipelines.definition.structuring import structured
 from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
-from pipelines.models import Pipeline, PipelineStep, PipelineVersion
+from pipelines.models import Pipeline, PipelineRun, PipelineStep, PipelineVersion
 from pipelines.operations.checking import validate_document
 from pipelines.operations.code_steps import check_code, code_in
 from pipelines.operations.following import follow
@@ -60,11 +61,19 @@ def publish(
         check_code(team=pipeline.team, by=by, before=published, after=code_in(document))
         version = _new_version(pipeline, document=document, digest=digest, by=by, note=note, policy=policy)
         change(pipeline, by, current_version=version)
+        if "max_executions" in document.get("settings", {}):
+            _count_those_inside(pipeline)
         if pipeline.status == Pipeline.Status.ACTIVE:
             arm_triggers(pipeline)
         moved = follow(pipeline=pipeline, version=version, policy=policy, now=moment)
         audit(pipeline, "publish", by, version=version.number, policy=policy, **moved.as_details())
     return version
+
+
+def _count_those_inside(pipeline: Pipeline) -> None:
+    """A limit counts everybody who ever entered; where there is none, nobody pays for counting."""
+    entered = PipelineRun.objects.filter(pipeline=pipeline, parent__isnull=True).count()
+    Pipeline.objects.filter(pk=pipeline.pk).update(enrolled_total=Greatest(F("enrolled_total"), entered))
 
 
 def _freeze_keys(pipeline: Pipeline) -> None:

@@ -1,0 +1,65 @@
+"""A pipeline with `max_executions` takes so many and no more, and says so to the others."""
+
+from contacts.models import Contact
+from contacts.operations import bulk_create_contacts
+from crm.models import Team
+from pipelines.engine.enroll import enroll
+from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun
+from pipelines.operations import import_document
+from pipelines.states import RunStatus
+from tests.pipelines.engine.building import active, document, email
+from tests.pipelines.engine.conftest import Run
+
+Decision = EnrollmentDecision.Decision
+STEPS = [email(delay="1d")]
+
+
+def people(team: Team, count: int) -> list[Contact]:
+    return [Contact.objects.create(team=team, email=f"c{n}@example.org") for n in range(count)]
+
+
+def test_contacts_enter_until_it_is_full_and_the_others_are_told_why(team: Team, run_at: Run) -> None:
+    pipeline = active(team, STEPS, settings={"max_executions": 2})
+    people(team, 3)
+    assert PipelineRun.objects.count() == 2
+    refused = EnrollmentDecision.objects.get()
+    assert refused.decision == Decision.LIMIT and "takes 2 records" in str(refused.why)
+    pipeline.refresh_from_db()
+    assert pipeline.enrolled_total == 2
+
+
+def test_a_batch_takes_the_places_that_are_left(team: Team, run_at: Run) -> None:
+    active(team, STEPS, settings={"max_executions": 3})
+    people(team, 1)
+    bulk_create_contacts(team=team, items=[{"email": f"b{n}@example.org"} for n in range(5)])
+    assert PipelineRun.objects.count() == 3
+    assert EnrollmentDecision.objects.filter(decision=Decision.LIMIT).count() == 3
+
+
+def test_who_is_in_already_takes_no_second_place(team: Team, run_at: Run) -> None:
+    pipeline = active(team, STEPS, settings={"max_executions": 3}, triggers=[{"type": "manual"}])
+    ids = [contact.pk for contact in people(team, 4)]
+    enroll(pipeline=pipeline, subject_ids=ids[:2])
+    result = enroll(pipeline=pipeline, subject_ids=ids)
+    assert len(result.enrolled) == 1
+    assert [result.decisions[pk][0] for pk in ids[:2]] == [Decision.DUPLICATE, Decision.DUPLICATE]
+    assert result.decisions[ids[3]][0] == Decision.LIMIT
+    pipeline.refresh_from_db()
+    assert pipeline.enrolled_total == 3
+
+
+def test_whoever_is_refused_replaces_nobody(team: Team, run_at: Run) -> None:
+    trigger = {"type": "created", "model": "contacts.contact", "automatic": True, "reentry": "restart"}
+    pipeline = active(team, STEPS, settings={"max_executions": 1}, triggers=[trigger])
+    (contact,) = people(team, 1)
+    enroll(pipeline=pipeline, subject_ids=[contact.pk], trigger=pipeline.triggers.get())
+    assert PipelineRun.objects.get().status == RunStatus.PENDING
+
+
+def test_a_limit_that_is_set_later_counts_those_who_are_in(team: Team, run_at: Run) -> None:
+    active(team, STEPS)
+    people(team, 2)
+    import_document(team=team, document=document(STEPS, settings={"max_executions": 3}), activate=True)
+    bulk_create_contacts(team=team, items=[{"email": f"b{n}@example.org"} for n in range(3)])
+    assert PipelineRun.objects.count() == 3
+    assert Pipeline.objects.get().enrolled_total == 3
