@@ -10,7 +10,7 @@ from django.urls import reverse
 from crm.mailbox import mail_is_captured
 from crm.permissions import RESOURCES, allows
 
-INBOX: Final = "inbox"
+INBOX, FILES = "inbox", "files"
 
 # Group, then model, title, icon and what narrows the list.
 GROUPS: Final = (
@@ -43,6 +43,7 @@ GROUPS: Final = (
             ("crm.task", "My tasks", "task_alt", INBOX),
             ("crm.message", "Messages", "mail", ""),
             ("crm.messagetemplate", "Templates", "description", ""),
+            ("crm.messagetemplate", "Files", "attach_file", FILES),
             ("crm.suppression", "Suppressions", "unsubscribe", ""),
         ),
     ),
@@ -78,8 +79,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _item(label: str, title: str, icon: str, query: str) -> dict[str, Any]:
-    if query == INBOX:
-        return {"title": title, "icon": icon, "link": reverse("inbox")}
+    if query in (INBOX, FILES):
+        return {"title": title, "icon": icon, "link": reverse(query)}
     link = reverse(f"admin:{label.replace('.', '_')}_changelist")
     return {"title": title, "icon": icon, "link": f"{link}{query}"}
 

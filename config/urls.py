@@ -5,7 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from config import dashboard
-from crm import health, mailbox
+from crm import file_pages, health, mailbox
 from crm.unsubscribe import unsubscribe
 from crm.views import Invitation, switch_team
 from pipelines.admin.explaining import explain_page
@@ -16,6 +16,7 @@ from pipelines.people.answering import answer_task
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *mailbox.urls(),
+    *file_pages.urls(),
     path("admin/team/", switch_team, name="switch-team"),
     path("invitation/<uidb64>/<token>/", Invitation.as_view(), name="invitation"),
     path("admin/notifications/read/", admin.site.admin_view(dashboard.read_notifications), name="read-notifications"),

@@ -18,7 +18,7 @@ from pipelines.operations import InvalidDocument, PipelineChanged, validate_docu
 from pipelines.operations import triggers as operations
 from pipelines.operations.records import lock
 
-FIELDS = ("pipeline", "model", "enabled", "where")
+FIELDS = ("pipeline", "model", "enabled", "reentry", "where")
 
 
 class AutomaticPageForm(AutomaticForm):
@@ -70,6 +70,7 @@ class AutomaticPageForm(AutomaticForm):
             "automatic": True,
             "model": f"{model.app_label}.{model.model}" if model else None,
             "enabled": bool(self.cleaned_data.get("enabled")),
+            "reentry": self.cleaned_data.get("reentry"),
             "where": self.cleaned_data.get("where"),
         }
         return {name: value for name, value in values.items() if value is not None}

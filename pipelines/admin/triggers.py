@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from crm.scoping import TeamScopedStackedInline
-from pipelines.admin.fields import ConditionField, JsonField
+from pipelines.admin.fields import ConditionField
+from pipelines.admin.reentry import ReentryField
 from pipelines.admin.steps import INPUT
 from pipelines.definition.conditions import ConditionError, compile_condition
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, Trigger
@@ -23,6 +24,7 @@ class TriggerForm(forms.ModelForm[Any]):
     """One way in; a change raises its revision, so that old decisions can be explained."""
 
     where = ConditionField(label="Only if")
+    reentry = ReentryField()
 
     def has_changed(self) -> bool:
         """A row that somebody added is meant, even with every field as it came."""
@@ -59,14 +61,12 @@ class AutomaticForm(TriggerForm):
 
     class Meta:
         model = AutomaticPipeline
-        fields = ["model", "enabled", "where"]
+        fields = ["model", "enabled", "reentry", "where"]
         widgets = {"model": forms.Select(INPUT), "enabled": forms.CheckboxInput(CHECKBOX)}
 
 
 class OtherTriggerForm(TriggerForm):
     """Events, schedules and the rest."""
-
-    reentry = JsonField(label="Entering again", help_text='Such as {"policy": "once"}; as JSON.')
 
     class Meta:
         model = Trigger

@@ -9,7 +9,8 @@ from django.core import mail
 
 from contacts.models import Contact
 from crm.models import Team
-from pipelines.models import PipelineRun
+from pipelines.models import PipelineRun, StepExecution
+from pipelines.operations import import_document
 from tests.api import Api
 from tests.pipelines.engine.building import document, email
 
@@ -90,6 +91,27 @@ def test_the_log_goes_on_page_by_page(live: Api) -> None:
         seen += [line["id"] for line in page["results"]]
         path = (page["next"] or "").partition("/api/v1/")[2]
     assert len(seen) == 10 and seen == sorted(seen, reverse=True)
+
+
+def test_a_quiet_team_looks_at_a_stretch_of_the_log_at_a_time_and_misses_nothing(
+    live: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.api.engine.STRETCH", 4)
+    a_contact(live)
+    live.post("engine/tick/", {"now": NOON})
+    (mine,) = live.get("logs/").json()["results"]
+    row = StepExecution.objects.get(pk=mine["id"])
+    other = import_document(team=Team.objects.create(name="B", slug="b"), document=document([email()]))
+    for _ in range(10):
+        row.pk, row.step_id = row.pk + 1, other.steps.get().pk
+        row.save(force_insert=True)
+    seen, path, pages = [], "logs/", 0
+    while path:
+        page = live.get(path).json()
+        seen += [line["id"] for line in page["results"]]
+        path, pages = (page["next"] or "").partition("/api/v1/")[2], pages + 1
+    assert seen == [mine["id"]] and pages == 3
+    assert len(live.get(f"logs/?run={mine['run']}").json()["results"]) == 1
 
 
 def test_the_test_clock_is_not_there_in_production(api: Api) -> None:
