@@ -105,8 +105,9 @@ def test_rows_that_pretend_to_be_those_of_another_team_change_nothing_there(ours
     values = form_of(client.get(path))
     for name in [name for name in values if name.endswith("-0-id")]:
         label = "pipelines.pipelinestep" if name.startswith("steps") else "pipelines.automaticpipeline"
-        client.post(path, {**values, name: theirs.rows[label].pk})
-        client.post(path, {**values, name: theirs.rows[label].pk, name.replace("-id", "-DELETE"): "on"})
+        forged = {**values, name: theirs.rows[label].pk, name.replace("-id", "-number"): "99"}
+        client.post(path, forged)
+        client.post(path, {**forged, name.replace("-id", "-DELETE"): "on"})
     assert theirs.snapshot() == before
 
 
