@@ -156,7 +156,7 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
         shown = self.get_queryset().select_related("context").get(pk=found.pk)
         return Response(RunDetailSerializer(shown, context=self.get_serializer_context()).data)
 
-    @extend_schema(request=bodies.RetryFailedIn, responses=bodies.RetriedOut)
+    @extend_schema(request=bodies.RetryFailedIn, responses=bodies.RetriedOut, operation_id="pipeline_runs_retry_failed")
     @action(detail=False, methods=["post"], url_path="retry")
     def retry_failed(self, request: Request) -> Response:
         """Retry every run that failed at a step, with one error if it is given; without `confirm` it only counts."""
