@@ -179,3 +179,49 @@ def test_schedules_are_right_on_the_days_of_the_clock_change(api: Api) -> None:
     }
     for wrong in ("* * * * * *", "@daily", "61 * * * *", "nonsense"):
         assert api.post("cron/next/", {"expr": wrong}).status_code == 400
+
+
+@pytest.fixture
+def broken(api: Api, test_clock: None) -> Api:
+    """Two runs that failed because a value does not fit, and that would work now."""
+    api.post("engine/tick/", {"now": NOON})
+    long = {"key": "copy", "type": "update_record", "with": {"values": {"lead_source": "= contact.job_title"}}}
+    api.post("pipelines/import/?activate=true", document([long, {"key": "hello", **email()}]))
+    for _ in range(2):
+        a_contact(api, job_title="x" * 120)
+    api.post("engine/tick/", {"now": NOON})
+    Contact.objects.update(job_title="short")
+    return api
+
+
+def test_what_failed_alike_is_counted_first_and_then_retried_together(broken: Api) -> None:
+    (first, _) = broken.get("pipeline-runs/", status="failed").json()["results"]
+    error = broken.get(f"pipeline-runs/{first['id']}/").json()["logs"][-1]["error"]
+    wanted = {"pipeline": "welcome", "step": "copy", "error": error}
+    assert broken.post("pipeline-runs/retry/", wanted).json() == {"count": 2, "retried": 0}
+    assert broken.post("pipeline-runs/retry/", {**wanted, "error": "else"}).json() == {"count": 0, "retried": 0}
+    assert broken.post("pipeline-runs/retry/", {**wanted, "confirm": True}).json() == {"count": 2, "retried": 2}
+    broken.post("engine/tick/", {"now": "2027-03-01T13:00:00Z"})
+    assert len(broken.get("pipeline-runs/", status="completed").json()["results"]) == 2
+    assert broken.post("pipeline-runs/retry/", {**wanted, "pipeline": "nobody"}).status_code == 404
+
+
+def test_replaying_asks_before_it_sends_and_says_where_it_cannot(broken: Api) -> None:
+    (run, _) = broken.get("pipeline-runs/", status="failed").json()["results"]
+    path = f"pipeline-runs/{run['id']}/replay/"
+    refused = broken.post(path, {"step": "hello"})
+    assert refused.status_code == 409 and "sends again" in refused.json()["detail"]
+    assert broken.post(path, {"step": "nowhere"}).status_code == 409
+    replayed = broken.post(path, {"step": "hello", "confirm": True})
+    assert (replayed.status_code, replayed.json()["status"]) == (200, "pending")
+    broken.post("engine/tick/", {"now": "2027-03-01T13:00:00Z"})
+    assert len(mail.outbox) == 1
+    copy = broken.post(path, {"step": "hello", "mode": "clone", "confirm": True}).json()
+    assert copy["id"] != run["id"]
+
+
+def test_only_operators_retry_and_replay(broken: Api, team: Team) -> None:
+    viewer = Api(team, role="viewer")
+    (run, _) = broken.get("pipeline-runs/", status="failed").json()["results"]
+    assert viewer.post(f"pipeline-runs/{run['id']}/replay/", {"step": "hello"}).status_code == 403
+    assert viewer.post("pipeline-runs/retry/", {"pipeline": "welcome", "step": "copy"}).status_code == 403

@@ -111,6 +111,10 @@ def test_a_lease_that_is_held_is_left_alone(waiting_run: PipelineRun, doctor: Do
 def test_a_parent_whose_children_have_all_ended_is_found(waiting_run: PipelineRun, doctor: Doctor) -> None:
     _change(waiting_run, status=RunStatus.WAITING, open_children=2)
     assert found(doctor()[1])["runs.miscounted"]["ids"] == [waiting_run.pk]
+    doctor("--fix")
+    waiting_run.refresh_from_db()
+    assert (waiting_run.open_children, waiting_run.status) == (0, RunStatus.PENDING)
+    assert "runs.miscounted" not in found(doctor()[1])
 
 
 def test_a_run_that_was_set_aside_is_told_until_it_is_retried(waiting_run: PipelineRun, doctor: Doctor) -> None:

@@ -59,3 +59,42 @@ def test_both_tell_the_same_story(team: Team, run_at: Run, chosen: str) -> None:
     assert set(Effect.objects.values_list("status", flat=True)) == {Effect.Status.DONE}
     assert Message.objects.filter(state="sent").count() == 4
     assert RunContext.objects.filter(run_id=by_name["C1"]).exists()
+
+
+def test_both_fork_join_and_wait_alike(team: Team, run_at: Run, chosen: str) -> None:
+    turn = {"key": "turn", "type": "set_variable", "with": {"n": "= n + 1"}, "delay": "1h"}
+    branches = [
+        {
+            "name": "rounds",
+            "steps": [{"key": "rounds", "type": "loop", "with": {"times": 2, "export": ["n"], "steps": [turn]}}],
+        },
+        {"name": "odd", "steps": [{"key": "rest", "type": "wait"}], "if": "contact.first_name == 'C1'"},
+        {"name": "last", "steps": [{"key": "tail", "type": "wait", "delay": "1h"}], "after": ["odd"]},
+    ]
+    active(
+        team,
+        [
+            {"key": "fork", "type": "parallel", "with": {"branches": branches, "export": ["n"]}},
+            {"key": "hold", "type": "wait_for", "with": {"condition": "contact.job_title == 'Boss'"}},
+            {"key": "mark", "type": "update_record", "with": {"values": {"rounds": "= n"}}},
+        ],
+        variables=[{"name": "n", "type": "number", "default": 0}],
+    )  # fmt: skip
+    bulk_create_contacts(team=team, items=[{"first_name": f"C{n}", "email": f"c{n}@example.org"} for n in range(3)])
+    for hour in range(4):
+        run_at(later(hours=hour))
+    boss = Contact.objects.order_by("pk")[1]
+    boss.job_title = "Boss"
+    boss.save()
+    run_at(later(hours=4))
+
+    roots = PipelineRun.objects.filter(parent=None).order_by("pk")
+    assert list(roots.values_list("status", "seq", "open_children")) == [(2, 2, 0), (4, 3, 0), (2, 2, 0)]
+    assert list(Contact.objects.order_by("pk").values_list("custom", flat=True)) == [{}, {"rounds": 2}, {}]
+    children = PipelineRun.objects.exclude(parent=None)
+    assert sorted(children.values_list("slot", "reason")) == sorted(
+        [(0, "end"), (0, "end"), (1, "end")] * 3
+        + [(1, "condition")] * 2
+        + [(2, "not_reached")] * 2
+        + [(1, "end"), (2, "end")]
+    )
