@@ -15,9 +15,10 @@ NAMES = {event.value: event.name.lower() for event in Event}
 
 def report_of(run: PipelineRun) -> dict[str, Any]:
     """What happened to one run and the runs inside it; seven statements."""
-    family = [run, *PipelineRun.objects.filter(root_id=run.pk).order_by("pk")]
+    family = [run, *PipelineRun.objects.filter(root_id=run.pk).select_related("pipeline").order_by("pk")]
     ids = [each.pk for each in family]
-    steps = {step.pk: step for step in PipelineStep.objects.filter(pipeline__in={each.pipeline_id for each in family})}
+    rows = PipelineStep.objects.filter(pipeline__in={each.pipeline_id for each in family}).select_related("parent")
+    steps = {step.pk: step for step in rows}
     visits = list(StepExecution.objects.filter(run_id__in=ids).order_by("id"))
     messages = list(Message.objects.filter(run_id__in=ids).order_by("created_at", "pk"))
     effects = _effects(ids, messages)
@@ -56,14 +57,24 @@ def _key(steps: dict[int, PipelineStep], step_id: int | None) -> str:
 
 
 def _branches(family: Sequence[PipelineRun], steps: dict[int, PipelineStep]) -> dict[int, str]:
-    """Where each run of the family stands: empty for the root, else the block and which child of it."""
-    found = {family[0].pk: ""}
+    """Where each run of the family stands, such as "fork.left/each.2"; empty for the root itself."""
+    root = family[0]
+    found = {root.pk: ""}
     for run in family[1:]:
         step = steps.get(run.step_id or run.last_step_id or 0)
-        parent = step.parent if step is not None and step.parent_id else None
-        name = step.branch if step is not None and step.branch else str(run.slot)
-        found[run.pk] = f"{parent.key}.{name}" if parent is not None else f"{run.slot}"
+        if run.pipeline_id != root.pipeline_id and run.pipeline_id != _pipeline_of(family, run.parent_id):
+            here = run.pipeline.key
+        elif step is not None and step.parent is not None:
+            here = f"{step.parent.key}.{step.branch or run.slot}"
+        else:
+            here = str(run.slot)
+        above = found.get(run.parent_id or 0, "")
+        found[run.pk] = f"{above}/{here}" if above else here
     return found
+
+
+def _pipeline_of(family: Sequence[PipelineRun], run_id: int | None) -> int | None:
+    return next((run.pipeline_id for run in family if run.pk == run_id), None)
 
 
 def _visit(

@@ -1,6 +1,6 @@
 """The stage of a simulation: the team, the pipeline and its subjects in the database in memory."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +11,8 @@ from pipelines.definition.layout import every_place
 from pipelines.engine.clock import pretend
 from pipelines.engine.deliver import delivered_by
 from pipelines.engine.enroll import EnrollResult, enroll
-from pipelines.models import Event, Pipeline, Trigger
+from pipelines.engine.events import Fact, publish_all
+from pipelines.models import Pipeline, Trigger
 from pipelines.operations import InvalidDocument, validate_document
 from pipelines.simulation.people import People
 from pipelines.simulation.play import Outside, play
@@ -61,7 +62,7 @@ class Stage:
                 start=self.scenario.start, until=self.scenario.until, outside=outside,
                 after_each=people.look, seconds=seconds, grain=grain,
             )  # fmt: skip
-        return [*warnings, *_assumed(twin)]
+        return [*warnings, *self.world.warnings, *_assumed(twin)]
 
 
 @contextmanager
@@ -127,17 +128,15 @@ def _way_in(scenario: Scenario, triggers: Mapping[str, Trigger]) -> Trigger | No
     return rows[0] if rows else None
 
 
-def _event(pipeline: Pipeline, subject_ids: Sequence[int | None], happening: Happening) -> Any:
-    def publish(now: datetime) -> None:
-        Event.objects.bulk_create(
-            Event(
-                team_id=pipeline.team_id, type=happening.type, subject_type_id=pipeline.subject_type_id,
-                subject_id=subject_id, payload=dict(happening.payload), occurred_at=now,
-            )
+def _event(pipeline: Pipeline, subject_ids: Sequence[int | None], happening: Happening) -> Callable[[datetime], None]:
+    def happen(now: datetime) -> None:
+        facts = [
+            Fact(pipeline.team_id, happening.type, pipeline.subject_type_id, subject_id, happening.payload)
             for subject_id in subject_ids
-        )  # fmt: skip
+        ]
+        publish_all(facts, now=now)
 
-    return publish
+    return happen
 
 
 def _assumed(twin: OutsideTwin) -> list[str]:

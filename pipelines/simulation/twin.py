@@ -10,7 +10,8 @@ from django.db import transaction
 
 from crm.channels.base import Code, Delivered, Refused, Unknown
 from pipelines.engine.advance import Progress
-from pipelines.engine.clock import real_now
+from pipelines.engine.clock import engine_now, real_now
+from pipelines.engine.coded import run_code
 from pipelines.engine.deliver import LEASE_LIMIT, Delivery
 from pipelines.engine.glance import look_for_work
 from pipelines.engine.kinds import MESSAGES
@@ -71,6 +72,9 @@ class OutsideTwin:
         if not given:
             if effect.kind in MESSAGES:
                 return Delivered(reference="simulated")
+            if effect.kind == Effect.Kind.CODE:
+                # It sees data alone and reaches nothing, so it runs as it always does.
+                return run_code(effect, now=engine_now())
             self.assumed[key] = effect.get_kind_display()
             detail = {"status": 200, "body": None} if effect.kind == Effect.Kind.HTTP else {}
             return Delivered(reference="simulated", detail=detail)

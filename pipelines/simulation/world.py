@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import DEFAULT_DB_ALIAS, models
 
-from contacts.models import RecordType, Segment, SegmentMembership
+from contacts.models import Record, RecordType, Segment, SegmentMembership
 from crm.models import Member, MessageTemplate, Suppression, Team
-from pipelines.definition.layout import subject_model
+from pipelines.definition.layout import every_place, subject_model
 from pipelines.documents import apply_document
 from pipelines.models import Pipeline, PipelineStep, PipelineVersion, Trigger
 from pipelines.operations import publish
@@ -18,6 +18,8 @@ from pipelines.simulation.scenario import ScenarioError
 from pipelines.subjects import RELATED_MODELS, SubjectType, subject_types
 
 MAX_SUPPRESSIONS = 5_000
+MAX_SEARCHED = 5_000
+OWN = "records."
 # SQLite takes at most 32,766 parameters in one statement.
 MAX_PARAMETERS = 30_000
 # Apps whose records are copied along when a copied record points to them.
@@ -30,6 +32,7 @@ class World:
 
     team: Team
     rows: dict[type[models.Model], dict[int, models.Model]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def add(self, rows: Iterable[models.Model]) -> list[models.Model]:
         """Keep rows; those that are new."""
@@ -75,6 +78,7 @@ def read_world(*, team: Team, document: Mapping[str, Any], subject_ids: Collecti
     world.read_team()
     _read_pipelines(world, document)
     _read_subjects(world, document, subject_ids)
+    _read_searched(world, document)
     _read_groups(world)
     _read_suppressions(world)
     return world
@@ -133,6 +137,27 @@ def _read_subjects(world: World, document: Mapping[str, Any], ids: Collection[in
     if missing:
         raise ScenarioError("subject", f"there is no {kind.name} {missing[0]} in this team")
     _follow(world, world.add(rows))
+
+
+def _read_searched(world: World, document: Mapping[str, Any]) -> None:
+    """Records that steps look for: all of the kind, up to a number that is said when it does not reach."""
+    versions = [version.document for version in world.rows.get(PipelineVersion, {}).values()]  # type: ignore[attr-defined]
+    for model in sorted({name for each in (document, *versions) for name in _searched(each)}):
+        known = subject_types().get(model)
+        rows: Any = Record._default_manager.filter(type__key=model.removeprefix(OWN))
+        if known is not None:
+            rows = known.model._default_manager.all()
+        found = list(rows.filter(team=world.team).order_by("-pk")[: MAX_SEARCHED + 1])
+        if len(found) > MAX_SEARCHED:
+            words = f"Steps that look for {model} see the newest {MAX_SEARCHED:,} in a simulation."
+            world.warnings.append(words)
+        _follow(world, world.add(found[:MAX_SEARCHED]))
+
+
+def _searched(document: Mapping[str, Any]) -> set[str]:
+    """Kinds of records that steps of a document look for."""
+    found = [place.step.get("with") or {} for place in every_place(document) if place.step["type"] == "find_records"]
+    return {str(given.get("model", "")) for given in found}
 
 
 def _follow(world: World, rows: Sequence[models.Model]) -> None:

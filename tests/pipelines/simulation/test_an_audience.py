@@ -8,7 +8,6 @@ from django.core import mail
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from contacts.models import Contact
 from contacts.operations import bulk_create_contacts
 from crm.models import Team
 from pipelines.models import PipelineRun
@@ -71,9 +70,9 @@ def test_only_those_who_meet_a_condition_are_simulated(team: Team) -> None:
 
 def test_a_failing_step_is_counted_by_its_error(team: Team) -> None:
     crowd(team, 2)
-    Contact.objects.update(email="")
-    report = played(team, {"limit": 10})
-    assert report["errors"] == [{"step": "hello", "message": "This contact has no email address.", "count": 2}]
+    steps = [{"key": "ask", "type": "call_api", "with": {"url": "https://receiver.example/"}}]
+    report = played(team, {"limit": 10}, steps, stubs={"ask": {"error": "http_4xx", "detail": "No such thing."}})
+    assert report["errors"] == [{"step": "ask", "message": "No such thing.", "count": 2}]
     assert report["statuses"] == {"failed": 2}
 
 
