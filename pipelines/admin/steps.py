@@ -77,6 +77,9 @@ class StepFormSet(BaseInlineFormSet[PipelineStep, Pipeline, StepForm]):
     """All steps of a pipeline: whatever numbers arrive, rows become 1..n in that order."""
 
     def clean(self) -> None:
+        # A row that was deleted meanwhile, or was never of this pipeline, would leave two steps with one number.
+        if any(form.instance.pk is None for form in self.initial_forms):
+            raise forms.ValidationError("A step of this page is no longer there: load the page again.")
         forms_in_order = self._ordered()
         for number, form in enumerate(forms_in_order, start=1):
             form.instance.number = number
