@@ -57,10 +57,10 @@ class PipelineButtons(VersionPages, BackfillPages):
         if request.method != "POST":
             dialog = Dialog.of(pipeline)
             return self.ask_to_publish(request, dialog, title="Publish this pipeline?", back=back)
-        note = request.POST.get("note", "").strip()
+        note, force = request.POST.get("note", "").strip(), request.POST.get("force") == "1"
 
         def act(policy: Policy | None) -> PipelineVersion:
-            return operations.publish(pipeline=pipeline, by=request.user, note=note, policy=policy)
+            return operations.publish(pipeline=pipeline, by=request.user, note=note, policy=policy, force=force)
 
         return self.publish_as_answered(request, act=act, back=back, before=pipeline.current_version_id)
 

@@ -107,3 +107,14 @@ def test_viewers_and_strangers_may_not(viewer: Client, sign_in: SignIn, welcome:
     assert viewer.get(address(welcome)).status_code == 403
     other = Team.objects.create(name="Other", slug="other")
     assert sign_in("manager", of=other).get(address(welcome)).status_code == 404
+
+
+def test_a_broken_promise_refuses_publishing_unless_the_box_is_ticked(manager: Client, team: Team) -> None:
+    story = {"name": "Bad", "given": {}, "then": [{"status": "failed"}]}
+    pipeline = import_document(team=team, document=document([email()], meta={"expect": [story]}))
+    publish = f"/admin/pipelines/pipeline/{pipeline.pk}/publish/"
+    assert "Even if it does not do what it promises" in manager.get(publish).content.decode()
+    told = manager.post(publish, follow=True).content.decode()
+    assert "meta.expect[0].then[0].status" in told and not pipeline.versions.exists()
+    manager.post(publish, {"force": "1"})
+    assert pipeline.versions.count() == 1
