@@ -102,24 +102,24 @@ UPDATE pipelines_effect SET status = 1, lease_until = %s, attempt = attempt + 1,
 RETURNING *
 """
 
-# Ended children are counted at their parents; the ordered lock keeps two workers from waiting for each other.
+# Ended children are counted at their parents. Every statement names its rows by key, so that it finds them by the
+# primary index however stale the statistics are; the ordered lock keeps two workers from waiting for each other.
+ENDED = f"""
+SELECT parent_id, parent_seq, count(*)::int, bool_or(status = {RunStatus.FAILED.value} OR outcome = '{TERMINATE}')
+  FROM {RUN} WHERE id = ANY(%s::bigint[]) AND parent_id IS NOT NULL GROUP BY 1, 2
+"""  # noqa: S608
+LOCK = f"SELECT id FROM {RUN} WHERE id = ANY(%s::bigint[]) ORDER BY id DESC FOR UPDATE"  # noqa: S608
 COUNT_DOWN = f"""
-WITH ended AS (
-  SELECT parent_id, parent_seq, count(*)::int n,
-         bool_or(status = {RunStatus.FAILED.value} OR outcome = '{TERMINATE}') bad
-    FROM {RUN} WHERE id = ANY(%s::bigint[]) GROUP BY 1, 2),
-locked AS (
-  SELECT p.id, e.n, e.bad FROM {RUN} p JOIN ended e ON e.parent_id = p.id AND e.parent_seq = p.seq
-   WHERE p.finished_at IS NULL AND p.open_children > 0 ORDER BY p.id DESC FOR UPDATE OF p)
-UPDATE {RUN} p SET open_children = greatest(p.open_children - l.n, 0),
+UPDATE {RUN} p SET open_children = greatest(p.open_children - e.n, 0),
        phase = CASE WHEN {{woken}} THEN {RunPhase.RESUME.value} ELSE p.phase END,
        held_until = CASE WHEN {{woken}} AND p.status = {RunStatus.WAITING.value}
                          THEN p.next_step_at ELSE p.held_until END,
        next_step_at = CASE WHEN {{woken}} AND p.status = {RunStatus.WAITING.value} THEN %s ELSE p.next_step_at END,
        status = CASE WHEN {{woken}} AND p.status = {RunStatus.WAITING.value}
                      THEN {RunStatus.PENDING.value} ELSE p.status END
-  FROM locked l WHERE p.id = l.id
-""".replace("{woken}", "(l.bad OR p.open_children - l.n <= p.wake_at)")  # noqa: S608
+  FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::bool[]) AS e(id, seq, n, bad)
+ WHERE p.id = e.id AND p.seq = e.seq AND p.finished_at IS NULL AND p.open_children > 0
+""".replace("{woken}", "(e.bad OR p.open_children - e.n <= p.wake_at)")  # noqa: S608
 
 _TYPES = {
     "pipeline": "int", "version": "int", "subject_type": "int", "subject_id": "bigint", "trigger": "int",
@@ -182,7 +182,11 @@ class PostgresStore(PortableStore):
         return enter(newcomers)
 
     def count_down(self, run_ids: Sequence[int], *, now: datetime) -> None:
-        _run(COUNT_DOWN, [numbers(run_ids), now])
+        counts = _fetch(ENDED, [numbers(run_ids)])
+        if counts:
+            parents, seqs, ended, bad = zip(*counts, strict=True)
+            _fetch(LOCK, [numbers(parents)])
+            _run(COUNT_DOWN, [now, numbers(parents), numbers(seqs), numbers(ended), literal(bad)])
 
     def close_visits(
         self,
