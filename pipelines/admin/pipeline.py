@@ -17,7 +17,7 @@ from crm.models import Team
 from crm.scoping import TeamScopedAdmin, TeamScopedStackedInline
 from pipelines import operations, pictures
 from pipelines.actions.registry import kinds
-from pipelines.admin import examples, importing
+from pipelines.admin import importing, recipes
 from pipelines.admin.backfilling import offer_backfill
 from pipelines.admin.buttons import PipelineButtons, live_runs, page_of
 from pipelines.admin.editor import editor_data
@@ -76,7 +76,7 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
     ordering = ("name", "id")
     list_select_related = ("subject_type", "current_version")
     actions = None
-    actions_list = ("examples_page", "import_page")
+    actions_list = ("recipes_page", "import_page")
     fieldsets = (
         (None, {"fields": (("name", "subject_type"), "description", "seen_revision")}),
         (
@@ -174,9 +174,9 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         contact = next(iter(subject_types().values())).content_type_id
         return {"subject_type": contact, **super().get_changeform_initial_data(request)}
 
-    @action(description="Examples", icon="lightbulb", permissions=["add"], url_path="examples")
-    def examples_page(self, request: HttpRequest) -> HttpResponse:
-        return examples.examples_view(request, model_admin=self)
+    @action(description="Recipes", icon="menu_book", permissions=["add"], url_path="recipes")
+    def recipes_page(self, request: HttpRequest) -> HttpResponse:
+        return recipes.recipes_view(request, model_admin=self)
 
     @action(description="Import a document", icon="upload", permissions=["add"], url_path="import")
     def import_page(self, request: HttpRequest) -> HttpResponse:

@@ -28,6 +28,7 @@ from pipelines.simulation.triggers import trigger_verdicts
 
 ABOUT: dict[str, Any] = {
     "subject": serializers.JSONField(required=False, help_text="Id of a record, or sample values."),
+    "records": serializers.DictField(required=False, help_text='`{"records.product": [{"name": "Lamp"}]}`'),
     "entry": serializers.CharField(required=False, help_text="Key of the trigger; `by_hand` for none."),
     "trigger": serializers.DictField(required=False, help_text="What the trigger brings: `trigger.…` in steps."),
     "variables": serializers.DictField(required=False),

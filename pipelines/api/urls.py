@@ -8,6 +8,7 @@ from pipelines.api.engine import BareCronView, BareEvaluateView, CronView, Evalu
 from pipelines.api.explaining import ExplainView
 from pipelines.api.hooks import receive_hook
 from pipelines.api.pipelines import PipelineViewSet
+from pipelines.api.recipes import RecipesView, RecipeView, UseRecipeView
 from pipelines.api.runs import DecisionViewSet, RunViewSet
 from pipelines.api.simulating import TriggersTestView
 
@@ -15,6 +16,9 @@ urlpatterns: list[URLPattern] = [
     path("contacts/<int:pk>/explain/", ExplainView.as_view(), name="contact-explain"),
     path("triggers/test/", TriggersTestView.as_view(), name="triggers-test"),
     path("pipelines/<slug:pk>/picture.svg", PipelineViewSet.as_view({"get": "picture"}), name="pipelines-picture"),
+    path("recipes/", RecipesView.as_view(), name="recipes"),
+    path("recipes/<slug:key>/", RecipeView.as_view(), name="recipe"),
+    path("recipes/<slug:key>/use/", UseRecipeView.as_view(), name="recipe-use"),
     path("status/", StatusView.as_view(), name="status"),
     path("logs/", LogView.as_view(), name="logs"),
     path("engine/tick/", TickView.as_view(), name="engine-tick"),

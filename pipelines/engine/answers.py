@@ -1,6 +1,6 @@
 """The answers of visits that waited, read back from their effects and from what they waited for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -39,18 +39,16 @@ def _of_waits(cursors: Sequence[Cursor]) -> dict[int, Answer]:
         began[wait.run_id] = wait.created_at
         if wait.status == EventWait.Status.HIT and wait.run_id not in hits:
             hits[wait.run_id] = Answer(signal_of_wait(wait), wait.created_at)
+    tasks = [row for row in HumanTask.objects.filter(run_id__in=among(seqs)) if seqs[row.run_id] == row.seq]
+    began |= {row.run_id: row.created_at for row in tasks}
     late = {
         cursor.id: Answer(Signal("timeout", outcome="timeout"), began.get(cursor.id, cursor.created_at))
         for cursor in cursors
         if cursor.status == RunStatus.WAITING
     }
-    return {**late, **hits, **_of_tasks(seqs)}
-
-
-def _of_tasks(seqs: Mapping[int, int]) -> dict[int, Answer]:
-    """What people answered while the run could not be told, as when it was paused."""
-    rows = HumanTask.objects.filter(run_id__in=among(seqs), status=HumanTask.Status.COMPLETED)
-    return {row.run_id: Answer(signal_of_task(row), row.created_at) for row in rows if seqs[row.run_id] == row.seq}
+    # What people answered while the run could not be told, as when it was paused.
+    told = [row for row in tasks if row.status == HumanTask.Status.COMPLETED]
+    return {**late, **hits, **{row.run_id: Answer(signal_of_task(row), row.created_at) for row in told}}
 
 
 def signal_of_task(row: HumanTask) -> Signal:

@@ -13,7 +13,7 @@ from pipelines.definition.durations import DurationError, parse_duration
 LONGEST = timedelta(days=366 * 5)
 DEFAULT_SPAN = timedelta(days=366)
 MAX_HAPPENINGS = 1_000
-NAMES = ("subject", "entry", "trigger", "variables", "start", "until", "events", "responses", "stubs")
+NAMES = ("subject", "records", "entry", "trigger", "variables", "start", "until", "events", "responses", "stubs")
 BY_HAND = "by_hand"
 
 
@@ -56,6 +56,8 @@ class Scenario:
     events: tuple[Happening, ...] = ()
     responses: Mapping[str, tuple[Response, ...]] = field(default_factory=dict)
     stubs: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    # Sample records by kind that are there before the story begins.
+    records: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
 
 def scenario_of(data: Mapping[str, Any], *, now: datetime, at: str = "") -> Scenario:
@@ -77,6 +79,7 @@ def scenario_of(data: Mapping[str, Any], *, now: datetime, at: str = "") -> Scen
         events=tuple(_events(data.get("events"), _join(at, "events"))),
         responses=_by_step(data.get("responses"), _join(at, "responses"), _response),
         stubs=_by_step(data.get("stubs"), _join(at, "stubs"), lambda value, path: value),
+        records=_by_step(data.get("records"), _join(at, "records"), _mapping),
     )
 
 

@@ -17,10 +17,11 @@ from pipelines.operations import InvalidDocument, validate_document
 from pipelines.simulation.people import People
 from pipelines.simulation.play import Outside, play
 from pipelines.simulation.reading import read_only
+from pipelines.simulation.samples import make_records, make_sample
 from pipelines.simulation.scenario import BY_HAND, Happening, Scenario, ScenarioError
 from pipelines.simulation.scratch import scratch
 from pipelines.simulation.twin import OutsideTwin, check_stubs
-from pipelines.simulation.world import World, install, make_sample, read_world, subject_kind
+from pipelines.simulation.world import World, install, read_world, subject_kind
 from pipelines.subjects import SubjectType
 
 SAMPLE: Mapping[str, Any] = {
@@ -82,6 +83,7 @@ def staged(
     with scratch(), pretend(scenario.start):
         world.settle()
         pipeline, triggers = install(world=world, document=document)
+        make_records(scenario.records, team=team)
         yield Stage(world, document, scenario, pipeline, triggers)
 
 

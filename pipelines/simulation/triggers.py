@@ -12,10 +12,11 @@ from pipelines.engine.keys import RESTART
 from pipelines.engine.programs import pipeline_facts, programs
 from pipelines.models import Pipeline, PipelineRun, Trigger
 from pipelines.simulation.reading import read_only
+from pipelines.simulation.samples import make_sample
 from pipelines.simulation.scenario import ScenarioError
 from pipelines.simulation.scratch import scratch
 from pipelines.simulation.stage import our_sample
-from pipelines.simulation.world import World, make_sample
+from pipelines.simulation.world import World
 from pipelines.subjects import SubjectType, subject_types
 
 Kind = Trigger.Kind

@@ -40,7 +40,7 @@ def test_a_viewer_sees_the_pipeline_and_no_way_to_change_it(viewer: Client, welc
     assert viewer.post(page(welcome, "change"), {"name": "Mine"}).status_code == 403
     assert viewer.get(f"{PIPELINE}add/").status_code == 403
     assert viewer.get(f"{PIPELINE}import/").status_code == 403
-    assert viewer.get(f"{PIPELINE}examples/").status_code == 403
+    assert viewer.get(f"{PIPELINE}recipes/").status_code == 403
 
 
 @pytest.mark.parametrize("name", ["publish", "pause", "archive", "duplicate"])
@@ -135,12 +135,7 @@ def test_what_is_no_document_is_refused_in_words(manager: Client, sent: dict[str
 
 def test_a_team_without_pipelines_is_shown_how_to_begin(manager: Client, team: Team) -> None:
     empty = text_of(manager.get(PIPELINE))
-    assert "No pipelines yet" in empty and "Start with an example" in empty and "Import a document" in empty
-    assert "Welcome" in text_of(manager.get(f"{PIPELINE}examples/"))
-    manager.post(f"{PIPELINE}examples/", {"example": "welcome"})
-    manager.post(f"{PIPELINE}examples/", {"example": "welcome"})
-    made = Pipeline.objects.order_by("key")
-    assert [(each.key, each.status) for each in made] == [("welcome", 0), ("welcome_2", 0)]
+    assert "No pipelines yet" in empty and "Start with a recipe" in empty and "Import a document" in empty
 
 
 def test_only_a_pipeline_that_never_ran_can_be_deleted(sign_in: SignIn, team: Team, welcome: Pipeline) -> None:

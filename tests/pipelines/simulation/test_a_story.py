@@ -238,3 +238,25 @@ def test_records_of_another_team_cannot_be_simulated(team: Team, play: Play) -> 
     foreign = Contact.objects.create(team=other, email="x@example.org")
     with pytest.raises(ScenarioError, match="no contact"):
         play([email()], subject=foreign.pk)
+
+
+def test_a_story_may_begin_with_records_that_steps_find(play: Play) -> None:
+    find = {"key": "find", "type": "find_records", "with": {"model": "contacts.company"}}
+    two = {"type": "condition", "if": "steps.find.count == 2", "on": {"true": "end", "false": "fail"}}
+    report = play([find, two], records={"contacts.company": [{"name": "Acme"}, {"name": "Bolt"}]})
+    assert report["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("records", "path"),
+    [
+        ({"auth.user": [{}]}, "records.auth.user"),
+        ({"records.ship": [{}]}, "records.records.ship"),
+        ({"contacts.deal": [{"amount": "much"}]}, "records.contacts.deal[0]"),
+    ],
+    ids=str,
+)
+def test_records_that_cannot_be_there_are_told_with_their_path(play: Play, records: Any, path: str) -> None:
+    with pytest.raises(ScenarioError) as told:
+        play([{"type": "wait", "delay": "1d"}], records=records)
+    assert told.value.path == path

@@ -1,0 +1,46 @@
+"""Every recipe becomes a draft without an error, leaves as it came, and does what it promises."""
+
+import pytest
+
+from crm.models import Team
+from crm.permissions import allows
+from pipelines.definition.document import dumps
+from pipelines.operations import export_document, import_document, validate_document
+from pipelines.recipes.gallery import recipes
+from pipelines.recipes.using import use_recipe
+from pipelines.simulation.expect import play_expectations
+
+KEYS = tuple(recipes())
+
+
+def owner(resource: str, verb: str) -> bool:
+    return allows(role="owner", resource=resource, verb=verb)
+
+
+@pytest.fixture
+def team(db: None) -> Team:
+    """A team that has nothing yet, not even the templates of a new team."""
+    return Team.objects.create(name="Acme", slug="acme")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_recipe_is_imported_without_an_error_and_leaves_byte_for_byte(team: Team, key: str) -> None:
+    recipe = recipes()[key]
+    used = use_recipe(recipe=recipe, team=team, may=owner).pipeline
+    assert used.key == key and used.current_version is None
+    used.delete()
+    assert not [each for each in validate_document(recipe.document, team) if each.severity == "error"]
+    pipeline = import_document(team=team, document=recipe.document)
+    assert export_document(pipeline=pipeline) == recipe.text == dumps(recipe.document)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_recipe_does_what_it_promises(team: Team, key: str) -> None:
+    recipe = recipes()[key]
+    use_recipe(recipe=recipe, team=team, may=owner)
+    stories = play_expectations(team=team, document=recipe.document)
+    assert len(stories) >= 2
+    broken = [(story.name, check.sentence) for story in stories for check in story.checks if not check.met]
+    assert not broken
+    assert all(story.checks for story in stories)
+    assert not [warning for story in stories for warning in story.report["warnings"] if "ran out of time" in warning]
