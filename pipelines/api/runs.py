@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from crm.api.problems import Conflict
 from crm.scoping import TeamScopedReadOnlyViewSet
 from pipelines.api import bodies, shapes
+from pipelines.api.errors import told
 from pipelines.api.lookup import filter_by_pipeline
 from pipelines.counting import LATE_AFTER
 from pipelines.engine.clock import engine_now
@@ -22,6 +23,7 @@ from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retr
 from pipelines.engine.replaying import CannotReplay, replay
 from pipelines.engine.retrying import failed_at, retry_failed_at
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun
+from pipelines.operations.code_steps import check_replay
 from pipelines.queries import STATUS_GROUPS, run_story
 from pipelines.states import RunStatus
 
@@ -148,6 +150,8 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
         """Let the run, or a copy of it, go on from a step; `confirm` when messages would be sent again."""
         wanted = bodies.read(bodies.ReplayIn, request)
         run = self.get_object()
+        with told():
+            check_replay(team=self.team, by=self.key, document=run.version.document)
         try:
             found = replay(run=run, **wanted, by=request.user)
         except CannotReplay as error:

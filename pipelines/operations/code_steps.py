@@ -16,8 +16,10 @@ Written = frozenset[tuple[str, str]]
 class MayNotWriteCode(Refused):
     """Somebody would bring code in who may not write it."""
 
-    def __init__(self) -> None:
-        super().__init__("This brings in code, which only owners and admins of the team may write.")
+    def __init__(
+        self, sentence: str = "This brings in code, which only owners and admins of the team may write."
+    ) -> None:
+        super().__init__(sentence)
 
 
 def code_in(document: Mapping[str, Any]) -> Written:
@@ -33,6 +35,12 @@ def check_code(*, team: Team, by: object, before: Written, after: Written) -> No
     """Raises MayNotWriteCode when code is new or changed and its author may not write it."""
     if after - before and not may_write_code(team=team, by=by):
         raise MayNotWriteCode
+
+
+def check_replay(*, team: Team, by: object, document: Mapping[str, Any]) -> None:
+    """Raises MayNotWriteCode when code would run once more because of somebody who may not write it."""
+    if code_in(document) and not may_write_code(team=team, by=by):
+        raise MayNotWriteCode("Replaying runs code again, which only owners and admins of the team may do.")
 
 
 def may_write_code(*, team: Team, by: object) -> bool:

@@ -73,7 +73,7 @@ def test_without_leave_or_the_extra_a_code_step_is_refused_with_a_sentence(
         monkeypatch.setattr(running, "monty", None)
     with pytest.raises(InvalidDocument) as refused:
         active(team, [DOUBLE])
-    (problem,) = refused.value.problems
+    (problem,) = refused.value.errors
     assert problem.path == "steps[0].type"
     assert ("PIPELINES_CODE_STEPS" if missing == "switched off" else "requirements-code.txt") in problem.message
 
@@ -99,6 +99,16 @@ def test_only_owners_and_admins_bring_code_in(team: Team) -> None:
     assert manager.patch(path, {"steps": changed}).status_code == 403
     assert manager.post(f"{path}duplicate/", {"key": "copy"}).status_code == 403
     assert admin.patch(path, {"steps": changed}).status_code == 200
+
+
+def test_only_they_replay_what_runs_code(team: Team, run_at: Run) -> None:
+    active(team, [DOUBLE, KEEP])
+    Contact.objects.create(team=team, first_name="Ann")
+    run_at(NOON)
+    path, body = f"pipeline-runs/{PipelineRun.objects.get().pk}/replay/", {"step": "double", "confirm": True}
+    assert Api(team, role="manager").post(path, body).status_code == 403
+    answer = Api(team, role="admin").post(path, body)
+    assert answer.status_code == 200, answer.content
 
 
 def test_the_inventory_example_orders_what_is_low(team: Team, run_at: Run) -> None:
