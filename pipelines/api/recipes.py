@@ -43,7 +43,8 @@ class RecipesView(TeamScopedView):
     verbs = {"get": "view"}
 
     @extend_schema(
-        responses=inline_serializer("Recipes", {"results": inline_serializer("RecipeCard", CARD, many=True)})
+        operation_id="recipes_list",
+        responses=inline_serializer("Recipes", {"results": inline_serializer("RecipeCard", CARD, many=True)}),
     )
     def get(self, request: Request) -> Response:
         refuse_unknown(request=request, known=set())
