@@ -9,7 +9,7 @@ from django.db import connection
 from bench.scene import LINE, NOW, add_pipeline, analyze, new_team
 from pipelines.engine.clock import pretend
 from pipelines.engine.store import store
-from pipelines.engine.store.postgres import LANES
+from pipelines.engine.store.statements import LANES
 from pipelines.engine.tick import process_due_runs
 
 SIZES = (100_000, 1_000_000, 2_000_000)

@@ -178,9 +178,11 @@ MAIL_DOMAIN: str = env.str("MAIL_DOMAIN", default="")
 CAPTURED_MAIL_DIR: str = env.str("CAPTURED_MAIL_DIR", default=str(VAR_DIR / "mail"))
 
 # Where SMS, push and WhatsApp messages leave by, as dotted paths of channels; without one their steps fail and say so.
+_LETTER_BOX = "crm.channels.captured.LetterBox" if DEBUG else ""
 MESSAGE_CHANNELS: dict[str, str] = {
-    name: env.str(f"{name.upper()}_CHANNEL", default="crm.channels.captured.LetterBox" if DEBUG else "")
-    for name in ("sms", "push", "whatsapp")
+    "sms": env.str("SMS_CHANNEL", default=_LETTER_BOX),
+    "push": env.str("PUSH_CHANNEL", default=_LETTER_BOX),
+    "whatsapp": env.str("WHATSAPP_CHANNEL", default=_LETTER_BOX),
 }
 
 OUTBOUND_HTTP_ALLOW: str = env.str("OUTBOUND_HTTP_ALLOW", default="")

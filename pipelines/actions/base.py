@@ -12,12 +12,73 @@ from functools import lru_cache
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
+from pipelines.actions.changes import Change, Create, Enroll, MakeSegment, Member, Set, Unenroll, Update
+from pipelines.actions.outcomes import (
+    Await,
+    Child,
+    Done,
+    EffectRequest,
+    EventRequest,
+    Exit,
+    Fail,
+    HumanRequest,
+    Joined,
+    MessageDraft,
+    Outcome,
+    Retry,
+    Spawn,
+    WaitFor,
+    WaitUntil,
+    Why,
+)
 from pipelines.definition.conditions import Condition
 from pipelines.definition.narrowing import Narrowing
 from pipelines.definition.program import Step
 from pipelines.definition.templates import Template, compile_template
 
-Why = tuple[Mapping[str, Any], ...]
+__all__ = [
+    "SKIPPED",
+    "SKIP_REASONS",
+    "TERMINATE",
+    "Await",
+    "Change",
+    "Child",
+    "ChildResult",
+    "Create",
+    "DeliveryError",
+    "Done",
+    "EffectRequest",
+    "Enroll",
+    "EventRequest",
+    "Exit",
+    "Fail",
+    "Fault",
+    "Found",
+    "HumanRequest",
+    "Input",
+    "Joined",
+    "Kind",
+    "MakeSegment",
+    "Member",
+    "MessageDraft",
+    "Outcome",
+    "RecordShape",
+    "Resources",
+    "Retry",
+    "Search",
+    "Set",
+    "Signal",
+    "Spawn",
+    "Unenroll",
+    "Update",
+    "WaitFor",
+    "WaitUntil",
+    "Why",
+    "deadline_of",
+    "message_text",
+    "settle",
+    "text_template",
+]
 
 SKIPPED = "skipped"
 # Why a branch never ran: its `if` said no, or none of those it comes after ended as wanted.
@@ -146,257 +207,6 @@ class Input(NamedTuple):
     def key(self) -> str:
         """The idempotency key of this visit, stable over retries and crashes."""
         return f"{self.run_id}:{self.seq}"
-
-
-# What a step wants changed, as data. The engine writes all changes of a batch by type.
-
-
-class Set(NamedTuple):
-    """Assign variables of the run."""
-
-    values: Mapping[str, Any]
-
-
-class Update(NamedTuple):
-    """Set fields of a record; keys that are no columns become custom values."""
-
-    model: str
-    pk: int
-    values: Mapping[str, Any]
-
-
-class Create(NamedTuple):
-    """Insert a row: a task, a notification, or a record whose id becomes part of the visit's output.
-
-    Values of records are checked before: columns and custom values, or the values of a type's fields.
-    """
-
-    model: str
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class MakeSegment:
-    """Make a segment of the team, unless it has one with this key."""
-
-    key: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """Put a record into a segment of the team, or take it out."""
-
-    segment: str
-    model: str
-    pk: int
-    add: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Enroll:
-    """Put a record into another pipeline of the team, as by hand."""
-
-    pipeline: str
-    model: str | None
-    pk: int | None
-    variables: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Unenroll:
-    """End what runs a record has in another pipeline of the team."""
-
-    pipeline: str
-    model: str
-    pk: int
-
-
-Change = Set | Update | Create | MakeSegment | Member | Enroll | Unenroll
-
-
-@dataclass(frozen=True, slots=True)
-class MessageDraft:
-    """A rendered message on its way to one recipient.
-
-    `also` are more devices of the same person, and `data` is what goes along with a push message.
-    """
-
-    recipient: str
-    subject: str
-    text: str
-    html: str
-    sender: str = ""
-    reply_to: str = ""
-    topic: str = ""
-    attachments: tuple[Mapping[str, str], ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
-    channel: str = "email"
-    also: tuple[str, ...] = ()
-    data: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class EffectRequest:
-    """Work that leaves the database, kept as a row until it is done."""
-
-    kind: str  # email | sms | push | whatsapp | http | code | custom
-    payload: Mapping[str, Any] = field(default_factory=dict)
-    message: MessageDraft | None = None
-    at_most_once: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """One child run: a scope of this program with its place and names, or another pipeline by its key.
-
-    One that is skipped is only noted, with its reason.
-    """
-
-    scope: str
-    slot: int
-    locals: Mapping[str, Any] = field(default_factory=dict)
-    vars: Mapping[str, Any] = field(default_factory=dict)
-    outputs: Mapping[str, Any] = field(default_factory=dict)
-    pipeline: str = ""
-    skipped: str = ""
-
-
-class Done(NamedTuple):
-    """The visit is over; `outcome` names the edge to follow."""
-
-    outcome: str = "next"
-    output: Mapping[str, Any] | None = None
-    # What the log shows instead of a large output.
-    shown: Mapping[str, Any] | None = None
-    changes: tuple[Change, ...] = ()
-    why: Why = ()
-    note: str = ""
-    # Pipelines that are started and go on alone.
-    started: tuple[Child, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class WaitUntil:
-    """Stay at this step until then."""
-
-    at: datetime
-    why: Why = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Await:
-    """Leave the database and come back with a signal."""
-
-    effect: EffectRequest
-    why: Why = ()
-
-
-@dataclass(frozen=True, slots=True)
-class EventRequest:
-    """One event that a visit waits for; `where` is the condition as written, `match` values of the payload."""
-
-    name: str
-    event: str
-    where: Any = None
-    match: Mapping[str, Any] | None = None
-    # Events at or after this moment count, also those that were there before; None means from now on.
-    since: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HumanRequest:
-    """A task for a person, whose answer is the signal of the visit."""
-
-    title: str
-    description: str = ""
-    assignee: Any = None
-    team: str = ""
-    role: str = ""
-    priority: str = "medium"
-    due_at: datetime | None = None
-    remind: float | None = None
-    # Whether the assignee is told by mail, with a link to the form.
-    notify: bool = True
-    outcomes: tuple[str, ...] = ()
-    form: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class WaitFor:
-    """Wait for something outside: the first event or the condition that is met, a person, or the deadline."""
-
-    events: tuple[EventRequest, ...] = ()
-    human: HumanRequest | None = None
-    # As written; checked at once and whenever the subject changes.
-    condition: Any = None
-    count: int = 1
-    deadline: datetime | None = None
-    why: Why = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Spawn:
-    """Start these children, none to only go on waiting; come back when at most `wake_at` are open or one failed."""
-
-    children: tuple[Child, ...]
-    wake_at: int = 0
-    deadline: datetime | None = None
-    # Variables that finished children hand to the run before the new ones begin.
-    exported: Mapping[str, Any] = field(default_factory=dict)
-    # What the block itself has to know when it is looked at again.
-    kept: Mapping[str, Any] = field(default_factory=dict)
-    why: Why = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """A block is over: its open children are cancelled or go on alone, and what the others left becomes visible.
-
-    `output` is that of the block itself, `outputs` those of the steps inside by key, `exported` variables.
-    With an `error` the block takes its error edge, with the class `code`.
-    """
-
-    outcome: str = "next"
-    cancel_rest: bool = True
-    error: str = ""
-    code: str = "error"
-    output: Mapping[str, Any] = field(default_factory=dict)
-    outputs: Mapping[str, Any] = field(default_factory=dict)
-    exported: Mapping[str, Any] = field(default_factory=dict)
-    why: Why = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Try the visit again, after that many seconds or as the step's retry rule says."""
-
-    error: str
-    code: str = "error"
-    after: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """The visit failed for good; the `error` edge decides what that means."""
-
-    error: str
-    code: str = "error"
-    why: Why = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """End the run at once."""
-
-    status: str  # completed | failed | cancelled
-    reason: str
-    # Also the runs around it, up to the root.
-    terminate: bool = False
-    why: Why = ()
-
-
-Outcome = Done | WaitUntil | Await | WaitFor | Spawn | Joined | Retry | Fail | Exit
 
 
 class Kind:

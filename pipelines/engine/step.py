@@ -1,7 +1,7 @@
 """One group of visits at one step: plan them, and apply what each decided."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from random import Random
 from typing import Any, assert_never
 
@@ -36,7 +36,8 @@ from pipelines.definition.values import ParameterError
 from pipelines.engine.batch import Batch
 from pipelines.engine.blocks import Impossible, decided, spawn, start, with_children
 from pipelines.engine.cause import caused_by
-from pipelines.engine.cursor import Cursor, Visit
+from pipelines.engine.cursor import Cursor
+from pipelines.engine.journal import log_visit, visit_of
 from pipelines.engine.moves import leave
 from pipelines.engine.plain import fits, plain
 from pipelines.engine.searching import searched
@@ -170,7 +171,7 @@ def _apply(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Outc
             else:
                 _retry_or_fail(batch, step, cursor, visit, outcome)
         case Exit():
-            _log(batch, step, cursor, event=Log.COMPLETED, outcome=outcome.status, why=outcome.why)
+            log_visit(batch, step, cursor, event=Log.COMPLETED, outcome=outcome.status, why=outcome.why)
             label = TERMINATE if outcome.terminate else outcome.status
             cursor.finish(status=RunStatus[outcome.status.upper()], reason=outcome.reason, outcome=label, now=batch.now)
         case _:
@@ -252,7 +253,7 @@ def _retry_or_fail(
     if wait is None:
         _fail(batch, step, cursor, visit, failure)
         return
-    _log(batch, step, cursor, event=Log.RETRIED, outcome=None, error=failure.error, why=failure.why)
+    log_visit(batch, step, cursor, event=Log.RETRIED, outcome=None, error=failure.error, why=failure.why)
     wait = max(wait, after) if after is not None else wait
     cursor.postpone(until=batch.now + timedelta(seconds=wait), attempt=cursor.attempt + 1)
 
@@ -288,14 +289,14 @@ def _end(
     loaded = batch.programs[cursor.version_id]
     shown = plain(output) if output is not None else None
     in_log = shown if logged is None else plain(logged)
-    _log(batch, step, cursor, event=event, outcome=outcome, why=why, output=in_log, error=error)
+    log_visit(batch, step, cursor, event=event, outcome=outcome, why=why, output=in_log, error=error)
     context = _context_after(batch, step, cursor, visit, shown)
     if not fits(batch.memories.get(cursor.id)):
         cursor.finish(status=RunStatus.FAILED, reason="context_too_large", outcome="error", now=batch.now)
         return
     skipped = leave(cursor, program=loaded.program, step=step, outcome=outcome, context=context, now=batch.now)
     for past in skipped:
-        batch.visits.append(_visit(cursor, past, batch.now, Log.SKIPPED, "skipped", error="Its time had passed."))
+        batch.visits.append(visit_of(cursor, past, batch.now, Log.SKIPPED, "skipped", error="Its time had passed."))
 
 
 def _context_after(batch: Batch, step: Step, cursor: Cursor, visit: Input, output: Any) -> Mapping[str, Any]:
@@ -317,47 +318,10 @@ def _assign(batch: Batch, step: Step, cursor: Cursor, context: dict[str, Any]) -
         try:
             found = value.evaluate(context)
         except ParameterError as error:
-            _log(batch, step, cursor, event=Log.NOTE, outcome=None, error=f"set {name}: {error}")
+            log_visit(batch, step, cursor, event=Log.NOTE, outcome=None, error=f"set {name}: {error}")
             continue
         batch.memory_of(cursor).assign(plain({name: found}))
         context[name] = found
-
-
-def _log(
-    batch: Batch,
-    step: Step,
-    cursor: Cursor,
-    *,
-    event: int,
-    outcome: str | None,
-    why: Sequence[Mapping[str, Any]] = (),
-    output: Mapping[str, Any] | None = None,
-    error: str | None = None,
-) -> None:
-    visit = _visit(cursor, step, batch.now, event, outcome, error=error)
-    answer = batch.answers.get(cursor.id)
-    if answer is not None:
-        visit.started_at = answer.since
-    elif cursor.id in batch.began:
-        visit.started_at = batch.began.pop(cursor.id)
-    visit.why = [plain(leaf) for leaf in why] or None
-    visit.output = output
-    batch.visits.append(visit)
-
-
-def _visit(cursor: Cursor, step: Step, now: datetime, event: int, outcome: str | None, *, error: str | None) -> Visit:
-    return Visit(
-        run_id=cursor.id,
-        root_id=cursor.root_id,
-        step_id=step.id,
-        seq=cursor.seq,
-        attempt=cursor.attempt,
-        event=int(event),
-        outcome=outcome,
-        started_at=now,
-        finished_at=now,
-        error=error[:400] if error else None,
-    )
 
 
 def _leave_for_newer_code(batch: Batch, step: Step, cursors: Sequence[Cursor]) -> None:

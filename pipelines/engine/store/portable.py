@@ -13,6 +13,7 @@ from pipelines.actions.base import TERMINATE
 from pipelines.engine.changes import announce
 from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, Memory, NewRun, Visit
 from pipelines.engine.ending import end_runs
+from pipelines.engine.store.columns import NEW_CHILD, NEW_RUN
 from pipelines.engine.store.entering import Entered, Newcomers
 from pipelines.engine.store.reading import Reading
 from pipelines.engine.store.stats import StatCell, merge_cells
@@ -23,27 +24,6 @@ from pipelines.subjects import among
 
 # SQLite takes at most 32,766 parameters in one statement.
 MAX_PARAMETERS = 30_000
-NEW_RUN = (
-    "pipeline",
-    "version",
-    "subject_type",
-    "subject_id",
-    "trigger",
-    "dedup",
-    "status",
-    "step",
-    "next_step_at",
-    "phase",
-    "attempt",
-    "seq",
-    "open_children",
-    "wake_at",
-    "parent_seq",
-    "slot",
-    "depth",
-    "created_at",
-)
-NEW_CHILD = (*NEW_RUN, "parent", "root", "outcome", "reason", "finished_at")
 
 
 class PortableStore(Reading):

@@ -107,7 +107,9 @@ def test_who_went_the_other_way_at_a_fork_has_not_passed() -> None:
     last = wait("last", DAY)
     pipeline = live({**fork, "on": {"true": "left", "false": "last"}}, wait("left"), last)
     ann, bob = a_waiting_run(pipeline, "fork"), a_waiting_run(pipeline, "fork")
-    Contact.objects.filter(pk=bob.subject_id).update(first_name="Bob")
+    subject_id = bob.subject_id
+    assert subject_id is not None
+    Contact.objects.filter(pk=subject_id).update(first_name="Bob")
     work()
     steps = [{**fork, "on": {"true": "left", "false": "last"}}, wait("left"), task("ask", "Ask"), last]
     update_document(pipeline=pipeline, document=a_document(*steps))
