@@ -41,16 +41,15 @@ END = """
 UPDATE pipelines_pipelinerun SET status = 4, next_step_at = NULL, dedup = NULL, phase = 0, outcome = 'next',
        reason = 'end', last_step_id = step_id, finished_at = %s WHERE id = ANY(%s)
 """
+ENDED = """
+SELECT parent_id, count(*)::int FROM pipelines_pipelinerun WHERE id = ANY(%s) GROUP BY 1 ORDER BY 1 DESC
+"""
+LOCK = "SELECT id FROM pipelines_pipelinerun WHERE id = ANY(%s) ORDER BY id DESC FOR UPDATE"
 COUNT = """
-WITH ended AS (SELECT parent_id, parent_seq, count(*)::int n FROM pipelines_pipelinerun
-                WHERE id = ANY(%s) GROUP BY 1, 2),
-     locked AS (SELECT p.id, e.n FROM pipelines_pipelinerun p
-                  JOIN ended e ON e.parent_id = p.id AND e.parent_seq = p.seq
-                 WHERE p.status = 2 ORDER BY p.id DESC FOR UPDATE OF p)
-UPDATE pipelines_pipelinerun p SET open_children = p.open_children - l.n,
-       status = CASE WHEN p.open_children - l.n <= 0 THEN 0 ELSE p.status END,
-       next_step_at = CASE WHEN p.open_children - l.n <= 0 THEN %s ELSE p.next_step_at END
-  FROM locked l WHERE p.id = l.id
+UPDATE pipelines_pipelinerun p SET open_children = p.open_children - e.n,
+       status = CASE WHEN p.open_children - e.n <= 0 THEN 0 ELSE p.status END,
+       next_step_at = CASE WHEN p.open_children - e.n <= 0 THEN %s ELSE p.next_step_at END
+  FROM unnest(%s::bigint[], %s::int[]) e(id, n) WHERE p.id = e.id
 """
 
 
@@ -115,4 +114,7 @@ def _finish(connection: Connection[tuple[Any, ...]], step: int, runs: list[int],
     connection.execute(END, [NOW, runs])
     connection.execute(LOG, [NOW, step, NOW, NOW, runs])
     if joins:
-        connection.execute(COUNT, [runs, NOW])
+        counts = connection.execute(ENDED, [runs]).fetchall()
+        parents = [row[0] for row in counts]
+        connection.execute(LOCK, [parents])
+        connection.execute(COUNT, [NOW, parents, [row[1] for row in counts]])
