@@ -6,6 +6,7 @@ from typing import Any
 from crm.channels.letters import device_token, phone_number
 from pipelines.actions.base import (
     Await,
+    Done,
     EffectRequest,
     Fail,
     Fault,
@@ -55,6 +56,9 @@ class _Letter(Kind):
     at_most_once = True
     outcomes = ("next", "skipped", "uncertain", "error")
     missing = ""
+    # What the record calls its address, and how people call it.
+    field = "phone"
+    address = "phone number"
 
     def template_keys(self, step: Step) -> tuple[str, ...]:
         key = step.raw.get("template")
@@ -76,7 +80,10 @@ class _Letter(Kind):
             return Fail(str(error), code="expression")
         except LookupError as error:
             return Fail(str(error.args[0]), code="validation")
-        to = self.recipients(params, visit)
+        given = _given(params.get("to") or (visit.subject or {}).get(self.field))
+        if not given:
+            return Done("skipped", note=f"Not sent: there is no {self.address}.")
+        to = self.usable(given)
         if not to:
             return Fail(self.missing, code="validation")
         if not text.strip() or len(text) > LONGEST_TEXT:
@@ -88,10 +95,9 @@ class _Letter(Kind):
         )  # fmt: skip
         return Await(EffectRequest(self.channel, message=draft, at_most_once=step.delivery != "at_least_once"))
 
-    def recipients(self, params: Mapping[str, Any], visit: Input) -> tuple[str, ...]:
-        """Where the letter goes; empty without anything usable."""
-        given = params.get("to") or (visit.subject or {}).get("phone") or ""
-        number = phone_number(str(given))
+    def usable(self, given: Sequence[Any]) -> tuple[str, ...]:
+        """Where the letter goes; empty when nothing of what was given can be used."""
+        number = phone_number(str(given[0]))
         return (number,) if number else ()
 
     def _content(self, step: Step, params: Mapping[str, Any], visit: Input) -> tuple[str, str, str]:
@@ -106,6 +112,12 @@ class _Letter(Kind):
         context = {**visit.context, **(params.get("variables") or {})}
         title = title or (template.subject.render(context) if self.channel == "push" else "")
         return title, template.text.render(context), "" if topic == "transactional" else topic
+
+
+def _given(to: Any) -> list[Any]:
+    """What a step was given to send to, without what is empty."""
+    each = to if isinstance(to, list | tuple) else [to]
+    return [one for one in each if one is not None and str(one).strip()]
 
 
 class SendSms(_Letter):
@@ -157,6 +169,8 @@ class SendPush(_Letter):
     description = "Sends a push message to the devices of the subject."
     icon = "notifications_active"
     missing = "This contact has no device that can get a push message."
+    field = "device_token"
+    address = "device"
     schema = {
         "type": "object",
         "additionalProperties": False,
@@ -186,8 +200,6 @@ class SendPush(_Letter):
         },
     }
 
-    def recipients(self, params: Mapping[str, Any], visit: Input) -> tuple[str, ...]:
-        given = params.get("to") or (visit.subject or {}).get("device_token") or ()
-        tokens = given if isinstance(given, list | tuple) else [given]
-        usable = [device_token(token) for token in tokens if isinstance(token, str)]
-        return tuple(dict.fromkeys(token for token in usable if token))[:MOST_DEVICES]
+    def usable(self, given: Sequence[Any]) -> tuple[str, ...]:
+        tokens = [device_token(token) for token in given if isinstance(token, str)]
+        return tuple(dict.fromkeys(token for token in tokens if token))[:MOST_DEVICES]

@@ -26,7 +26,7 @@ SELECT t.id, t.revision, t."where", t.reentry, t.assign,
        p.id, p.key, p.name, p.status, p.current_version_id,
        m.id, m.name, m.timezone, m.sender_name, m.sender_email, m.reply_to
   FROM pipelines_trigger t JOIN pipelines_pipeline p ON p.id = t.pipeline_id JOIN crm_team m ON m.id = p.team_id
- WHERE t.model_id = %s AND t.kind = %s AND t.automatic AND t.enabled
+ WHERE t.model_id = %s AND t.kind = %s AND t.enabled
    AND p.status = %s AND p.current_version_id IS NOT NULL AND p.team_id IN ({teams}){more}
  ORDER BY t.id
 """

@@ -118,8 +118,14 @@ def enroll_batch(
     result = EnrollResult(enrolled=[run_id for run_id, _, _ in inserted])
     for refusal in refusals:
         if refusal.subject_id is not None:
-            result.decisions[refusal.subject_id] = (refusal.decision, refusal.decision.label)
+            result.decisions[refusal.subject_id] = (refusal.decision, _told(refusal))
     return result
+
+
+def _told(refusal: Refusal) -> str:
+    """The sentence of what went wrong, else the word of the decision."""
+    errors = [why["error"] for why in refusal.why or [] if refusal.decision == Decision.ERROR and "error" in why]
+    return str(errors[0]) if errors else refusal.decision.label
 
 
 def _subjects(subject_type_id: int | None, ids: Sequence[int | None]) -> Mapping[int, dict[str, Any]]:

@@ -40,6 +40,15 @@ class Entry:
         keyed = isinstance(self.reentry, Mapping) and "key" in self.reentry
         return self.where is not None or keyed or not self.program.first.delay.is_zero
 
+    @property
+    def required(self) -> list[str]:
+        """Variables that a run cannot begin without."""
+        return [each["name"] for each in self.program.variables if each.get("required") and "default" not in each]
+
+    def assigned(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """The variables that the trigger sets."""
+        return {name: compile_value(value).evaluate(context) for name, value in (self.assign or {}).items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -81,6 +90,9 @@ def decide(
             if verdict.error:
                 why.append({"error": verdict.error})
             return Refusal(entry, subject_id, Decision.CONDITIONS, why)
+    missing = _missing(entry, occasion, context)
+    if missing:
+        return Refusal(entry, subject_id, Decision.ERROR, [{"error": f"The variable {missing[0]!r} needs a value."}])
     value = None
     if isinstance(entry.reentry, Mapping) and "key" in entry.reentry:
         value = compile_value(entry.reentry["key"]).evaluate(context)
@@ -95,6 +107,13 @@ def decide(
     if depth > MAX_DEPTH:
         return Refusal(entry, subject_id, Decision.LIMIT, [{"error": TOO_DEEP}])
     return _run(entry, subject_type_id, subject_id, dedup, context, occasion.now, depth)
+
+
+def _missing(entry: Entry, occasion: Occasion, context: Mapping[str, Any]) -> list[str]:
+    if not entry.required:
+        return []
+    given = {**(occasion.variables or {}), **entry.assigned(context)}
+    return [name for name in entry.required if given.get(name) is None]
 
 
 def _in_team(subject: Mapping[str, Any] | None, entry: Entry) -> bool:

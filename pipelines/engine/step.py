@@ -290,7 +290,7 @@ def _end(
     shown = plain(output) if output is not None else None
     in_log = shown if logged is None else plain(logged)
     log_visit(batch, step, cursor, event=event, outcome=outcome, why=why, output=in_log, error=error)
-    context = _context_after(batch, step, cursor, visit, shown)
+    context = _context_after(batch, step, cursor, visit, shown, outcome)
     if not fits(batch.memories.get(cursor.id)):
         cursor.finish(status=RunStatus.FAILED, reason="context_too_large", outcome="error", now=batch.now)
         return
@@ -299,7 +299,9 @@ def _end(
         batch.visits.append(visit_of(cursor, past, batch.now, Log.SKIPPED, "skipped", error="Its time had passed."))
 
 
-def _context_after(batch: Batch, step: Step, cursor: Cursor, visit: Input, output: Any) -> Mapping[str, Any]:
+def _context_after(
+    batch: Batch, step: Step, cursor: Cursor, visit: Input, output: Any, outcome: str
+) -> Mapping[str, Any]:
     """What the way on may read: the context of the visit, which most steps leave as it is, or a changed copy."""
     read = output is not None and step.key in batch.programs[cursor.version_id].program.reads_steps
     if not read and not step.assign:
@@ -309,16 +311,19 @@ def _context_after(batch: Batch, step: Step, cursor: Cursor, visit: Input, outpu
         batch.memory_of(cursor).keep(step.key, output)
     if output is not None:
         context["steps"] = {**context["steps"], step.key: output}
-    _assign(batch, step, cursor, context)
+    _assign(batch, step, cursor, context, brought_nothing=outcome in ("error", "skipped"))
     return context
 
 
-def _assign(batch: Batch, step: Step, cursor: Cursor, context: dict[str, Any]) -> None:
+def _assign(batch: Batch, step: Step, cursor: Cursor, context: dict[str, Any], *, brought_nothing: bool) -> None:
     for name, value in step.assign.items():
         try:
             found = value.evaluate(context)
         except ParameterError as error:
             log_visit(batch, step, cursor, event=Log.NOTE, outcome=None, error=f"set {name}: {error}")
+            continue
+        if found is None and brought_nothing:
+            # What a failed step could not bring must not wipe out what the run knew before.
             continue
         batch.memory_of(cursor).assign(plain({name: found}))
         context[name] = found

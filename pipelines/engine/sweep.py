@@ -25,7 +25,7 @@ SELECT c.id, t.pipeline_id, p.team_id
   FROM {table} c
   JOIN pipelines_pipeline p ON p.team_id = c.team_id
   JOIN pipelines_trigger t ON t.pipeline_id = p.id
- WHERE c.id > %s AND t.model_id = %s AND t.kind = %s AND t.automatic AND t.enabled AND t.armed_at IS NOT NULL
+ WHERE c.id > %s AND t.model_id = %s AND t.kind = %s AND t.enabled AND t.armed_at IS NOT NULL
    AND p.status = %s AND p.current_version_id IS NOT NULL AND c.created_at >= t.armed_at
    AND NOT EXISTS (SELECT 1 FROM pipelines_pipelinerun r
                     WHERE r.subject_type_id = %s AND r.subject_id = c.id AND r.pipeline_id = t.pipeline_id)
@@ -107,7 +107,6 @@ def _armed_models() -> set[int]:
     """Content types that some active pipeline takes in by itself."""
     triggers = Trigger.objects.filter(
         kind=Trigger.Kind.CREATED,
-        automatic=True,
         enabled=True,
         armed_at__isnull=False,
         pipeline__status=Pipeline.Status.ACTIVE,

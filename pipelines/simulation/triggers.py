@@ -64,6 +64,7 @@ def verdicts(
             trigger_id=trigger.pk,
             where=compile_condition(trigger.where) if trigger.where not in (None, []) else None,
             reentry=trigger.reentry,
+            assign=trigger.assign,
         )
         outcome = decide(entry, kind.content_type_id, subject_id, subject, occasion)
         if isinstance(outcome, Refusal):

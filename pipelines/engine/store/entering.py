@@ -24,7 +24,7 @@ WITH way AS MATERIALIZED (
               WHEN t.reentry = '"once"' THEN 'kept' WHEN t.reentry = '"always"' THEN 'none' END AS key
     FROM pipelines_trigger t JOIN pipelines_pipeline p ON p.id = t.pipeline_id
     LEFT JOIN unnest($3, $4) AS k(version_id, step_id) ON k.version_id = p.current_version_id
-   WHERE t.model_id = $1 AND t.kind = {created} AND t.automatic AND t.enabled
+   WHERE t.model_id = $1 AND t.kind = {created} AND t.enabled
      AND p.team_id = $2 AND p.status = {active} AND p.current_version_id IS NOT NULL
    ORDER BY t.id),
 entered AS (

@@ -1,5 +1,7 @@
 """A contact goes down a line of timed steps."""
 
+from typing import Any
+
 import pytest
 from django.core import mail
 from pytest_django import Settings
@@ -80,6 +82,23 @@ def test_values_flow_from_step_to_step(team: Team, run_at: Run) -> None:
     assert (contact.lead_source, contact.lifecycle_stage) == ("pipeline", "qualified")
     assert contact.custom == {"color": "red", "score": 5}
     assert mail.outbox[0].body.startswith("5 pipeline qualified")
+
+
+@pytest.mark.parametrize("more", [{"on": {"error": "next"}}, {"if": "score > 100"}], ids=["failed", "skipped"])
+def test_a_step_that_brought_nothing_leaves_variables_as_they_were(
+    team: Team, run_at: Run, more: dict[str, Any]
+) -> None:
+    bad = {"key": "bad", "type": "update_record", "with": {"values": {"lifecycle_stage": "king"}}, **more}
+    bad["set"] = {"score": "{{ steps.bad.score }}", "why": "{{ steps.bad.error.code }}"}
+    active(
+        team,
+        [bad, email("{{ score }} {{ why }}")],
+        variables=[{"name": "score", "type": "number", "default": 7}, {"name": "why", "type": "string"}],
+    )
+    Contact.objects.create(team=team, email="a@example.org")
+    run_at(NOON)
+    failed = "on" in more
+    assert mail.outbox[0].body.split("\n")[0].strip() == ("7 validation" if failed else "7")
 
 
 def test_a_suppressed_address_gets_nothing_and_the_run_says_why(team: Team, run_at: Run) -> None:

@@ -93,10 +93,25 @@ def test_without_a_channel_the_step_fails_with_a_clear_sentence(team: Team, run_
     assert StepExecution.objects.get().error == "This installation cannot send SMS: set SMS_CHANNEL."
 
 
-def test_without_a_number_or_a_device_the_step_fails(team: Team, run_at: Run, box: Any) -> None:
+def test_without_a_number_or_a_device_the_message_is_skipped_and_the_run_goes_on(
+    team: Team, run_at: Run, box: Any
+) -> None:
+    push = {"type": "send_push", "with": {"to": ["{{ contact.device_token }}"], "body": "Hi"}}
+    active(team, [{"type": "send_sms", "message": "Hi"}, push, {"type": "send_push", "message": "Hi"}])
+    Contact.objects.create(team=team, first_name="Ann")
+    run_at(NOON)
+    assert PipelineRun.objects.get().status == RunStatus.COMPLETED and box() == []
+    assert list(StepExecution.objects.order_by("id").values_list("outcome", "error")) == [
+        ("skipped", "Not sent: there is no phone number."),
+        ("skipped", "Not sent: there is no device."),
+        ("skipped", "Not sent: there is no device."),
+    ]
+
+
+def test_a_number_or_a_device_that_is_none_fails_the_step(team: Team, run_at: Run, box: Any) -> None:
     active(team, [{"type": "send_sms", "message": "Hi"}])
     active(team, [{"type": "send_push", "message": "Hi"}], key="second")
-    Contact.objects.create(team=team, first_name="Ann", phone="nowhere")
+    Contact.objects.create(team=team, first_name="Ann", phone="nowhere", custom={"device_token": "not one"})
     run_at(NOON)
     errors = sorted(error for error in StepExecution.objects.values_list("error", flat=True) if error)
     assert [error.partition(" that")[0] for error in errors] == [

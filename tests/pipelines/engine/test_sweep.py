@@ -108,3 +108,12 @@ def test_a_connection_lost_while_enrolling_fails_the_save_aloud(monkeypatch: pyt
         Contact.objects.create(team=acme, email="a@example.org")
     connection.close()
     assert not Contact.objects.exists()
+
+
+def test_a_created_trigger_takes_records_in_whether_or_not_it_is_listed_as_automatic(team: Team, run_at: Run) -> None:
+    active(team, [email()], triggers=[{"type": "created", "model": "contacts.contact"}])
+    seen = Contact.objects.create(team=team, email="a@example.org")
+    again = Contact.objects.create(team=team, email="c@example.org")
+    (quiet,) = Contact.objects.bulk_create([Contact(team=team, email="b@example.org")])
+    run_at(NOON)
+    assert set(PipelineRun.objects.values_list("subject_id", flat=True)) == {seen.pk, again.pk, quiet.pk}
