@@ -1,0 +1,66 @@
+"""Abandoned cart: a reminder after a day, a push four hours later, and nothing more once the cart is bought.
+
+The event `abandoned_cart` is told to the pipeline by hand, with its payload; the purchase is an event.
+"""
+
+from typing import Any
+
+from tests.journeys.examples.stage import DAY, HOUR, Stage
+
+CART = {"id": "c-7", "value": 80, "total": 80, "items": ["Tea", "Cup"]}
+REMINDED = (DAY, "email", "ann@example.org", "Your cart is waiting!")
+
+
+def abandoned(stage: Stage, cart: dict[str, Any] = CART, **custom: Any) -> tuple[int, int]:
+    """A contact who left a cart, and the run about it."""
+    stage.template("cart_reminder", text="{{ user_name }}: {{ cart_items | join: ', ' }} for {{ cart_total }}")
+    stage.loaded("abandoned_cart_recovery")
+    ann = stage.contact(custom=custom)
+    run = stage.trigger("abandoned_cart_recovery", ann, payload={"cart": cart}, variables={"cart": cart})
+    return ann, run
+
+
+def test_the_reminder_tells_the_cart_and_the_push_follows(stage: Stage) -> None:
+    _, run = abandoned(stage, device_token="tok")
+    assert stage.walk(0, DAY, DAY + 4 * HOUR) == [REMINDED, (DAY + 4 * HOUR, "push", "tok", "Don't forget your cart!")]
+    assert stage.texts()[0].startswith("Ann: Tea, Cup for 80")
+    assert stage.outcome(run) == ("completed", "end")
+
+
+def test_who_has_no_device_gets_the_reminder_alone(stage: Stage) -> None:
+    _, run = abandoned(stage)
+    assert stage.walk(0, DAY, DAY + 4 * HOUR) == [REMINDED]
+    assert stage.story(run) == [("reminder", "next"), ("nudge", "skipped")]
+
+
+def test_a_cart_bought_before_the_second_message_ends_the_run(stage: Stage) -> None:
+    ann, run = abandoned(stage, device_token="tok")
+    assert stage.walk(0, DAY) == [REMINDED]
+    stage.event("purchase_completed", ann, cart_id="c-7", total=80)
+    assert stage.walk(DAY + 1, DAY + 4 * HOUR, 3 * DAY) == []
+    assert stage.outcome(run) == ("completed", "purchased")
+
+
+def test_a_cart_bought_before_the_first_message_sends_none(stage: Stage) -> None:
+    ann, run = abandoned(stage, device_token="tok")
+    stage.walk(0)
+    stage.event("purchase_completed", ann, cart_id="c-7", total=80)
+    assert stage.walk(HOUR, DAY, 2 * DAY) == []
+    assert stage.outcome(run) == ("completed", "purchased")
+
+
+def test_buying_another_cart_changes_nothing(stage: Stage) -> None:
+    ann, run = abandoned(stage, device_token="tok")
+    stage.walk(0)
+    stage.event("purchase_completed", ann, cart_id="c-8", total=10)
+    assert len(stage.walk(DAY, DAY + 4 * HOUR)) == 2
+    assert stage.outcome(run) == ("completed", "end")
+
+
+def test_without_a_cart_nobody_enters_and_the_answer_says_why(stage: Stage) -> None:
+    abandoned(stage)
+    bo = stage.contact("Bo")
+    told = stage.api.post("pipelines/abandoned_cart_recovery/trigger/", {"subject": bo}).json()
+    assert told == {
+        "runs": [], "refused": [{"subject": bo, "reason": "error", "detail": "The variable 'cart' needs a value."}],
+    }  # fmt: skip
