@@ -87,11 +87,11 @@ def _branch(given: Any, lists: Mapping[str, list[Place]]) -> Any:
 
 
 def _targets(targets: Any) -> dict[str, Any]:
-    """Only the outcomes that lead elsewhere than they would anyway."""
+    """Only the outcomes that lead elsewhere than they would anyway; where a timeout leads is always said."""
     return {
         outcome: target
         for outcome, target in sorted(targets.items())
-        if target != ("fail" if outcome == "error" else "next")
+        if outcome == "timeout" or target != ("fail" if outcome == "error" else "next")
     }
 
 
