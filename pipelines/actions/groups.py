@@ -33,6 +33,14 @@ _PIPELINE = {
 _OTHER_RECORD = {"record": _RECORD, "model": {**MODEL, "x-advanced": True}}
 
 
+_SEGMENT_AND_RECORD = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["segment"],
+    "properties": {"segment": _SEGMENT, **_OTHER_RECORD},
+}
+
+
 class _AboutRecord(Kind):
     """What these steps share: a key that is fixed, and a record of the team."""
 
@@ -73,12 +81,7 @@ class AddToSegment(_AboutRecord):
     description = "Puts the record into a segment of the team."
     icon = "group_add"
     key = "segment"
-    schema = {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["segment"],
-        "properties": {"segment": _SEGMENT, **_OTHER_RECORD},
-    }
+    schema = _SEGMENT_AND_RECORD
 
     def done(self, params: Mapping[str, Any], model: str, pk: int) -> Done:
         return Done(changes=(Member(params["segment"], model, pk, add=True),), output={"segment": params["segment"]})
@@ -92,12 +95,7 @@ class RemoveFromSegment(_AboutRecord):
     description = "Takes the record out of a segment of the team."
     icon = "group_remove"
     key = "segment"
-    schema = {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["segment"],
-        "properties": {"segment": _SEGMENT, **_OTHER_RECORD},
-    }
+    schema = _SEGMENT_AND_RECORD
 
     def done(self, params: Mapping[str, Any], model: str, pk: int) -> Done:
         return Done(changes=(Member(params["segment"], model, pk, add=False),), output={"segment": params["segment"]})

@@ -72,7 +72,8 @@ def _ask(pipeline: Pipeline) -> None:
 
 
 def _limit(pipeline: Pipeline) -> None:
-    full = document([email()], settings={"max_executions": 1})
+    """Those who are in already count, so one place is left."""
+    full = document([email()], settings={"max_executions": 3})
     import_document(team=pipeline.team, document=full, activate=True)
 
 

@@ -135,7 +135,9 @@ def test_a_link_ends_with_its_time_with_the_run_and_with_the_membership(
     assert Client().post(link, ANSWER).status_code == 410
 
 
-@pytest.mark.parametrize("token", ["nonsense", signing.dumps([1, 1, 9999999999]), "a:b:c"])
+@pytest.mark.parametrize(
+    "token", ["nonsense", signing.dumps([1, 1, 9999999999]), "a:b:c"], ids=["nonsense", "salted otherwise", "colons"]
+)
 def test_a_link_that_was_not_made_here_opens_nothing(team: Team, token: str) -> None:
     answer = Client().post(f"/t/{token}/", ANSWER)
     assert answer.status_code == 410 and "does not work" in answer.content.decode()
