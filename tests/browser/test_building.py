@@ -75,7 +75,7 @@ def test_a_pipeline_is_built_by_mouse_and_greets_the_next_contact(page: "Page", 
     save(page)
 
     assert page.get_by_text("Published as version 1.").is_visible()
-    assert page.locator(".pl-picture-box svg").is_visible()
+    assert page.locator(".pl-picture-box svg.pp-page").is_visible()
     pipeline = Pipeline.objects.get()
     steps = list(pipeline.steps.order_by("number"))
     assert [step.action_type for step in steps] == ["send_email", "condition", "create_task"]

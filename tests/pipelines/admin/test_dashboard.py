@@ -76,7 +76,7 @@ def test_it_shows_nothing_of_another_team(sign_in: SignIn, team: Team, welcome: 
     run_until_idle(now=NOON)
     stranger = sign_in("owner", of=create_team(name="Other", slug="other"))
     page = text_of(stranger.get("/admin/"))
-    assert "Nemo" not in page and "Failed 0" in page and "Start with an example" in page
+    assert "Nemo" not in page and "Failed 0" in page and "Start with a recipe" in page
 
 
 def test_a_superuser_without_a_team_sees_the_whole_installation(team: Team, welcome: Pipeline) -> None:

@@ -1,6 +1,5 @@
 """Runs, the log, the status, the test clock and the calculators through HTTP."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -116,41 +115,6 @@ def test_a_quiet_team_looks_at_a_stretch_of_the_log_at_a_time_and_misses_nothing
 
 def test_the_test_clock_is_not_there_in_production(api: Api) -> None:
     assert api.post("engine/tick/", {"now": NOON}).status_code == 404
-
-
-def test_the_welcome_campaign_runs_on_time(api: Api, test_clock: None) -> None:
-    """The published example; its push message waits for a channel, and says so with its path."""
-    example = json.loads((EXAMPLES / "welcome_campaign_001.json").read_text("utf-8"))
-    api.post("engine/tick/", {"now": NOON})
-    refused = api.post("pipelines/import/?activate=true", example)
-    assert [error["path"] for error in refused.json()["errors"]] == ["steps[1].type"]
-    del example["steps"][1]
-    assert api.post("pipelines/import/?activate=true", example).status_code == 201
-    contact = a_contact(api, custom={"email_verified": True})
-    api.post("pipelines/welcome_campaign_001/enroll/", {"subjects": [contact]})
-    api.post("engine/tick/", {"now": NOON})
-    assert [(m.to, m.subject) for m in mail.outbox] == [(["ann@example.org"], "Welcome to Appgain!")]
-    api.post("engine/tick/", {"now": "2027-03-01T12:09:59Z"})
-    assert PipelineRun.objects.get().status == 0
-    api.post("engine/tick/", {"now": "2027-03-01T12:10:00Z"})
-    assert Contact.objects.get().custom["onboarding_completed"] is True
-    assert PipelineRun.objects.get().status == 4
-
-
-def test_user_onboarding_sends_each_mail_at_its_time(api: Api, test_clock: None) -> None:
-    example = json.loads((EXAMPLES / "user_onboarding.json").read_text("utf-8"))
-    api.post("engine/tick/", {"now": NOON})
-    refused = api.post("pipelines/import/?activate=true", example)
-    assert [error["path"] for error in refused.json()["errors"]] == ["steps[1].type"]
-    del example["steps"][1]
-    assert api.post("pipelines/import/?activate=true", example).status_code == 201
-    a_contact(api)
-    sent = []
-    for now in (NOON, "2027-03-01T12:59:59Z", "2027-03-01T13:00:00Z", "2027-03-02T12:59:59Z", "2027-03-02T13:00:00Z"):
-        api.post("engine/tick/", {"now": now})
-        sent.append(len(mail.outbox))
-    assert sent == [1, 1, 2, 2, 3]
-    assert "Hello Ann," in mail.outbox[0].body
 
 
 @pytest.mark.parametrize(
