@@ -33,7 +33,8 @@ LINE: list[dict[str, Any]] = [
 def statements(work: Callable[[], object]) -> int:
     with CaptureQueriesContext(connection) as queries:
         work()
-    return len(queries)
+    # Twice a minute the clock of the server is read by whoever is just at work.
+    return sum("clock_timestamp()" not in query["sql"] for query in queries)
 
 
 def contacts(team: Team, count: int) -> None:
