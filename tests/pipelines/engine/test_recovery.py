@@ -18,7 +18,7 @@ from tests.pipelines.engine.conftest import Run
 BROKEN = {"type": "update_record", "key": "break", "with": {"values": {"lead_source": "= contact.job_title"}},
           "if": "contact.job_title != ''"}  # fmt: skip
 # Longer than the column, so that it fails until somebody shortens it.
-TOO_LONG = "x" * 150
+TOO_LONG = "x" * 120
 
 
 def a_run(team: Team, **values: Any) -> PipelineRun:
