@@ -12,13 +12,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldBooleanSwitchWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
 from crm.auditing import audit_request
 from crm.scoping import TeamScopedAdmin
 from crm.sealing import SealBroken, unseal
 from crm.signatures import sign
-from pipelines.admin.fields import JsonArea
 from pipelines.admin.links import table_time
 from pipelines.definition.values import ParameterError, compile_value
 from pipelines.engine.clock import engine_now
@@ -35,6 +34,13 @@ STATES = {
 }
 
 
+class _Object(forms.JSONField):
+    """An object of JSON; none is shown as nothing."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value in (None, "null") else super().prepare_value(value)
+
+
 class HookForm(forms.ModelForm[Hook]):
     """Which pipeline, under which name, signed or not."""
 
@@ -45,10 +51,10 @@ class HookForm(forms.ModelForm[Hook]):
         widget=UnfoldBooleanSwitchWidget(),
         help_text="By Standard Webhooks. Without it, whoever learns the address can post anything in anybody's name.",
     )
-    fields_of_new = forms.JSONField(
+    fields_of_new = _Object(
         required=False,
         label="Fields of new contacts",
-        widget=JsonArea({"rows": 4, "placeholder": '{"first_name": "{{ trigger.name }}"}'}),
+        widget=UnfoldAdminTextareaWidget({"rows": 4, "placeholder": '{"first_name": "{{ trigger.name }}"}'}),
         help_text="What a contact gets that is made because nobody has the address that was posted.",
     )
 
@@ -76,7 +82,7 @@ class HookForm(forms.ModelForm[Hook]):
 class TestForm(forms.Form):
     """A body to post."""
 
-    body = forms.CharField(strip=False, label="Body", widget=JsonArea({"rows": 8}))
+    body = forms.CharField(strip=False, label="Body", widget=UnfoldAdminTextareaWidget({"rows": 8}))
 
 
 @admin.register(Hook)
