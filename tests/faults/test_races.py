@@ -59,7 +59,7 @@ def test_f35_who_unsubscribed_during_the_handing_over_gets_this_and_no_more(plac
     # "Done" would promise that nothing more arrives, so the answer waits until the message has left.
     wish = place.nursery.start("unsubscribe", address=address)
     eventually(lambda: place.nursery.do("query", sql="SELECT count(*) FROM crm_suppression") == [[1]])
-    assert not wish.ended
+    assert not wish.ended, wish.answer
     worker.go_on()
     assert worker.wait() == 0 and wish.answer == 200
     assert place.nursery.do("messages", key=act.key) == {"sent": 1}
