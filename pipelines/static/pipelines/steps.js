@@ -86,9 +86,10 @@
       box.replaceChildren();
       if (!kind || edges === undefined || typeof edges !== "object") return;
       const main = action.value === "condition" ? ["true", "false"] : declared(editor.readJson(raw, {}) || {});
-      const shownOutcomes = [...new Set([...main, ...Object.keys(edges)])];
+      const onward = inRow(row, "next_key").value.trim() ? ["next"] : [];
+      const shownOutcomes = [...new Set([...main, ...onward, ...Object.keys(edges)])];
       for (const outcome of shownOutcomes) box.append(outcomeField(outcome, edges));
-      const others = [...new Set([...kind.outcomes, ...(inRow(row, "timeout").value.trim() ? ["timeout"] : [])])].filter((outcome) => !shownOutcomes.includes(outcome) && outcome !== "next");
+      const others = [...new Set([...kind.outcomes, ...(inRow(row, "timeout").value.trim() ? ["timeout"] : [])])].filter((outcome) => !shownOutcomes.includes(outcome));
       if (others.length === 0) return;
       const more = select([["", "Another way out…"], ...others.map((outcome) => [outcome, WORDS[outcome] || outcome])], "", { "aria-label": "Another way out" });
       more.addEventListener("change", () => { if (more.value) more.replaceWith(outcomeField(more.value, edges)); });
@@ -96,9 +97,11 @@
     }
 
     function outcomeField(outcome, edges) {
-      const target = select([["", outcome === "error" ? "Failure (default)" : "The next step"], ...targets(), ["end", "The end of the run"], ["fail", "Failure"]], edges[outcome] || "");
+      const target = select([["", outcome === "error" ? "Failure (default)" : "The next step"], ...targets(), ["end", "The end of the run"], ["fail", "Failure"]], (outcome === "next" ? inRow(row, "next_key").value.trim() : edges[outcome]) || "");
       target.dataset.outcome = outcome;
       target.addEventListener("change", () => {
+        // Where a step usually leads stands in a field of its own.
+        if (outcome === "next") return editor.write(inRow(row, "next_key"), target.value || undefined);
         const next = { ...editor.readJson(inRow(row, "edges"), {}) };
         if (target.value) next[outcome] = target.value;
         else delete next[outcome];
