@@ -78,6 +78,7 @@ TARGETS = (
     Target("moving runs, of the three-step floor", 0.5, _cell("moving", "the engine", FLOOR)),
     Target("moving runs, times the best durable peer", 20, _best_peer("peers steps")),
     Target("two workers, times one", 1.5, _over("moving", "the engine, two workers", "the engine")),
+    Target("forking and joining, of its floor", 0.3, _cell("forking", "the engine", FLOOR)),
     Target("enrollment by batch, of its floor", 0.5, _cell("enrolling", "the engine's batch", FLOOR)),
     Target("enrollment by signal, added cost, times that of saving", 1.0,
            lambda tables: _over("saving", "saving alone", "entering three")(tables) - 1, most=True),

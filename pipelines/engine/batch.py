@@ -36,9 +36,8 @@ class Batch:
     enrollments: list[tuple[Cursor, Enroll | Unenroll]] = field(default_factory=list)
     # Obligations, each with the visit it belongs to.
     waits: list[tuple[Cursor, WaitFor]] = field(default_factory=list)
-    # Child runs to be inserted, and (open, wake at) of their parents.
+    # Child runs to be inserted; their parents count them.
     spawned: list[tuple[Child, NewRun]] = field(default_factory=list)
-    counters: dict[int, tuple[int, int]] = field(default_factory=dict)
     # Blocks that cannot be left in this transaction, and when the visits of blocks began.
     held: set[int] = field(default_factory=set)
     began: dict[int, datetime] = field(default_factory=dict)

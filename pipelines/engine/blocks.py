@@ -50,8 +50,10 @@ def decided(
     busy = _call_off(batch, [(cursor, inputs[cursor.id]) for cursor, _ in visits if _leaves_open(kept[cursor.id])])
     batch.held |= busy
     left = [(cursor, inputs[cursor.id]) for cursor, _ in visits if cursor.id not in busy]
-    # Whoever goes on waiting counts anew.
-    batch.counters.update({cursor.id: (0, 0) for cursor, visit in left if visit.children})
+    for cursor, visit in left:
+        if visit.children:
+            # Whoever goes on waiting counts anew.
+            cursor.counts = (0, 0)
     return left, [kept[cursor.id] for cursor, _ in left]
 
 
@@ -65,7 +67,7 @@ def spawn(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Spawn
     started = sum(1 for child in outcome.children if not child.skipped)
     still_open = sum(1 for child in visit.children if not child.finished)
     batch.spawned.extend(rows)
-    batch.counters[cursor.id] = (still_open + started, outcome.wake_at)
+    cursor.counts = (still_open + started, outcome.wake_at)
     cursor.wait(deadline=outcome.deadline)
 
 

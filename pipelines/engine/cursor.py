@@ -86,6 +86,8 @@ class Cursor:
     outcome: str | None = None
     reason: str | None = None
     finished_at: datetime | None = None
+    # Of a block: how many of its children are open and at how many it is woken; None where that stays as it is.
+    counts: tuple[int, int] | None = None
 
     def copy(self) -> "Cursor":
         return replace(self)

@@ -50,7 +50,7 @@ class PortableStore(Reading):
 
     def claim_runs(self, *, run_ids: Sequence[int]) -> list[Cursor]:
         """Lock these runs, the youngest first as everywhere, waiting for whoever holds them."""
-        runs = PipelineRun.objects.filter(pk__in=run_ids).order_by("-pk")
+        runs = PipelineRun.objects.filter(pk__in=among(run_ids)).order_by("-pk")
         if connection.vendor == "postgresql":
             runs = runs.select_for_update()
         return [Cursor(*row) for row in runs.values_list(*COLUMNS)]
@@ -60,18 +60,26 @@ class PortableStore(Reading):
         return runs.select_for_update(skip_locked=True) if connection.vendor == "postgresql" else runs
 
     def move_runs(self, cursors: Sequence[Cursor]) -> None:
-        """Write where each run goes next."""
+        """Write where each run goes next, and how many children it waits for if that has changed."""
         fields: list[Any] = [PipelineRun._meta.get_field(name) for name in MOVED]
         quote = connection.ops.quote_name
         assigned = ", ".join(f"{quote(str(field.column))} = %s" for field in fields)
+        counted = ", ".join(f"{quote(name)} = COALESCE(%s, {quote(name)})" for name in ("open_children", "wake_at"))
         values = [
-            [field.get_db_prep_save(getattr(cursor, str(field.attname)), connection) for field in fields] + [cursor.id]
+            [
+                *(field.get_db_prep_save(getattr(cursor, str(field.attname)), connection) for field in fields),
+                *(cursor.counts or (None, None)),
+                cursor.id,
+            ]
             for cursor in cursors
         ]
         table = quote(PipelineRun._meta.db_table)
         with connection.cursor() as cursor_of_database:
             # Many short updates in one call: a single one of cases grows with the square of the batch.
-            cursor_of_database.executemany(f"UPDATE {table} SET {assigned} WHERE id = %s", values)  # noqa: S608 - names only
+            cursor_of_database.executemany(
+                f"UPDATE {table} SET {assigned}, {counted} WHERE id = %s",  # noqa: S608 - names only
+                values,
+            )
 
     def insert_runs(self, rows: Sequence[NewRun]) -> list[tuple[int, int, int | None]]:
         """Insert runs that no unique key refuses; (run id, pipeline id, subject id) of each inserted one."""
@@ -167,12 +175,6 @@ class PortableStore(Reading):
             EventWait.objects.filter(pk__in=over).update(status=EventWait.Status.CANCELLED, finished_at=now)
         close_tasks(now=now, visits=visits)
 
-    def set_counters(self, rows: Sequence[tuple[int, int, int]]) -> None:
-        """How many children of each run are open, and at how many it is woken."""
-        self.update_rows(
-            PipelineRun, ("open_children", "wake_at"), [(pk, (still_open, wake)) for pk, still_open, wake in rows]
-        )
-
     def count_down(self, run_ids: Sequence[int], *, now: datetime) -> None:
         """Count ended children at their parents, in the visit that opened them, and wake whom it is enough for."""
         ended = (
@@ -228,7 +230,7 @@ class PortableStore(Reading):
         return [row.pk for row in made]
 
     def load_memories(self, run_ids: Sequence[int]) -> dict[int, Memory]:
-        rows = RunContext.objects.filter(run_id__in=run_ids).values_list(
+        rows = RunContext.objects.filter(run_id__in=among(run_ids)).values_list(
             "run_id", "trigger", "vars", "outputs", "locals"
         )
         return {run_id: Memory(*kept) for run_id, *kept in rows}

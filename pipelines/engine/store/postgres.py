@@ -90,10 +90,14 @@ class PostgresStore(PortableStore):
 
     def count_down(self, run_ids: Sequence[int], *, now: datetime) -> None:
         counts = _fetch(ENDED, [numbers(run_ids)])
-        if counts:
-            parents, seqs, ended, bad = zip(*counts, strict=True)
-            _fetch(LOCK, [numbers(parents)])
-            _run(COUNT_DOWN, [now, numbers(parents), numbers(seqs), numbers(ended), literal(bad)])
+        if not counts:
+            return
+        # Children of an earlier visit of their parent change nothing.
+        waiting = set(_fetch(LOCK, [numbers(parent_id for parent_id, *_ in counts)]))
+        counted = [(pk, ended, bad) for pk, seq, ended, bad in counts if (pk, seq) in waiting]
+        if counted:
+            parents, ended, bad = zip(*counted, strict=True)
+            _run(COUNT_DOWN, [now, numbers(parents), numbers(ended), literal(bad)])
 
     def close_visits(
         self,
@@ -202,7 +206,7 @@ def _moves(cursors: Sequence[Cursor]) -> list[Any]:
         (
             cursor.version_id, cursor.dedup is not None, cursor.status, cursor.step_id, cursor.last_step_id,
             cursor.next_step_at, cursor.phase, cursor.attempt, cursor.seq, cursor.outcome, cursor.reason,
-            cursor.finished_at,
+            cursor.finished_at, *(cursor.counts or (None, None)),
         )
         for cursor in cursors
     ]  # fmt: skip

@@ -33,12 +33,14 @@ SELECT {", ".join(COLUMNS)} FROM {RUN}
 MOVE = f"""
 UPDATE {RUN} r SET version_id = g.version_id, dedup = CASE WHEN g.kept THEN r.dedup END, status = g.status,
        step_id = g.step_id, last_step_id = g.last_step_id, next_step_at = g.next_step_at, phase = g.phase,
-       attempt = g.attempt, seq = g.seq, outcome = g.outcome, reason = g.reason, finished_at = g.finished_at
+       attempt = g.attempt, seq = g.seq, outcome = g.outcome, reason = g.reason, finished_at = g.finished_at,
+       open_children = coalesce(g.open_children, r.open_children), wake_at = coalesce(g.wake_at, r.wake_at)
   FROM unnest(%s::bigint[], %s::int[]) AS m(id, no)
   JOIN unnest(%s::int[], %s::bool[], %s::smallint[], %s::int[], %s::int[], %s::timestamptz[],
-              %s::smallint[], %s::smallint[], %s::int[], %s::text[], %s::text[], %s::timestamptz[]) WITH ORDINALITY
+              %s::smallint[], %s::smallint[], %s::int[], %s::text[], %s::text[], %s::timestamptz[],
+              %s::smallint[], %s::smallint[]) WITH ORDINALITY
     AS g(version_id, kept, status, step_id, last_step_id, next_step_at,
-         phase, attempt, seq, outcome, reason, finished_at, no) ON g.no = m.no
+         phase, attempt, seq, outcome, reason, finished_at, open_children, wake_at, no) ON g.no = m.no
  WHERE r.id = m.id
 """  # noqa: S608
 
@@ -84,13 +86,17 @@ UPDATE pipelines_effect SET status = 1, lease_until = %s, attempt = attempt + 1,
 RETURNING *
 """
 
-# Ended children are counted at their parents. Every statement names its rows by key, so that it finds them by the
-# primary index however stale the statistics are; the ordered lock keeps two workers from waiting for each other.
+# Ended children are counted at their parents. The ordered lock keeps two workers from waiting for each other, and finds
+# out who is to be counted down; the update then names its rows by key and by nothing else. A condition on counters
+# would make the planner, which remembers the table as it was before the fork, expect one row and join by comparing all.
 ENDED = f"""
 SELECT parent_id, parent_seq, count(*)::int, bool_or(status = {RunStatus.FAILED.value} OR outcome = '{TERMINATE}')
   FROM {RUN} WHERE id = ANY(%s::bigint[]) AND parent_id IS NOT NULL GROUP BY 1, 2
 """  # noqa: S608
-LOCK = f"SELECT id FROM {RUN} WHERE id = ANY(%s::bigint[]) ORDER BY id DESC FOR UPDATE"  # noqa: S608
+LOCK = f"""
+SELECT id, seq FROM {RUN} WHERE id = ANY(%s::bigint[]) AND finished_at IS NULL AND open_children > 0
+ ORDER BY id DESC FOR UPDATE
+"""  # noqa: S608
 COUNT_DOWN = f"""
 UPDATE {RUN} p SET open_children = greatest(p.open_children - e.n, 0),
        phase = CASE WHEN {{woken}} THEN {RunPhase.RESUME.value} ELSE p.phase END,
@@ -99,8 +105,7 @@ UPDATE {RUN} p SET open_children = greatest(p.open_children - e.n, 0),
        next_step_at = CASE WHEN {{woken}} AND p.status = {RunStatus.WAITING.value} THEN %s ELSE p.next_step_at END,
        status = CASE WHEN {{woken}} AND p.status = {RunStatus.WAITING.value}
                      THEN {RunStatus.PENDING.value} ELSE p.status END
-  FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::bool[]) AS e(id, seq, n, bad)
- WHERE p.id = e.id AND p.seq = e.seq AND p.finished_at IS NULL AND p.open_children > 0
+  FROM unnest(%s::bigint[], %s::int[], %s::bool[]) AS e(id, n, bad) WHERE p.id = e.id
 """.replace("{woken}", "(e.bad OR p.open_children - e.n <= p.wake_at)")  # noqa: S608
 
 _TYPES = {

@@ -11,19 +11,16 @@ register("in_join", "children have ended and their parents counted them, nothing
 
 
 def write_children(batch: Batch) -> None:
-    """All children of all parents in one insert, their names in another, the counters of the parents in a third."""
-    if batch.spawned:
-        ids = batch.store.insert_children([row for _, row in batch.spawned])
-        memories = [
-            (ids[row.parent_id, row.slot], memory)
-            for child, row in batch.spawned
-            if (memory := _memory(child)) is not None
-        ]
-        if memories:
-            batch.store.save_memories(memories)
-        point("in_spawn")
-    if batch.counters:
-        batch.store.set_counters([(run_id, *counts) for run_id, counts in batch.counters.items()])
+    """All children of all parents in one insert, their names in another; the parents count them when they move."""
+    if not batch.spawned:
+        return
+    ids = batch.store.insert_children([row for _, row in batch.spawned])
+    memories = [
+        (ids[row.parent_id, row.slot], memory) for child, row in batch.spawned if (memory := _memory(child)) is not None
+    ]
+    if memories:
+        batch.store.save_memories(memories)
+    point("in_spawn")
 
 
 def count_down(batch: Batch) -> None:
