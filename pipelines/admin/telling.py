@@ -97,6 +97,12 @@ def step_title(step: Any) -> str:
     return str(step.name or (kind.label if kind else step.action_type))
 
 
+def visit_title(visit: StoryVisit) -> str:
+    """A step in the log by its name, or by what it does; its key says little to people."""
+    kind = kinds().get(visit.action_type)
+    return kind.label if kind and visit.step_name == visit.step_key else visit.step_name
+
+
 def clause(leaf: Mapping[str, Any]) -> SafeString:
     """One clause of a condition with what was found: "stage is lead → yes"."""
     if leaf.get("error"):
@@ -141,7 +147,7 @@ def _visited(visit: StoryVisit, next_name: str) -> Told:
     kind = kinds().get(visit.action_type)
     return Told(
         at=visit.at,
-        step=visit.step_name,
+        step=visit_title(visit),
         icon=kind.icon if kind else "bolt",
         tone=_tone(visit),
         sentence=_sentence(visit, next_name),
@@ -289,7 +295,7 @@ def _next_name(run: PipelineRun, visit: StoryVisit, later: Sequence[StoryVisit])
     """The step a visit led to: the next one in the log, or the one the run stands at now."""
     for each in later:
         if each.seq != visit.seq:
-            return each.step_name
+            return visit_title(each)
     if run.is_finished:
         return ""
     return step_title(run.step) if run.step and run.seq != visit.seq else ""
