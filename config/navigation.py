@@ -32,6 +32,7 @@ GROUPS: Final = (
         (
             ("pipelines.pipeline", "Pipelines", "conversion_path", ""),
             ("pipelines.automaticpipeline", "Automatic for", "bolt", ""),
+            ("pipelines.eventtype", "Event types", "sensors", ""),
             ("pipelines.hook", "Incoming webhooks", "webhook", ""),
             ("pipelines.pipelinerun", "Runs", "directions_run", ""),
             ("pipelines.enrollmentdecision", "Who did not enter", "block", ""),

@@ -8,7 +8,7 @@ A higher app registers in its `AppConfig.ready`:
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from django.contrib.auth.models import User
 from django.db.models import Model
@@ -25,9 +25,15 @@ class BulkCreateHook(Protocol):
 
 
 class BulkUpdateHook(Protocol):
-    """Called inside the transaction that changed these fields of these rows."""
+    """Called inside the transaction that changed these fields of these rows.
 
-    def __call__(self, model: type[Model], ids: Sequence[int], team: Team, fields: Sequence[str], /) -> object: ...
+    `before` has the values from before by id and field, of rows whose values are known.
+    """
+
+    def __call__(
+        self, model: type[Model], ids: Sequence[int], team: Team, fields: Sequence[str],
+        before: Mapping[int, Mapping[str, Any]], /,
+    ) -> object: ...  # fmt: skip
 
 
 class PipelineChoice(NamedTuple):
@@ -126,9 +132,16 @@ def announce_quiet(*, model: type[Model], ids: Sequence[int], team: Team) -> Non
             hook(model, ids, team)
 
 
-def announce_updated(*, model: type[Model], ids: Sequence[int], team: Team, fields: Sequence[str]) -> None:
-    """Tell every hook about rows changed without a signal."""
+def announce_updated(
+    *,
+    model: type[Model],
+    ids: Sequence[int],
+    team: Team,
+    fields: Sequence[str],
+    before: Mapping[int, Mapping[str, Any]] | None = None,
+) -> None:
+    """Tell every hook about rows changed without a signal; `before` has their old values, as `values()` gives them."""
     if not ids or not fields:
         return
     for hook in after_bulk_update:
-        hook(model, ids, team, fields)
+        hook(model, ids, team, fields, before or {})

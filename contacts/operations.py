@@ -124,9 +124,10 @@ def bulk_update_contacts(*, team: Team, ids: Sequence[int], values: Mapping[str,
         if name not in {"company", "owner"}:
             field: Any = Contact._meta.get_field(name)
             field.clean(value, None)
-    found = list(Contact.objects.for_team(team).filter(pk__in=ids).values_list("pk", flat=True))
+    before = {row["pk"]: row for row in Contact.objects.for_team(team).filter(pk__in=ids).values("pk", *values)}
+    found = list(before)
     Contact.objects.filter(pk__in=found).update(**values, updated_at=timezone.now())
-    hooks.announce_updated(model=Contact, ids=found, team=team, fields=sorted(values))
+    hooks.announce_updated(model=Contact, ids=found, team=team, fields=sorted(values), before=before)
     return len(found)
 
 

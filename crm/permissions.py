@@ -68,6 +68,9 @@ MATRIX: Final[Mapping[str, Verbs]] = {
     "automatic-pipelines": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
     # An incoming webhook is a door without a login, so only those open one who give out keys.
     "hooks": _rows(view=LEADERS, write=ADMINS, delete=ADMINS),
+    # Telling what happened is what programs do; what may be told is for those who keep the integration.
+    "events": {"view": EVERYONE, "add": WORKERS, "change": NOBODY, "delete": NOBODY},
+    "event-types": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
     "pipeline-runs": {
         "view": EVERYONE,
         "add": NOBODY,
@@ -120,7 +123,9 @@ RESOURCES: Final[Mapping[str, str]] = {
     "pipelines.stepexecution": "pipeline-runs",
     "pipelines.effect": "pipeline-runs",
     "pipelines.humantask": "tasks",
-    "pipelines.event": "pipeline-runs",
+    "pipelines.event": "events",
+    "pipelines.eventtype": "event-types",
+    "pipelines.firing": "pipelines",
     "pipelines.enrollmentdecision": "pipeline-runs",
 }
 

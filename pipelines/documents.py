@@ -24,14 +24,17 @@ PIPELINE_COLUMNS: Final = {
 TRIGGER_COLUMNS: Final = {
     "key": "key",
     "event": "event",
+    "segment": "segment",
     "cron": "cron",
     "tz": "tz",
     "for_each": "for_each",
     "where": "where",
+    "fields": "only_fields",
     "set": "assign",
     "subject": "subject_expression",
     "reentry": "reentry",
     "every": "every",
+    "debounce": "debounce",
     "automatic": "automatic",
     "enabled": "enabled",
     "max_per_hour": "max_per_hour",
@@ -153,7 +156,7 @@ def _apply_triggers(pipeline: Pipeline, document: Mapping[str, Any]) -> None:
 def _identity(trigger: Trigger) -> tuple[object, ...]:
     if trigger.key:
         return (trigger.key,)
-    return ("", trigger.kind, trigger.model_id, trigger.event, trigger.cron)
+    return ("", trigger.kind, trigger.model_id, trigger.event, trigger.segment, trigger.cron)
 
 
 def _drop_triggers(pipeline: Pipeline, triggers: Sequence[Trigger]) -> None:
@@ -172,6 +175,7 @@ def fill_trigger(trigger: Trigger, values: Mapping[str, Any], index: int) -> Non
     trigger.overlap = Trigger.Overlap[values.get("overlap", "allow").upper()]
     trigger.position = index
     trigger.every = _whole_seconds(values.get("every"))
+    trigger.debounce = _whole_seconds(values.get("debounce"))
     trigger.model = _content_type(values.get("model"))
 
 

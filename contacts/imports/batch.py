@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -63,6 +63,7 @@ def write_batch(batch: Batch) -> Written:
     fresh = [values for values in batch.values if values.email.lower() not in existing]
     old = _pairs(batch, existing) if batch.update else []
     companies, founded = _companies(batch, [*fresh, *(values for _, values in old)])
+    before = {contact.pk: _values_of(contact) for contact, _ in old}
     changed = [contact for contact, values in old if _apply(contact, values, companies)]
     links = _missing_tags(old)
     touched = {contact.pk for contact in changed} | {contact for contact, _ in links}
@@ -71,7 +72,7 @@ def write_batch(batch: Batch) -> Written:
         created = _create(batch.team, fresh, companies)
         _store(changed)
         _tag(batch.team, [*links, *_new_tags(created, fresh)])
-        enrolled = _announce(batch, created, founded, sorted(touched))
+        enrolled = _announce(batch, created, founded, sorted(touched), before)
     return Written(
         created=len(fresh),
         updated=len(touched),
@@ -79,6 +80,13 @@ def write_batch(batch: Batch) -> Written:
         enrolled=enrolled,
         companies=len(founded),
     )
+
+
+def _values_of(contact: Contact) -> dict[str, Any]:
+    """The columns that an import may write, relations by their ids."""
+    fields = [field for field in Contact._meta.concrete_fields if field.name in _WRITTEN[:-1]]
+    values = {field.name: getattr(contact, field.attname) for field in fields}
+    return {**values, "custom": dict(contact.custom)}
 
 
 def _existing(batch: Batch) -> dict[str, Contact]:
@@ -171,7 +179,13 @@ def _tag(team: Team, links: Sequence[tuple[int, str]]) -> None:
     attach(pairs=[(contact, tags[name.lower()].pk) for contact, name in links])
 
 
-def _announce(batch: Batch, created: Sequence[Contact], founded: Sequence[Company], changed: Sequence[int]) -> int:
+def _announce(
+    batch: Batch,
+    created: Sequence[Contact],
+    founded: Sequence[Company],
+    changed: Sequence[int],
+    before: Mapping[int, Mapping[str, Any]],
+) -> int:
     team = batch.team
     if not batch.announce:
         hooks.announce_quiet(model=Company, ids=[row.pk for row in founded], team=team)
@@ -179,5 +193,5 @@ def _announce(batch: Batch, created: Sequence[Contact], founded: Sequence[Compan
         return 0
     enrolled = hooks.announce_created(model=Company, ids=[row.pk for row in founded], team=team)
     enrolled += hooks.announce_created(model=Contact, ids=[row.pk for row in created], team=team)
-    hooks.announce_updated(model=Contact, ids=changed, team=team, fields=_ANNOUNCED)
+    hooks.announce_updated(model=Contact, ids=changed, team=team, fields=_ANNOUNCED, before=before)
     return enrolled

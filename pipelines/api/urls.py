@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from crm.api.router import TeamRouter
 from pipelines.api.automatic import AutomaticViewSet
 from pipelines.api.engine import BareCronView, BareEvaluateView, CronView, EvaluateView, LogView, StatusView, TickView
+from pipelines.api.events import EventTypeViewSet, EventViewSet
 from pipelines.api.explaining import ExplainView
 from pipelines.api.hooks import receive_hook
 from pipelines.api.pipelines import PipelineViewSet
@@ -35,5 +36,7 @@ def register(router: TeamRouter) -> None:
     """Add every resource of this app."""
     router.register("pipelines", PipelineViewSet)
     router.register("automatic-pipelines", AutomaticViewSet)
+    router.register("events", EventViewSet)
+    router.register("event-types", EventTypeViewSet)
     router.register("pipeline-runs", RunViewSet)
     router.register("enrollment-decisions", DecisionViewSet)

@@ -233,6 +233,7 @@ _SETTINGS: Mapping[str, tuple[Convert, Any]] = {
 _TRIGGER: Mapping[str, tuple[Convert, Any]] = {
     "reentry": (_reentry, "while_active"),
     "every": _SECONDS,
+    "debounce": _SECONDS,
     "automatic": (_sorted, False),
     "enabled": (_sorted, True),
 }

@@ -69,8 +69,9 @@ def check_triggers(document: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(spoken_path((*at, "key")), f"the key '{trigger['key']}' is used twice")
         yield from check_reads(_trigger_reads(trigger), at, document, also=only_event)
         yield from check_assigned(trigger.get("set", {}), (*at, "set"), document)
-        if "every" in trigger:
-            yield from _check_duration(trigger["every"], (*at, "every"))
+        for name in ("every", "debounce"):
+            if name in trigger:
+                yield from _check_duration(trigger[name], (*at, name))
     yield from _check_required(document)
 
 

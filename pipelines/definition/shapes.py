@@ -52,14 +52,16 @@ def document_shape(document: object) -> Iterator[Problem]:
     yield from _problems(_document_validator().iter_errors(document), [])
 
 
-def parameter_shape(parameters: object, *, schema: Mapping[str, Any], at: Iterable[str | int]) -> Iterator[Problem]:
-    """Where parameters depart from an action's schema; texts worked out later are not judged."""
+def parameter_shape(
+    parameters: object, *, schema: Mapping[str, Any], at: Iterable[str | int], literal: bool = False
+) -> Iterator[Problem]:
+    """Where parameters depart from an action's schema; texts worked out later are not judged, unless all is literal."""
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError:
         yield Problem(spoken_path(at), "the action has a broken schema: tell its author")
         return
-    yield from _problems(Draft202012Validator(schema).iter_errors(parameters), list(at))
+    yield from _problems(Draft202012Validator(schema).iter_errors(parameters), list(at), literal=literal)
 
 
 def spoken_path(parts: Iterable[str | int]) -> str:
@@ -70,10 +72,10 @@ def spoken_path(parts: Iterable[str | int]) -> str:
     return text
 
 
-def _problems(errors: Iterable[ValidationError], at: list[str | int]) -> Iterator[Problem]:
+def _problems(errors: Iterable[ValidationError], at: list[str | int], *, literal: bool = False) -> Iterator[Problem]:
     for error in errors:
         for leaf in _leaves(error):
-            if not is_dynamic(leaf.instance):
+            if literal or not is_dynamic(leaf.instance):
                 yield Problem(spoken_path([*at, *leaf.absolute_path]), _sentence(leaf))
 
 

@@ -44,11 +44,13 @@ class Progress:
     visits: int = 0
     failed: int = 0
     late_seconds: float = 0.0
+    entered: int = 0
 
     def add(self, other: "Progress") -> None:
         self.runs += other.runs
         self.visits += other.visits
         self.failed += other.failed
+        self.entered += other.entered
         self.late_seconds = max(self.late_seconds, other.late_seconds)
 
 

@@ -9,16 +9,23 @@ from typing import Final
 MAX_DEPTH: Final = 8
 
 _depth: ContextVar[int | None] = ContextVar("depth", default=None)
+_origin: ContextVar[int | None] = ContextVar("origin", default=None)
 
 
 @contextmanager
-def caused_by(depth: int) -> Iterator[None]:
-    """Records that are created in here come from a run of this depth."""
-    token = _depth.set(depth)
+def caused_by(depth: int, pipeline_id: int | None = None) -> Iterator[None]:
+    """Records that are created in here, and events, come from a run of this depth; known is maybe of which pipeline."""
+    tokens = _depth.set(depth), _origin.set(pipeline_id)
     try:
         yield
     finally:
-        _depth.reset(token)
+        _depth.reset(tokens[0])
+        _origin.reset(tokens[1])
+
+
+def origin() -> int | None:
+    """The pipeline at whose step something happens now; None outside of the engine."""
+    return _origin.get()
 
 
 def next_depth() -> int:

@@ -9,6 +9,8 @@ from uuid import UUID
 from pipelines.actions.base import ChildResult, Signal
 from pipelines.states import RunPhase, RunStatus
 
+# A run that was just inserted: its id, pipeline and subject, and the key that it holds.
+InsertedRun = tuple[int, int, int | None, UUID | None]
 # The columns that a claim selects, in this order.
 COLUMNS = (
     "id",

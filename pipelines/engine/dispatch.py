@@ -1,4 +1,4 @@
-"""Hands events to whoever listens: open waits, exit rules and goals, in one transaction for a batch of events."""
+"""Hands events to whoever listens: waits, exit rules, goals and triggers, in one transaction for a batch of events."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -15,6 +15,7 @@ from pipelines.engine.leaving import apply_rules
 from pipelines.engine.listening import listeners_of
 from pipelines.engine.matching import fits, met, waits_for
 from pipelines.engine.store import store
+from pipelines.engine.triggering import enter_by_events
 from pipelines.engine.unheard import commit_unheard
 from pipelines.engine.waking import resume
 from pipelines.engine.writing.obligations import MET, UPDATED
@@ -40,6 +41,7 @@ def dispatch(*, now: datetime) -> tuple[int, Progress]:
         batch = _known(ids, now)
         ended = apply_rules(listening, batch, now=now)
         progress = _wake(batch, _fresh(candidates, batch), ended, now)
+        progress.entered = enter_by_events(events, now=now)
         Event.objects.filter(pk__in=[event.pk for event in events]).update(dispatched=True)
         point("in_dispatch", then=commit_unheard)
     return len(events), progress

@@ -1,10 +1,12 @@
 """Enrollment: subjects become runs, in one insert per batch, and every refusal keeps its reason."""
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, QuerySet
@@ -12,11 +14,10 @@ from django.db.models import F, QuerySet
 from crm.faults import point, register
 from pipelines.definition.conditions import compile_condition
 from pipelines.definition.durations import parse_duration
-from pipelines.definition.values import compile_value
 from pipelines.engine.clock import engine_now
-from pipelines.engine.cursor import NewRun
+from pipelines.engine.cursor import InsertedRun, NewRun
 from pipelines.engine.ending import end_trees
-from pipelines.engine.entry import Decision, Entry, Occasion, Refusal, decide, record_decisions
+from pipelines.engine.entry import Candidate, Decision, Entry, Occasion, Refusal, context_of, decide, record_decisions
 from pipelines.engine.keys import RESTART, WHILE_ACTIVE
 from pipelines.engine.kick import kick
 from pipelines.engine.plain import plain
@@ -33,6 +34,7 @@ class EnrollResult:
     """Run ids of those who entered, and for the others why not."""
 
     enrolled: list[int] = field(default_factory=list)
+    by_trigger: Counter[int | None] = field(default_factory=Counter)
     decisions: dict[int, tuple[Decision, str]] = field(default_factory=dict)
 
 
@@ -85,41 +87,63 @@ def enroll_batch(
     occasion: Occasion,
 ) -> EnrollResult:
     """Put every subject through every entry, in the caller's transaction: one insert for all runs."""
-    now = occasion.now
     needed = not occasion.trusted or any(entry.reads_subject for entry in entries)
     loaded = _subjects(subject_type_id, subject_ids) if needed else {}
+    return enroll_candidates(
+        [
+            Candidate(entry, subject_type_id, pk, loaded.get(pk) if pk is not None else None, occasion)
+            for entry in entries
+            for pk in subject_ids
+        ],
+        now=occasion.now,
+    )
+
+
+def enroll_candidates(
+    candidates: Sequence[Candidate], *, now: datetime, refusals: Sequence[Refusal] = ()
+) -> EnrollResult:
+    """Decide about everybody and take in who may, in the caller's transaction; refusals of the caller are kept too."""
+    entries = list({id(each.entry): each.entry for each in candidates}.values())
     rows: list[NewRun] = []
-    refusals: list[Refusal] = []
-    owners: dict[tuple[int, int | None], Entry] = {}
-    for entry in entries:
-        for subject_id in subject_ids:
-            subject = loaded.get(subject_id) if subject_id is not None else None
-            outcome = decide(entry, subject_type_id, subject_id, subject, occasion)
-            if isinstance(outcome, Refusal):
-                refusals.append(outcome)
-            else:
-                rows.append(outcome)
-                owners[entry.facts.id, subject_id] = entry
+    refused = list(refusals)
+    owners: dict[int, Candidate] = {}
+    for each in candidates:
+        outcome = decide(each.entry, each.subject_type_id, each.subject_id, each.subject, each.occasion)
+        if isinstance(outcome, Refusal):
+            refused.append(outcome)
+        else:
+            rows.append(outcome)
+            owners[id(outcome)] = each
     _free_keys(entries, rows, now)
-    rows = _within_limits(entries, rows, refusals)
+    rows = _within_limits(entries, rows, refused)
     _end_replaced(entries, rows, now)
     inserted = store().insert_runs(rows)
-    entered = {(pipeline_id, subject_id): run_id for run_id, pipeline_id, subject_id in inserted}
-    refusals.extend(
-        Refusal(owners[row.pipeline_id, row.subject_id], row.subject_id, Decision.DUPLICATE)
-        for row in rows
-        if (row.pipeline_id, row.subject_id) not in entered
-    )
-    _remember(entries, entered, occasion)
-    record_decisions(refusals, subject_type_id, now)
+    entered = _entered(rows, inserted)
+    refused.extend(owners[id(row)].refused(Decision.DUPLICATE) for row in rows if id(row) not in entered)
+    _remember([(entered[id(row)], owners[id(row)]) for row in rows if id(row) in entered])
+    record_decisions(refused, now)
     point("after_enroll")
     if any(row.next_step_at is not None and row.next_step_at <= now for row in rows):
         transaction.on_commit(kick)
-    result = EnrollResult(enrolled=[run_id for run_id, _, _ in inserted])
-    for refusal in refusals:
+    result = EnrollResult(enrolled=[run_id for run_id, *_ in inserted])
+    result.by_trigger.update(row.trigger_id for row in rows if id(row) in entered)
+    for refusal in refused:
         if refusal.subject_id is not None:
             result.decisions[refusal.subject_id] = (refusal.decision, _told(refusal))
     return result
+
+
+def _entered(rows: Sequence[NewRun], inserted: Sequence[InsertedRun]) -> dict[int, int]:
+    """The run of each row that was inserted, by the row's identity; of equal keys the first one won."""
+    left: dict[tuple[int, int | None, UUID | None], list[int]] = {}
+    for run_id, pipeline_id, subject_id, dedup in inserted:
+        left.setdefault((pipeline_id, subject_id, dedup), []).append(run_id)
+    found: dict[int, int] = {}
+    for row in rows:
+        runs = left.get((row.pipeline_id, row.subject_id, row.dedup))
+        if runs:
+            found[id(row)] = runs.pop(0)
+    return found
 
 
 def _told(refusal: Refusal) -> str:
@@ -168,7 +192,7 @@ def _within_limits(entries: Sequence[Entry], rows: list[NewRun], refusals: list[
         newcomers = _newcomers(entry, rows)
         allowed = max(0, int(limit) - int(taken))
         refused = {id(row) for row in newcomers[allowed:]}
-        refusals += [Refusal(entry, row.subject_id, Decision.LIMIT, _full(limit)) for row in newcomers[allowed:]]
+        refusals += [_over(entry, row, limit) for row in newcomers[allowed:]]
         rows = [row for row in rows if id(row) not in refused]
         Pipeline.objects.filter(pk=entry.facts.id).update(enrolled_total=F("enrolled_total") + len(newcomers[:allowed]))
     return rows
@@ -187,20 +211,20 @@ def _newcomers(entry: Entry, rows: Sequence[NewRun]) -> list[NewRun]:
     return found
 
 
-def _full(limit: int) -> list[dict[str, str]]:
-    return [{"error": f"This pipeline takes {limit} records (max_executions), and they are in."}]
+def _over(entry: Entry, row: NewRun, limit: int) -> Refusal:
+    why = [{"error": f"This pipeline takes {limit} records (max_executions), and they are in."}]
+    return Refusal(entry, row.subject_id, Decision.LIMIT, why, row.subject_type_id)
 
 
-def _remember(entries: Sequence[Entry], entered: Mapping[tuple[int, int | None], int], occasion: Occasion) -> None:
+def _remember(entered: Sequence[tuple[int, Candidate]]) -> None:
     """Keep what a run was started with, for those who have something to keep."""
-    assigned = {entry.facts.id: entry.assign for entry in entries if entry.assign}
-    if not occasion.payload and not occasion.variables and not assigned:
-        return
     rows = []
-    for (pipeline_id, _), run_id in entered.items():
+    for run_id, candidate in entered:
+        entry, occasion = candidate.entry, candidate.occasion
+        if not occasion.payload and not occasion.variables and not entry.assign:
+            continue
         found = dict(occasion.variables or {})
-        context = {"trigger": occasion.payload or {}, "now": occasion.now, **found}
-        for name, value in (assigned.get(pipeline_id) or {}).items():
-            found[name] = compile_value(value).evaluate(context)
+        if entry.assign:
+            found |= entry.assigned(context_of(entry, candidate.subject, occasion))
         rows.append(RunContext(run_id=run_id, trigger=plain(occasion.payload or {}), vars=plain(found)))
     RunContext.objects.bulk_create(rows, batch_size=1000)

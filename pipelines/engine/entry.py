@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.definition.conditions import Condition
 from pipelines.definition.delays import Delay
 from pipelines.definition.program import Program
-from pipelines.definition.values import compile_value
+from pipelines.definition.values import ParameterError, compile_value
 from pipelines.engine.cause import MAX_DEPTH, next_depth
 from pipelines.engine.cursor import Cursor, NewRun
 from pipelines.engine.keys import WHILE_ACTIVE, dedup_key
@@ -58,6 +58,8 @@ class Refusal:
     subject_id: int | None
     decision: Decision
     why: list[Any] | None = None
+    subject_type_id: int | None = None
+    event_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,23 @@ class Occasion:
     key: str = ""
     # The caller knows that the records are of the team; those that nothing reads are then not loaded.
     trusted: bool = False
+    # The event behind it, and how many runs in a row led to it; else whoever is at work is asked.
+    event_id: int | None = None
+    depth: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One subject at one way in."""
+
+    entry: Entry
+    subject_type_id: int | None
+    subject_id: int | None
+    subject: Mapping[str, Any] | None
+    occasion: Occasion
+
+    def refused(self, decision: Decision, why: list[Any] | None = None) -> Refusal:
+        return Refusal(self.entry, self.subject_id, decision, why, self.subject_type_id, self.occasion.event_id)
 
 
 def decide(
@@ -80,22 +99,17 @@ def decide(
     occasion: Occasion,
 ) -> NewRun | Refusal:
     """A run ready to be inserted, or why there is none."""
+    candidate = Candidate(entry, subject_type_id, subject_id, subject, occasion)
     if subject_id is not None and not occasion.trusted and not _in_team(subject, entry):
-        return Refusal(entry, subject_id, Decision.ERROR, [{"error": "There is no such record in this team."}])
-    context = _context(entry, subject, occasion)
-    if entry.where is not None:
-        verdict = entry.where.evaluate(context)
-        if verdict.error or not verdict.met:
-            why = [plain(leaf.as_dict()) for leaf in verdict.why]
-            if verdict.error:
-                why.append({"error": verdict.error})
-            return Refusal(entry, subject_id, Decision.CONDITIONS, why)
-    missing = _missing(entry, occasion, context)
-    if missing:
-        return Refusal(entry, subject_id, Decision.ERROR, [{"error": f"The variable {missing[0]!r} needs a value."}])
-    value = None
-    if isinstance(entry.reentry, Mapping) and "key" in entry.reentry:
-        value = compile_value(entry.reentry["key"]).evaluate(context)
+        return candidate.refused(Decision.ERROR, [{"error": "There is no such record in this team."}])
+    try:
+        context = context_of(entry, subject, occasion)
+        refusal = _unmet(candidate, context)
+        value = None if refusal else _key_value(entry, context)
+    except ParameterError as error:
+        return candidate.refused(Decision.ERROR, [{"error": str(error)}])
+    if refusal is not None:
+        return refusal
     dedup = dedup_key(
         policy=entry.reentry or WHILE_ACTIVE,
         subject_type_id=subject_type_id,
@@ -103,24 +117,40 @@ def decide(
         event_key=occasion.key,
         value=value,
     )
-    depth = next_depth()
+    depth = next_depth() if occasion.depth is None else occasion.depth
     if depth > MAX_DEPTH:
-        return Refusal(entry, subject_id, Decision.LIMIT, [{"error": TOO_DEEP}])
+        return candidate.refused(Decision.LIMIT, [{"error": TOO_DEEP}])
     return _run(entry, subject_type_id, subject_id, dedup, context, occasion.now, depth)
 
 
-def _missing(entry: Entry, occasion: Occasion, context: Mapping[str, Any]) -> list[str]:
-    if not entry.required:
-        return []
-    given = {**(occasion.variables or {}), **entry.assigned(context)}
-    return [name for name in entry.required if given.get(name) is None]
+def _unmet(candidate: Candidate, context: Mapping[str, Any]) -> Refusal | None:
+    """What the conditions and the variables say against it."""
+    entry = candidate.entry
+    if entry.where is not None:
+        verdict = entry.where.evaluate(context)
+        if verdict.error or not verdict.met:
+            why = [plain(leaf.as_dict()) for leaf in verdict.why]
+            if verdict.error:
+                why.append({"error": verdict.error})
+            return candidate.refused(Decision.CONDITIONS, why)
+    missing = [name for name in entry.required if context["vars"].get(name) is None]
+    if missing:
+        return candidate.refused(Decision.ERROR, [{"error": f"The variable {missing[0]!r} needs a value."}])
+    return None
+
+
+def _key_value(entry: Entry, context: Mapping[str, Any]) -> Any:
+    if isinstance(entry.reentry, Mapping) and "key" in entry.reentry:
+        return compile_value(entry.reentry["key"]).evaluate(context)
+    return None
 
 
 def _in_team(subject: Mapping[str, Any] | None, entry: Entry) -> bool:
     return subject is not None and subject["team_id"] == entry.facts.team.id
 
 
-def _context(entry: Entry, subject: Mapping[str, Any] | None, occasion: Occasion) -> dict[str, Any]:
+def context_of(entry: Entry, subject: Mapping[str, Any] | None, occasion: Occasion) -> dict[str, Any]:
+    """What conditions at the door may read, with the variables that the trigger sets."""
     context: dict[str, Any] = {
         **(occasion.variables or {}),
         "subject": subject,
@@ -134,6 +164,9 @@ def _context(entry: Entry, subject: Mapping[str, Any] | None, occasion: Occasion
         context[str(subject["model"]).rpartition(".")[2]] = subject
         if entry.program.alias:
             context[entry.program.alias] = subject
+    if entry.assign:
+        assigned = entry.assigned(context)
+        context = {**assigned, **context, "vars": {**assigned, **context["vars"]}}
     return context
 
 
@@ -174,15 +207,16 @@ def first_due(delay: Delay, *, context: Mapping[str, Any], now: datetime) -> dat
     return due if isinstance(due, datetime) else now
 
 
-def record_decisions(refusals: Sequence[Refusal], subject_type_id: int | None, now: datetime) -> None:
+def record_decisions(refusals: Sequence[Refusal], now: datetime) -> None:
     """Keep why someone did not enter; who entered is told by the run itself."""
     EnrollmentDecision.objects.bulk_create(
         [
             EnrollmentDecision(
+                event_id=refusal.event_id,
                 pipeline_id=refusal.entry.facts.id,
                 trigger_id=refusal.entry.trigger_id,
                 trigger_revision=refusal.entry.trigger_revision,
-                subject_type_id=subject_type_id,
+                subject_type_id=refusal.subject_type_id,
                 subject_id=refusal.subject_id,
                 decision=refusal.decision,
                 why=refusal.why,

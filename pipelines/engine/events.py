@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
+from pipelines.engine.cause import next_depth, origin
 from pipelines.engine.clock import engine_now
 from pipelines.engine.kick import kick
 from pipelines.engine.plain import plain
@@ -27,6 +28,8 @@ class Fact:
     payload: Mapping[str, Any] = field(default_factory=dict)
     key: str | None = None
     actor_id: int | None = None
+    # When it happened, if that was before it is told.
+    occurred_at: datetime | None = None
 
 
 def publish(
@@ -47,24 +50,27 @@ def publish(
 
 def publish_all(facts: Sequence[Fact], *, now: datetime | None = None) -> int:
     """Store events in the caller's transaction, each key once; how many are new."""
+    return sum(publish_each(facts, now=now))
+
+
+def publish_each(facts: Sequence[Fact], *, now: datetime | None = None) -> list[bool]:
+    """Store events in the caller's transaction, each key once; for each whether it is new."""
     at = now or engine_now()
     with transaction.atomic():
         keyed = [fact for fact in facts if fact.key]
         mine, mark = _new_keys(keyed, at) if keyed else (set[tuple[int, str, str]](), 0)
-        kept: list[Fact] = []
+        new: list[bool] = []
         for fact in facts:
-            if fact.key:
-                name = (fact.team_id, fact.type, fact.key)
-                if name not in mine:
-                    continue
-                mine.discard(name)
-            kept.append(fact)
+            name = (fact.team_id, fact.type, fact.key or "")
+            new.append(not fact.key or name in mine)
+            mine.discard(name)
+        kept = [fact for fact, is_new in zip(facts, new, strict=True) if is_new]
         rows = Event.objects.bulk_create([_row(fact, at) for fact in kept], batch_size=1000)
         if mark:
             _name_events(rows, mark)
         if rows:
             transaction.on_commit(kick)
-    return len(rows)
+    return new
 
 
 def _row(fact: Fact, at: datetime) -> Event:
@@ -76,7 +82,9 @@ def _row(fact: Fact, at: datetime) -> Event:
         actor_id=fact.actor_id,
         payload=plain(fact.payload),
         key=fact.key,
-        occurred_at=at,
+        occurred_at=fact.occurred_at or at,
+        depth=next_depth(),
+        origin_id=origin(),
     )
 
 

@@ -16,6 +16,7 @@ from pipelines.models import (
     EventWait,
     HookDelivery,
     HumanTask,
+    Quiet,
 )
 from pipelines.subjects import subject_types
 
@@ -80,11 +81,14 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What there is to do beside the lanes: kinds of effects to deliver, events to hand out, waits to look at."""
+    """What there is to do beside the lanes: kinds of effects to deliver, events to hand out, waits to look at,
+    events that wait for quiet and have it.
+    """
 
     kinds: Sequence[int]
     events: bool = True
     waits: bool = True
+    quiet: bool = True
 
 
 def look_for_work(*, now: datetime) -> Work:
@@ -97,11 +101,12 @@ def look_for_work(*, now: datetime) -> Work:
             *(Exists(each) for each in queued),
             Exists(Event.objects.filter(dispatched=False)),
             Exists(EventWait.objects.filter(status=EventWait.Status.OPEN, checked=False)),
+            Exists(Quiet.objects.filter(due_at__lte=now)),
         )
         .first()
     )
     # Without the note of a tick, as in a test that calls us alone, everything is worth a look.
     if row is None:
         return Work(kinds)
-    *some, events, waits = row
-    return Work([kind for kind, is_some in zip(kinds, some, strict=True) if is_some], events, waits)
+    *some, events, waits, quiet = row
+    return Work([kind for kind, is_some in zip(kinds, some, strict=True) if is_some], events, waits, quiet)

@@ -32,7 +32,8 @@ def dedup_key(
     if policy == ALWAYS:
         return _key(f"event:{event_key}", kept=True) if event_key else None
     if subject_id is None:
-        return None
+        # Nothing but its occasion tells one run from another.
+        return _key(f"event:{event_key}", kept=True) if event_key else None
     return _key(f"subject:{subject}", kept=policy == ONCE)
 
 

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Case, Exists, OuterRef, Q, Value, When
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
 
 from crm.models import Team
 from pipelines.engine.ending import with_descendants
 from pipelines.engine.rules import UPDATED, Rules, rules_of
-from pipelines.models import Event, EventWait, Pipeline, PipelineRun, PipelineVersion
+from pipelines.models import Event, EventWait, Pipeline, PipelineRun, PipelineVersion, Trigger
+
+STAGE_CHANGED = "stage_changed"
+ABOUT_CHANGES = (UPDATED, STAGE_CHANGED)
 
 
 @dataclass(slots=True)
@@ -24,9 +27,16 @@ class Listening:
 def someone_listens(team: str) -> Case:
     """SQL that is true when a change of some record of the team named by this column may matter to somebody."""
     ruled = Pipeline.objects.filter(~Q(exit_rules=[]) | ~Q(goals=[]), team_id=OuterRef(team))
-    waits = EventWait.objects.filter(event=UPDATED, status=EventWait.Status.OPEN, team_id=OuterRef(team))
+    waits = EventWait.objects.filter(event__in=ABOUT_CHANGES, status=EventWait.Status.OPEN, team_id=OuterRef(team))
     live = ruled.filter(status__in=[Pipeline.Status.ACTIVE, Pipeline.Status.PAUSED])
-    return Case(When(Exists(waits) | Exists(live), then=Value(True)), default=Value(False))
+    begun = triggers_on_changes().filter(pipeline__team_id=OuterRef(team))
+    return Case(When(Exists(waits) | Exists(live) | Exists(begun), then=Value(True)), default=Value(False))
+
+
+def triggers_on_changes() -> QuerySet[Trigger]:
+    """Open triggers that a change of a record may fire."""
+    told = Q(kind=Trigger.Kind.UPDATED) | Q(kind=Trigger.Kind.EVENT, event__in=ABOUT_CHANGES)
+    return Trigger.objects.filter(told, enabled=True, pipeline__status=Pipeline.Status.ACTIVE)
 
 
 def anybody_listens(*, team_id: int) -> bool:

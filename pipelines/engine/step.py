@@ -69,7 +69,7 @@ def run_step(batch: Batch, step: Step, cursors: Sequence[Cursor], *, resuming: b
             cursor.finish(status=RunStatus.CANCELLED, reason="subject_deleted", outcome=None, now=batch.now)
         elif resuming or not _guarded(batch, step, cursor, visit):
             entering.append((cursor, visit))
-    with caused_by(max((cursor.depth for cursor, _ in entering), default=0)):
+    with caused_by(max((cursor.depth for cursor, _ in entering), default=0), cursors[0].pipeline_id):
         if kind.opens_scopes and resuming and entering:
             entering = with_children(batch, step, entering)
         if kind.searches and not resuming:

@@ -22,6 +22,7 @@ from pipelines.engine.reminders import remind
 from pipelines.engine.rescue import lane_sizes, rescue
 from pipelines.engine.store import store
 from pipelines.engine.sweep import sweep
+from pipelines.engine.triggering import enter_after_quiet
 from pipelines.engine.upkeep import NAME as UPKEEP
 from pipelines.engine.upkeep import keep_up
 from pipelines.engine.workers import Presence, this_host
@@ -54,6 +55,7 @@ class TickReport:
             self.runs += progress.runs
             self.visits += progress.visits
             self.failed += progress.failed
+            self.enrolled += progress.entered
             self.late_seconds = max(self.late_seconds, progress.late_seconds)
 
     def call(self) -> None:
@@ -147,6 +149,10 @@ def _hand_out(report: TickReport, work: Work, now: datetime, until: float) -> bo
         moved = moved or count > 0
         if count < LIMIT:
             break
+    if work.quiet:
+        entered = enter_after_quiet(now=now)
+        report.enrolled += entered
+        moved = moved or entered > 0
     return moved
 
 

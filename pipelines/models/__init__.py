@@ -1,6 +1,8 @@
 """Tables of pipelines."""
 
 from pipelines.models.event import EnrollmentDecision, Event, EventKey
+from pipelines.models.event_type import EventType
+from pipelines.models.firing import Firing, Quiet
 from pipelines.models.hook import Hook, HookDelivery
 from pipelines.models.human import HumanTask
 from pipelines.models.pipeline import Pipeline, PipelineStep, PipelineVersion
@@ -25,7 +27,9 @@ __all__ = [
     "EnrollmentDecision",
     "Event",
     "EventKey",
+    "EventType",
     "EventWait",
+    "Firing",
     "GoalHit",
     "Hook",
     "HookDelivery",
@@ -35,6 +39,7 @@ __all__ = [
     "PipelineRun",
     "PipelineStep",
     "PipelineVersion",
+    "Quiet",
     "RunContext",
     "StepExecution",
     "StepStat",

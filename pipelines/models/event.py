@@ -22,6 +22,9 @@ class Event(TeamScoped):
     key = models.CharField(max_length=120, null=True)
     occurred_at = models.DateTimeField()
     dispatched = models.BooleanField(default=False)
+    # How many runs in a row led to it, and the pipeline that caused it; what comes from outside has neither.
+    depth = models.SmallIntegerField(default=0, db_default=0)
+    origin_id = models.IntegerField(null=True)
 
     objects = TeamScopedQuerySet["Event"].as_manager()
 

@@ -42,6 +42,9 @@ class Trigger(models.Model):
         ContentType, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
     )
     event = models.CharField(max_length=80, blank=True)
+    segment = models.CharField(
+        max_length=60, blank=True, default="", db_default="", help_text="Key of the segment whose members enter."
+    )
     where = models.JSONField(null=True, blank=True, verbose_name="conditions")
     assign = models.JSONField(null=True, blank=True)
     reentry = models.JSONField(default=None, null=True, blank=True)
@@ -53,6 +56,10 @@ class Trigger(models.Model):
     overlap = models.SmallIntegerField(choices=Overlap.choices, default=Overlap.ALLOW)
     for_each = models.JSONField(null=True, blank=True)
     subject_expression = models.CharField(max_length=200, blank=True)
+    only_fields = models.JSONField(null=True, blank=True, verbose_name="only when these fields change")
+    debounce = models.IntegerField(
+        null=True, blank=True, help_text="Seconds of quiet before it counts; what comes meanwhile is taken together."
+    )
     token_hash = models.CharField(max_length=64, blank=True, editable=False)
     automatic = models.BooleanField(default=False)
     enabled = models.BooleanField(default=True)
@@ -79,6 +86,9 @@ class Trigger(models.Model):
             models.Index(fields=["model", "kind"], condition=Q(enabled=True), name="trigger_model"),
             models.Index(
                 fields=["next_fire_at"], condition=Q(enabled=True, next_fire_at__isnull=False), name="trigger_due"
+            ),
+            models.Index(
+                fields=["kind"], condition=Q(enabled=True, next_fire_at=None, kind__in=[4, 7]), name="trigger_unplanned"
             ),
         ]
 

@@ -26,7 +26,7 @@ from pipelines.models import Pipeline, PipelineStep, Trigger
 from pipelines.operations.references import reference_problems
 from pipelines.step_rows import STEP_COLUMNS, fill_step
 
-FIRED_TRIGGERS: Final = frozenset({"created", "manual", "webhook"})
+FIRED_TRIGGERS: Final = frozenset({"created", "updated", "deleted", "event", "manual", "webhook"})
 _RECORD_TRIGGERS: Final = frozenset({"created", "updated", "deleted"})
 _MESSAGE_PARTS: Final = ("template", "text", "html")
 
@@ -55,15 +55,29 @@ def _subject_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
     if model is not None and model not in settings.PIPELINES_SUBJECTS:
         yield Problem("subject", f"'{model}' cannot go through pipelines; it may be {known}")
     for index, trigger in enumerate(document.get("triggers", [])):
-        kind, wanted = trigger["type"], trigger.get("model")
-        if kind in _RECORD_TRIGGERS and wanted != model:
-            yield Problem(
-                f"triggers[{index}].model",
-                f"must be the subject of the pipeline, {model or 'none'}",
-            )
+        kind = trigger["type"]
+        yield from _model_problems(trigger, index, model)
         if kind not in FIRED_TRIGGERS:
             message = f"nothing fires '{kind}' triggers yet: enroll by hand, through the API or on creation"
             yield Problem(f"triggers[{index}].type", message, "warning")
+
+
+def _model_problems(trigger: Mapping[str, Any], index: int, model: str | None) -> Iterator[Problem]:
+    """Whether the records that a trigger watches can be what the pipeline is about."""
+    kind, wanted = trigger["type"], trigger.get("model")
+    if kind not in _RECORD_TRIGGERS:
+        return
+    path = f"triggers[{index}].model"
+    if wanted != model and not (kind != "created" and (model is None or "subject" in trigger)):
+        yield Problem(path, f"must be the subject of the pipeline, {model or 'none'}")
+    elif wanted not in settings.PIPELINES_SUBJECTS and wanted != model:
+        yield Problem(path, f"'{wanted}' is not watched; it may be {', '.join(settings.PIPELINES_SUBJECTS)}")
+    elif kind == "deleted" and wanted == model and "subject" not in trigger:
+        yield Problem(
+            path,
+            "a deleted record cannot go through steps: leave the subject of the pipeline empty, or say with 'subject' "
+            "which other record enters",
+        )
 
 
 def _action_problems(document: Mapping[str, Any]) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ from pipelines.definition.answers import Lookups, clean_answers, prefilled
 from pipelines.definition.forms import parse_form
 from pipelines.engine.answers import signal_of_task
 from pipelines.engine.clock import engine_now
+from pipelines.engine.events import publish
 from pipelines.engine.kick import kick
 from pipelines.engine.plain import plain
 from pipelines.engine.reminders import letters_for
@@ -145,6 +146,16 @@ def _store(row: HumanTask, values: dict[str, Any], outcome: str, worker: Worker,
     row.save()
     row.task.status, row.task.completed_at = Task.Status.DONE, now
     row.task.save(update_fields=["status", "completed_at"])
+    task = row.task
+    publish(
+        team_id=task.team_id,
+        type="form_answered",
+        subject_type_id=task.subject_type_id,
+        subject_id=task.subject_id,
+        payload={"task": task.pk, "title": task.title, "outcome": outcome, "values": values, "run": task.run_id},
+        actor_id=user.pk if user is not None else None,
+        now=now,
+    )
 
 
 def closed_words(row: HumanTask) -> str:

@@ -1,22 +1,32 @@
 """What other apps tell becomes events: records that change, addresses that are suppressed."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Model
+from django.db.models.signals import post_save
 
+from contacts import hooks
 from contacts.models import Contact
 from contacts.queries import with_email
-from crm.models import Suppression, Team
+from crm.models import Suppression, Task, Team
 from crm.signals import addresses_suppressed
-from pipelines.engine.changes import announce
+from pipelines.engine.changes import announce, changes_of
 from pipelines.engine.events import Fact, publish_all
 from pipelines.engine.listening import anybody_listens
-from pipelines.subjects import SubjectType, subject_types
+from pipelines.engine.plain import plain
+from pipelines.engine.ways import DELETED
+from pipelines.models import Pipeline, Trigger
+from pipelines.subjects import HIDDEN, SubjectType, subject_types
 
 log = logging.getLogger(__name__)
 
+# Where a record keeps what it was before it is saved, and what no change is told of.
+BEFORE = "_pipelines_before"
+TASK_COMPLETED = "task_completed"
+UNTOLD = HIDDEN | {"id", "created_at", "updated_at"}
 EVENTS = {
     Suppression.Reason.UNSUBSCRIBED.value: "unsubscribed",
     Suppression.Reason.BOUNCED.value: "email_bounced",
@@ -26,15 +36,100 @@ EVENTS = {
 
 def connect() -> None:
     """Listen; called once when the apps are ready."""
+    hooks.after_bulk_update.register(tell_of_changes)
+    post_save.connect(tell_of_task, sender=Task, dispatch_uid="pipelines:task-completed")
     addresses_suppressed.connect(on_suppressed, dispatch_uid="pipelines:addresses-suppressed")
+
+
+def look_before_change(*, kind: SubjectType, instance: Any, fields: Collection[str] | None) -> None:
+    """Remember a record as it is before it is saved again, if somebody listens to changes of records of its team."""
+    instance.__dict__.pop(BEFORE, None)
+    try:
+        with transaction.atomic():
+            if anybody_listens(team_id=instance.team_id):
+                names = _compared(kind, fields)
+                row = kind.model._default_manager.filter(pk=instance.pk).values(*names).first()
+                instance.__dict__[BEFORE] = row or {}
+    except Exception:  # whatever goes wrong in looking, saving the record must not
+        if connection.in_atomic_block and connection.needs_rollback:
+            raise
+        log.exception("a record could not be looked at before its change")
+
+
+def _compared(kind: SubjectType, fields: Collection[str] | None) -> list[str]:
+    names = [field.name for field in kind.model._meta.concrete_fields if field.name not in UNTOLD]
+    return [name for name in names if fields is None or name in fields]
 
 
 def tell_of_change(*, kind: SubjectType, instance: Any) -> None:
     """A record was saved again; nothing is written when nobody listens, and saving it never fails because of it."""
-    if not anybody_listens(team_id=instance.team_id):
+    before = instance.__dict__.pop(BEFORE, None)
+    if before is None:
         return
     subject = (kind.content_type_id, instance.pk)
-    _apart(lambda: announce(team_id=instance.team_id, subjects=[subject]))
+    _apart(
+        lambda: announce(
+            team_id=instance.team_id, subjects=[subject], changes={subject: _changes(kind, instance, before)}
+        )
+    )
+
+
+def _changes(kind: SubjectType, instance: Any, before: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What saving changed."""
+    after = {}
+    for name in before:
+        field: Any = kind.model._meta.get_field(name)
+        value = getattr(instance, field.attname)
+        after[name] = value if field.is_relation or value is None else field.to_python(value)
+    return _told_apart(before, after)
+
+
+def _told_apart(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What differs between two rows, custom values by their own keys."""
+    old, new = dict(before), dict(after)
+    kept, given = old.pop("custom", None) or {}, new.pop("custom", None) or {}
+    return changes_of({**kept, **old}, {**dict.fromkeys(kept), **given, **new})
+
+
+def tell_of_changes(
+    model: type[Model],
+    ids: Sequence[int],
+    team: Team,
+    fields: Sequence[str],
+    before: Mapping[int, Mapping[str, Any]],
+    /,
+) -> None:
+    """Records were changed in bulk, which no signal announces: two statements more where somebody listens."""
+    kind = subject_types().get(model._meta.label_lower)
+    if kind is None or not ids or not anybody_listens(team_id=team.pk):
+        return
+    names = [name for name in next(iter(before.values()), {}) if name in fields and name not in UNTOLD]
+    rows = kind.model._default_manager.filter(pk__in=[pk for pk in ids if pk in before]).values("pk", *names)
+    changes = {
+        (kind.content_type_id, row["pk"]): _told_apart(
+            {name: before[row["pk"]][name] for name in names}, {name: row[name] for name in names}
+        )
+        for row in rows
+    }
+    subjects = [(kind.content_type_id, pk) for pk in ids]
+    _apart(lambda: announce(team_id=team.pk, subjects=subjects, fields=fields, changes=changes))
+
+
+def tell_of_removal(*, kind: SubjectType, instance: Any) -> None:
+    """A record was deleted: pipelines that begin by that get its last values."""
+    _apart(lambda: _removed(kind, instance))
+
+
+def _removed(kind: SubjectType, instance: Any) -> None:
+    triggers = Trigger.objects.filter(
+        kind=Trigger.Kind.DELETED, model_id=kind.content_type_id, enabled=True,
+        pipeline__status=Pipeline.Status.ACTIVE, pipeline__team_id=instance.team_id,
+    )  # fmt: skip
+    if not triggers.exists():
+        return
+    values = {field.name: getattr(instance, field.attname) for field in kind.model._meta.concrete_fields}
+    record = {name: value for name, value in values.items() if name not in HIDDEN}
+    publish_all([Fact(instance.team_id, DELETED, kind.content_type_id, instance.pk, {"record": plain(record)})])
 
 
 def on_suppressed(*, addresses: Sequence[tuple[int, str, str]], reason: str, **_: Any) -> None:
@@ -54,6 +149,18 @@ def _publish(type_: str, addresses: Sequence[tuple[int, str, str]]) -> None:
             facts.append(Fact(team.pk, type_, kind.content_type_id, pk, payload))
     if facts:
         publish_all(facts)
+
+
+def tell_of_task(sender: object, instance: Task, raw: bool = False, **_: Any) -> None:
+    """A task was done: an event about what it is about, once however often it is saved."""
+    if raw or instance.status != Task.Status.DONE or instance.completed_at is None:
+        return
+    payload = {"task": instance.pk, "title": instance.title, "priority": instance.priority, "run": instance.run_id}
+    fact = Fact(
+        instance.team_id, TASK_COMPLETED, instance.subject_type_id, instance.subject_id, payload,
+        key=f"{instance.pk}:{instance.completed_at.isoformat()}",
+    )  # fmt: skip
+    _apart(lambda: publish_all([fact]))
 
 
 def _apart(work: Callable[[], object]) -> None:

@@ -4,18 +4,31 @@ from typing import Any
 
 from django.apps import apps
 from django.db.models import Model
-from django.db.models.signals import post_migrate, post_save
+from django.db.models.signals import post_delete, post_migrate, post_save, pre_save
 
 from pipelines.engine.automatic import enroll_created
 from pipelines.subjects import subject_types
-from pipelines.triggers.announcing import tell_of_change
+from pipelines.triggers.announcing import look_before_change, tell_of_change, tell_of_removal
 
 
 def connect() -> None:
     """Connect every observer; called once when the apps are ready."""
     for kind in subject_types().values():
+        pre_save.connect(on_saving, sender=kind.model, dispatch_uid=f"before:{kind.label}")
         post_save.connect(on_saved, sender=kind.model, dispatch_uid=f"enroll:{kind.label}")
+        post_delete.connect(on_deleted, sender=kind.model, dispatch_uid=f"deleted:{kind.label}")
     post_migrate.connect(on_migrated, sender=apps.get_app_config("pipelines"), dispatch_uid="pipelines:schedule")
+
+
+def on_saving(sender: type[Model], instance: Any, raw: bool = False, update_fields: Any = None, **_: Any) -> None:
+    """What a record is before its change is looked at only if somebody wants to know."""
+    if not raw and instance.pk is not None and not instance._state.adding:
+        look_before_change(kind=subject_types()[sender._meta.label_lower], instance=instance, fields=update_fields)
+
+
+def on_deleted(sender: type[Model], instance: Any, **_: Any) -> None:
+    """A deleted record is told to pipelines that begin by it."""
+    tell_of_removal(kind=subject_types()[sender._meta.label_lower], instance=instance)
 
 
 def on_saved(sender: type[Model], instance: Any, created: bool, raw: bool = False, **_: Any) -> None:

@@ -11,7 +11,7 @@ from django.db.models import Count, F, Min, Q
 from contacts.models import Segment, SegmentMembership
 from pipelines.actions.base import TERMINATE
 from pipelines.engine.changes import announce
-from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, Memory, NewRun, Visit
+from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, InsertedRun, Memory, NewRun, Visit
 from pipelines.engine.ending import end_runs
 from pipelines.engine.store.columns import NEW_CHILD, NEW_RUN
 from pipelines.engine.store.entering import Entered, Newcomers
@@ -81,12 +81,12 @@ class PortableStore(Reading):
                 values,
             )
 
-    def insert_runs(self, rows: Sequence[NewRun]) -> list[tuple[int, int, int | None]]:
-        """Insert runs that no unique key refuses; (run id, pipeline id, subject id) of each inserted one."""
-        inserted: list[tuple[int, int, int | None]] = []
+    def insert_runs(self, rows: Sequence[NewRun]) -> list[InsertedRun]:
+        """Insert runs that no unique key refuses, of equal keys the first; each inserted one."""
+        inserted: list[Any] = []
         for chunk in _chunks(rows, MAX_PARAMETERS // len(NEW_RUN)):
-            inserted += self._insert_returning(chunk, NEW_RUN, "id, pipeline_id, subject_id")
-        return inserted
+            inserted += self._insert_returning(chunk, NEW_RUN, "id, pipeline_id, subject_id, dedup")
+        return [(*row, _key(dedup)) for *row, dedup in inserted]
 
     def insert_children(self, rows: Sequence[NewRun]) -> dict[tuple[int | None, int], int]:
         """Insert child runs; the id of each by parent and slot."""
@@ -213,11 +213,9 @@ class PortableStore(Reading):
         """Cancel locked runs and what they wait for."""
         end_runs(run_ids, reason=reason, now=now)
 
-    def announce(
-        self, *, team_id: int, subjects: Collection[tuple[int, int]], fields: Sequence[str], now: datetime
-    ) -> None:
+    def announce(self, **told: Any) -> None:
         """Tell those who listen that these records have changed."""
-        announce(team_id=team_id, subjects=subjects, fields=fields, now=now)
+        announce(**told)
 
     def note_answered(self, run_ids: Sequence[int]) -> None:
         """Paused runs whose answer has come: they read it when an operator lets them go on."""
@@ -319,6 +317,11 @@ def _counted(run: PipelineRun, ended: tuple[int, int] | None, now: datetime) -> 
         if run.status == RunStatus.WAITING:
             run.held_until, run.next_step_at, run.status = run.next_step_at, now, RunStatus.PENDING.value
     return True
+
+
+def _key(column: Any) -> uuid.UUID | None:
+    """SQLite keeps keys as texts."""
+    return uuid.UUID(column) if isinstance(column, str) else column
 
 
 def _chunks(rows: Sequence[NewRun], size: int) -> Iterable[Sequence[NewRun]]:

@@ -13,7 +13,7 @@ from psycopg import adapters
 from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
-from pipelines.engine.cursor import Cursor, NewRun, Visit
+from pipelines.engine.cursor import Cursor, InsertedRun, NewRun, Visit
 from pipelines.engine.store.arrays import group, literal, numbers
 from pipelines.engine.store.columns import NEW_CHILD, NEW_RUN
 from pipelines.engine.store.entering import Entered, Newcomers, enter
@@ -76,10 +76,10 @@ class PostgresStore(PortableStore):
     def move_runs(self, cursors: Sequence[Cursor]) -> None:
         _run(MOVE, _moves(cursors))
 
-    def insert_runs(self, rows: Sequence[NewRun]) -> list[tuple[int, int, int | None]]:
+    def insert_runs(self, rows: Sequence[NewRun]) -> list[InsertedRun]:
         if not rows:
             return []
-        return _inserted(rows, NEW_RUN, "id, pipeline_id, subject_id")
+        return _inserted(rows, NEW_RUN, "id, pipeline_id, subject_id, dedup")
 
     def insert_children(self, rows: Sequence[NewRun]) -> dict[tuple[int | None, int], int]:
         made = _inserted(rows, NEW_CHILD, "id, parent_id, slot")

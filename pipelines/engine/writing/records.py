@@ -8,6 +8,8 @@ from django.db import IntegrityError, models
 
 from contacts.models import Record
 from pipelines.engine.batch import Batch
+from pipelines.engine.cause import caused_by
+from pipelines.engine.changes import changes_of
 from pipelines.subjects import subject_types
 
 OWN = "records."
@@ -27,6 +29,7 @@ def write_updates(batch: Batch) -> None:
         teams[update.model, update.pk] = team_id
     # Every writer is checked, not only the last: a batch may hold runs of several teams.
     check_records(batch, {((update.model, update.pk), team_id) for team_id, update in updates})
+    before = _before(batch, merged, teams)
     columns: dict[tuple[str, tuple[str, ...]], list[tuple[int, tuple[Any, ...]]]] = {}
     customs: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
     for (label, pk), values in merged.items():
@@ -41,24 +44,52 @@ def write_updates(batch: Batch) -> None:
         _update(batch, label, names, rows)
     for label, custom_rows in customs.items():
         batch.store.merge_values(apps.get_model(label), custom_rows)
-    _announce(batch, merged, teams)
+    _announce(batch, merged, teams, before)
     _write_own(batch)
 
 
-def _announce(
+def _before(
     batch: Batch, merged: Mapping[tuple[str, int], Mapping[str, Any]], teams: Mapping[tuple[str, int], int]
+) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """The records as they are before the change, where somebody listens: one statement per model."""
+    heard = _heard(batch)
+    wanted: dict[str, list[int]] = {}
+    for label, pk in merged:
+        if teams[label, pk] in heard:
+            wanted.setdefault(label, []).append(pk)
+    return {(label, pk): row for label, ids in wanted.items() for pk, row in subject_types()[label].load(ids).items()}
+
+
+def _heard(batch: Batch) -> set[int]:
+    return {facts.team.id for facts in batch.facts.values() if facts.heard}
+
+
+def _announce(
+    batch: Batch,
+    merged: Mapping[tuple[str, int], Mapping[str, Any]],
+    teams: Mapping[tuple[str, int], int],
+    before: Mapping[tuple[str, int], Mapping[str, Any]],
 ) -> None:
     """Tell those who listen, in the teams where somebody may."""
-    heard = {facts.team.id for facts in batch.facts.values() if facts.heard}
-    changed: dict[int, set[tuple[int, int]]] = {}
+    heard = _heard(batch)
+    told: dict[int, dict[tuple[int, int], dict[str, list[Any]]]] = {}
     names: dict[int, set[str]] = {}
     for (label, pk), values in merged.items():
         team_id = teams[label, pk]
         if team_id in heard:
-            changed.setdefault(team_id, set()).add((subject_types()[label].content_type_id, pk))
+            kind = subject_types()[label]
+            changes = changes_of(before.get((label, pk), {}), {**kind.split(values)[0], **kind.split(values)[1]})
+            told.setdefault(team_id, {})[kind.content_type_id, pk] = changes
             names.setdefault(team_id, set()).update(values)
-    for team_id, subjects in changed.items():
-        batch.store.announce(team_id=team_id, subjects=subjects, fields=sorted(names[team_id]), now=batch.now)
+    if not told:
+        return
+    pipelines = {cursor.pipeline_id for cursor in batch.cursors}
+    depth = max((cursor.depth for cursor in batch.cursors), default=0)
+    with caused_by(depth, min(pipelines) if len(pipelines) == 1 else None):
+        for team_id, changed in told.items():
+            batch.store.announce(
+                team_id=team_id, subjects=set(changed), fields=sorted(names[team_id]), changes=changed, now=batch.now
+            )
 
 
 def _write_own(batch: Batch) -> None:
