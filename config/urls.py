@@ -9,6 +9,7 @@ from crm import file_pages, health, mailbox
 from crm.unsubscribe import unsubscribe
 from crm.views import Invitation, switch_team
 from pipelines.admin.explaining import explain_page
+from pipelines.admin.letters import template_preview
 from pipelines.admin.simulating import simulated_html
 from pipelines.people import inbox
 from pipelines.people.answering import answer_task
@@ -24,6 +25,7 @@ urlpatterns = [
     path("admin/inbox/<int:pk>/<slug:deed>/", admin.site.admin_view(inbox.work), name="inbox-work"),
     path("admin/explain/<str:label>/<int:pk>/", admin.site.admin_view(explain_page), name="explain"),
     path("admin/simulated/<slug:token>/", admin.site.admin_view(simulated_html), name="simulated-html"),
+    path("admin/templates/<int:pk>/preview/", admin.site.admin_view(template_preview), name="template-preview"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),
     path("u/<str:token>/", unsubscribe, name="unsubscribe"),

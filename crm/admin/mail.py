@@ -17,7 +17,8 @@ class MessageTemplateAdmin(TeamScopedAdmin[MessageTemplate]):
     list_filter = ["updated_at"]
     search_fields = ["name", "key", "subject"]
     ordering = ["key"]
-    fields = ["name", "key", "subject", "text", "html", "topic"]
+    fields = ["name", "key", "subject", "text", "html", "use_layout", "topic"]
+    change_form_template = "admin/crm/message_template.html"
     prepopulated_fields = {"key": ["name"]}
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -25,7 +25,7 @@ class TeamAdmin(TeamScopedAdmin[Team]):
     search_fields = ["name", "slug"]
     fieldsets = [
         (None, {"fields": ["name", "slug", "timezone"]}),
-        ("Mail", {"fields": ["sender_name", "sender_email", "reply_to", "postal_address"]}),
+        ("Mail", {"fields": ["sender_name", "sender_email", "reply_to", "postal_address", "mail_layout"]}),
     ]
     prepopulated_fields = {"slug": ["name"]}
 

@@ -31,7 +31,8 @@ class TeamSerializer(TeamScopedSerializer):
     class Meta:
         model = Team
         fields = (
-            "id", "name", "slug", "timezone", "sender_name", "sender_email", "reply_to", "postal_address", "created_at",
+            "id", "name", "slug", "timezone", "sender_name", "sender_email", "reply_to", "postal_address",
+            "mail_layout", "created_at",
         )  # fmt: skip
         read_only_fields = ("id", "slug", "created_at")
 
@@ -170,7 +171,7 @@ class TemplateSerializer(TeamScopedSerializer):
 
     class Meta:
         model = MessageTemplate
-        fields = ("id", "key", "name", "subject", "text", "html", "topic", "updated_at")
+        fields = ("id", "key", "name", "subject", "text", "html", "topic", "use_layout", "updated_at")
         read_only_fields = ("id", "updated_at")
 
 

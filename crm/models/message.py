@@ -109,7 +109,17 @@ class MessageTemplate(TeamScoped):
     subject = models.CharField(max_length=500)
     text = models.TextField(blank=True)
     html = models.TextField(blank=True)
-    topic = models.CharField(max_length=60, default="marketing", blank=True)
+    topic = models.CharField(
+        max_length=60,
+        default="marketing",
+        blank=True,
+        help_text="What one can unsubscribe from; empty for mail that cannot be unsubscribed.",
+    )
+    use_layout = models.BooleanField(
+        default=True,
+        verbose_name="in the team's layout",
+        help_text="Whether the HTML stands in the layout of the team.",
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     objects = TeamScopedQuerySet["MessageTemplate"].as_manager()

@@ -6,6 +6,14 @@ from zoneinfo import available_timezones
 from django.core.exceptions import ValidationError
 from django.db import models
 
+CONTENT = "{{ content }}"
+
+
+def validate_layout(value: str) -> None:
+    """Refuse a layout that would swallow the message."""
+    if value.strip() and value.count(CONTENT) != 1:
+        raise ValidationError("Write {{ content }} once, where the message is to stand.")
+
 
 def validate_timezone(value: str) -> None:
     """Refuse names that the time zone database does not know."""
@@ -30,6 +38,11 @@ class Team(models.Model):
     sender_email = models.EmailField(blank=True, help_text="Address that mail of this team is sent from.")
     reply_to = models.EmailField(blank=True)
     postal_address = models.CharField(max_length=300, blank=True, help_text="Shown below marketing mail.")
+    mail_layout = models.TextField(
+        blank=True,
+        validators=[validate_layout],
+        help_text="HTML around the HTML of message templates, with {{ content }} where the message stands.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TeamQuerySet.as_manager()

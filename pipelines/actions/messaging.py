@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crm.channels.email import html_to_text, valid_address
+from crm.channels.inlining import inline_css
 from pipelines.actions.base import (
     Await,
     Done,
@@ -132,8 +133,8 @@ def _draft(step: Step, params: Mapping[str, Any], visit: Input) -> MessageDraft:
     return MessageDraft(
         recipient=str(recipient).strip(),
         subject=" ".join(subject.split())[:500],
-        text=text or html_to_text(html),
-        html=html,
+        text=text if text.strip() else html_to_text(html),
+        html=inline_css(html),
         sender=str(params.get("from") or ""),
         reply_to=str(params.get("reply_to") or ""),
         topic=topic,

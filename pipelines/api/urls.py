@@ -8,6 +8,7 @@ from pipelines.api.engine import BareCronView, BareEvaluateView, CronView, Evalu
 from pipelines.api.events import EventTypeViewSet, EventViewSet
 from pipelines.api.explaining import ExplainView
 from pipelines.api.hooks import receive_hook
+from pipelines.api.letters import TemplatePreviewView
 from pipelines.api.pipelines import PipelineViewSet
 from pipelines.api.recipes import RecipesView, RecipeView, UseRecipeView
 from pipelines.api.runs import DecisionViewSet, RunViewSet
@@ -17,6 +18,7 @@ urlpatterns: list[URLPattern] = [
     path("contacts/<int:pk>/explain/", ExplainView.as_view(), name="contact-explain"),
     path("triggers/test/", TriggersTestView.as_view(), name="triggers-test"),
     path("pipelines/<slug:pk>/picture.svg", PipelineViewSet.as_view({"get": "picture"}), name="pipelines-picture"),
+    path("templates/<int:pk>/preview/", TemplatePreviewView.as_view(), name="template-preview-api"),
     path("recipes/", RecipesView.as_view(), name="recipes"),
     path("recipes/<slug:key>/", RecipeView.as_view(), name="recipe"),
     path("recipes/<slug:key>/use/", UseRecipeView.as_view(), name="recipe-use"),

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from contacts.models import RecordType
 from crm.models import MessageTemplate
+from crm.models.team import CONTENT
 from pipelines.actions.base import RecordShape
 from pipelines.definition.templates import Template, compile_template
 
@@ -65,13 +66,18 @@ def _record_types(team_id: int) -> dict[str, RecordShape]:
 
 def _templates(team_id: int, template_keys: Collection[str]) -> dict[str, CompiledTemplate]:
     rows = MessageTemplate.objects.filter(team_id=team_id, key__in=template_keys).values_list(
-        "pk", "updated_at", "key", "subject", "text", "html", "topic"
+        "pk", "updated_at", "key", "subject", "text", "html", "topic", "use_layout", "team__mail_layout"
     )
-    return {row[2]: _compiled(row[0], row[1], *row[3:]) for row in rows}
+    return {row[2]: compiled_template(*row[:2], *row[3:]) for row in rows}
 
 
 @lru_cache(maxsize=2_000)
-def _compiled(pk: int, updated_at: datetime, subject: str, text: str, html: str, topic: str) -> CompiledTemplate:
+def compiled_template(
+    pk: int, updated_at: datetime, subject: str, text: str, html: str, topic: str, use_layout: bool, layout: str
+) -> CompiledTemplate:
+    """Raises TemplateError; the layout of the team stands around HTML only."""
+    if html and use_layout and layout.strip():
+        html = layout.replace(CONTENT, html)
     return CompiledTemplate(
         subject=compile_template(subject),
         text=compile_template(text),
