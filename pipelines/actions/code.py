@@ -59,8 +59,15 @@ def _request(step: Step, visit: Input) -> Outcome:
     context = dict(visit.context)
     if len(json.dumps(context, default=str)) > LARGEST_CONTEXT:
         return Fail(f"The data for this code is over {LARGEST_CONTEXT // 1_000_000} MB.", code="validation")
-    seconds = step.timeout if step.timeout is not None else running.DEFAULT_SECONDS
-    return Await(EffectRequest("code", {"source": str(step.raw["source"]), "context": context, "seconds": seconds}))
+    payload = {"source": str(step.raw["source"]), "context": context, "seconds": _seconds(step)}
+    return Await(EffectRequest("code", payload))
+
+
+def _seconds(step: Step) -> float:
+    """The step's own timeout; the pipeline's may only shorten what every step has."""
+    if step.timeout is not None:
+        return step.timeout
+    return min(running.DEFAULT_SECONDS, step.work_seconds or running.DEFAULT_SECONDS)
 
 
 def _answered(step: Step, visit: Input) -> Outcome:

@@ -58,8 +58,8 @@ class CallApi(Kind):
         except ParameterError as error:
             return Fail(str(error), code="expression")
         payload = _payload(params, visit)
-        if step.timeout is not None:
-            payload["seconds"] = step.timeout
+        if step.work_seconds is not None:
+            payload["seconds"] = step.work_seconds
         if len(json.dumps(payload, default=str)) > MAX_BODY:
             return Fail("The body of this request is over 256 kB.", code="validation")
         return Await(EffectRequest("http", payload, at_most_once=step.delivery == "at_most_once"))

@@ -59,6 +59,8 @@ class Step:
     raw: Mapping[str, Any] = field(default_factory=dict)
     scope: str = ""
     block: Block | None = None
+    # How long one try of the step's work outside may take: its own timeout, else the pipeline's; None for no bound.
+    work_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ class Program:
         """Compile the closures of a stored program; raises ProgramError for another format."""
         if data.get("format") != FORMAT:
             raise ProgramError(f"the program has format {data.get('format')!r}, not {FORMAT}")
-        steps = tuple(_load_step(step) for step in data["steps"])
+        longest = data["settings"].get("step_timeout")
+        steps = tuple(_load_step(step, longest) for step in data["steps"])
         reads, scopes = data["reads"], _scopes(steps)
         return cls(
             steps=steps,
@@ -177,7 +180,7 @@ def _plain_step(step: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[st
     }
 
 
-def _load_step(data: Mapping[str, Any]) -> Step:
+def _load_step(data: Mapping[str, Any], longest: float | None) -> Step:
     as_written = {"type": data["kind"], "with": data["with"]}
     return Step(
         id=data["id"],
@@ -200,6 +203,7 @@ def _load_step(data: Mapping[str, Any]) -> Step:
         raw=MappingProxyType(dict(data["with"])),
         scope=data.get("scope", ""),
         block=block_of(kind=data["kind"], key=data["key"], parameters=data["with"]),
+        work_seconds=longest if data["timeout"] is None else data["timeout"],
     )
 
 

@@ -139,10 +139,12 @@ def _row(batch: Batch, cursor: Cursor, visit: Input, child: Child) -> NewRun:
         return _skipped(batch, cursor, child, first)
     context = {**visit.context, **child.locals}
     try:
-        due = first_due(first.delay, context=context, now=batch.now)
+        due, phase = first_due(first.delay, context=context, now=batch.now)
     except DelayError as error:
         raise Impossible(f"{first.key}: {error.message}") from None
-    return _new(batch, cursor, child, first, pipeline_id, version_id, depth, due)
+    row = _new(batch, cursor, child, first, pipeline_id, version_id, depth, due)
+    row.phase = phase
+    return row
 
 
 def _skipped(batch: Batch, cursor: Cursor, child: Child, first: Step) -> NewRun:

@@ -17,6 +17,7 @@ from pipelines.engine.moves import due_at
 from pipelines.engine.plain import plain
 from pipelines.engine.programs import PipelineFacts
 from pipelines.models import EnrollmentDecision
+from pipelines.states import RunPhase
 
 Decision = EnrollmentDecision.Decision
 TOO_DEEP = f"Stopped: {MAX_DEPTH + 1} runs in a row have started each other, which looks like a circle."
@@ -180,6 +181,7 @@ def _run(
     depth: int,
 ) -> NewRun:
     first = entry.program.first
+    due, phase = first_due(first.delay, context=context, now=now)
     return NewRun(
         pipeline_id=entry.facts.id,
         version_id=entry.facts.current_version_id or 0,
@@ -188,23 +190,28 @@ def _run(
         trigger_id=entry.trigger_id,
         dedup=dedup,
         step_id=first.id,
-        next_step_at=first_due(first.delay, context=context, now=now),
+        next_step_at=due,
         created_at=now,
         depth=depth,
+        phase=phase,
     )
 
 
-def first_due(delay: Delay, *, context: Mapping[str, Any], now: datetime) -> datetime:
-    """When a new run's first step is due."""
+def first_due(delay: Delay, *, context: Mapping[str, Any], now: datetime) -> tuple[datetime, int]:
+    """When a new run's first step is due, and the phase the run waits for it in.
+
+    Where the time has passed and the rule says to skip, the engine looks at the rule again when it moves the run:
+    it skips the first step as it skips any other.
+    """
     if delay.is_zero:
-        return now
+        return now, RunPhase.ENTER.value
     newcomer = Cursor(
         id=0, pipeline_id=0, version_id=0, subject_type_id=None, subject_id=None, trigger_id=None, dedup=None,
         status=0, step_id=None, last_step_id=None, next_step_at=None, phase=0, attempt=0, seq=1,
         parent_id=None, root_id=None, created_at=now,
     )  # fmt: skip
     due = due_at(delay, cursor=newcomer, context=context, previous=now)
-    return due if isinstance(due, datetime) else now
+    return (due, RunPhase.ENTER.value) if isinstance(due, datetime) else (now, RunPhase.RESCHEDULE.value)
 
 
 def record_decisions(refusals: Sequence[Refusal], now: datetime) -> None:

@@ -11,6 +11,7 @@ from pipelines.definition.values import ParameterError
 from pipelines.engine.batch import Batch
 from pipelines.engine.cursor import Cursor, Visit
 from pipelines.engine.ending import end_trees
+from pipelines.engine.journal import visit_of
 from pipelines.engine.listening import Listening
 from pipelines.engine.matching import with_event
 from pipelines.engine.rules import ExitRule, Goal, Rules
@@ -98,15 +99,6 @@ def _value(goal: Goal, context: Mapping[str, Any]) -> Decimal | None:
 
 
 def _note(cursor: Cursor, event: Event, reason: str, now: datetime) -> Visit:
-    return Visit(
-        run_id=cursor.id,
-        root_id=cursor.root_id,
-        step_id=cursor.step_id or 0,
-        seq=cursor.seq,
-        attempt=cursor.attempt,
-        event=StepExecution.Event.NOTE.value,
-        outcome=None,
-        started_at=now,
-        finished_at=now,
-        why=[{"rule": "exit", "event": event.type, "event_id": event.pk, "reason": reason}],
-    )
+    visit = visit_of(cursor, now, StepExecution.Event.NOTE, None)
+    visit.why = [{"rule": "exit", "event": event.type, "event_id": event.pk, "reason": reason}]
+    return visit

@@ -4,8 +4,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from pipelines.definition.delays import DelayError, Skip
+from pipelines.definition.program import Step
 from pipelines.definition.succession import Fate, fate
 from pipelines.engine.cursor import Cursor, Visit
+from pipelines.engine.journal import TOO_LATE, visit_of
 from pipelines.engine.moves import due_at, leave
 from pipelines.models import StepExecution
 from pipelines.states import RunPhase, RunStatus
@@ -88,33 +90,18 @@ def _reschedule(batch: "Batch", cursor: Cursor, *, previous: datetime) -> None:
         cursor.finish(status=RunStatus.FAILED, reason=f"delay: {error.message}", outcome="error", now=batch.now)
         return
     if isinstance(due, Skip):
+        batch.visits.append(_too_late(cursor, step, batch.now))
         passed = leave(cursor, program=program, step=step, outcome="skipped", context=context, now=batch.now)
-        batch.visits += [_skipped(cursor, each.id, batch.now) for each in (step, *passed)]
+        batch.visits += [_too_late(cursor, each, batch.now) for each in passed]
     else:
         cursor.next_step_at = max(due, batch.now)
 
 
 def _moved(cursor: Cursor, now: datetime, *, to: int | None) -> Visit:
-    visit = _visit(cursor, cursor.step_id or 0, now, StepExecution.Event.MOVED)
+    visit = visit_of(cursor, now, StepExecution.Event.MOVED, "skipped")
     visit.why = [{"rule": REASON, "to": to}]
     return visit
 
 
-def _skipped(cursor: Cursor, step_id: int, now: datetime) -> Visit:
-    visit = _visit(cursor, step_id, now, StepExecution.Event.SKIPPED)
-    visit.error = "Its time had passed."
-    return visit
-
-
-def _visit(cursor: Cursor, step_id: int, now: datetime, event: int) -> Visit:
-    return Visit(
-        run_id=cursor.id,
-        root_id=cursor.root_id,
-        step_id=step_id,
-        seq=cursor.seq,
-        attempt=cursor.attempt,
-        event=int(event),
-        outcome="skipped",
-        started_at=now,
-        finished_at=now,
-    )
+def _too_late(cursor: Cursor, step: Step, now: datetime) -> Visit:
+    return visit_of(cursor, now, StepExecution.Event.SKIPPED, "skipped", error=TOO_LATE, step_id=step.id)

@@ -17,6 +17,7 @@ from pipelines.engine.advance import Progress, process
 from pipelines.engine.answers import signal_of
 from pipelines.engine.cursor import Answer, Cursor, Visit
 from pipelines.engine.gone import heed
+from pipelines.engine.journal import visit_of
 from pipelines.engine.kinds import MESSAGES
 from pipelines.engine.programs import programs
 from pipelines.engine.step import WATCHDOG
@@ -244,15 +245,5 @@ def _await_retry(retried: Sequence[tuple[Cursor, Verdict]], now: datetime) -> No
 
 
 def _retry_visit(cursor: Cursor, verdict: Verdict, now: datetime) -> Visit:
-    return Visit(
-        run_id=cursor.id,
-        root_id=cursor.root_id,
-        step_id=cursor.step_id or 0,
-        seq=cursor.seq,
-        attempt=cursor.attempt,
-        event=StepExecution.Event.RETRIED.value,
-        outcome=None,
-        started_at=now,
-        finished_at=now,
-        error=f"{verdict.error} Tried again at {verdict.available_at:%Y-%m-%d %H:%M:%S} UTC."[:400],
-    )
+    told = f"{verdict.error} Tried again at {verdict.available_at:%Y-%m-%d %H:%M:%S} UTC."
+    return visit_of(cursor, now, StepExecution.Event.RETRIED, None, error=told)

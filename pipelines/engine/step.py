@@ -37,7 +37,7 @@ from pipelines.engine.batch import Batch
 from pipelines.engine.blocks import Impossible, decided, spawn, start, with_children
 from pipelines.engine.cause import caused_by
 from pipelines.engine.cursor import Cursor
-from pipelines.engine.journal import log_visit, visit_of
+from pipelines.engine.journal import TOO_LATE, log_visit, visit_of
 from pipelines.engine.moves import leave
 from pipelines.engine.plain import fits, plain
 from pipelines.engine.searching import searched
@@ -296,7 +296,7 @@ def _end(
         return
     skipped = leave(cursor, program=loaded.program, step=step, outcome=outcome, context=context, now=batch.now)
     for past in skipped:
-        batch.visits.append(visit_of(cursor, past, batch.now, Log.SKIPPED, "skipped", error="Its time had passed."))
+        batch.visits.append(visit_of(cursor, batch.now, Log.SKIPPED, "skipped", error=TOO_LATE, step_id=past.id))
 
 
 def _context_after(

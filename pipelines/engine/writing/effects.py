@@ -10,7 +10,8 @@ from crm.models import Message
 from pipelines.actions.base import EffectRequest, MessageDraft
 from pipelines.definition.program import Step
 from pipelines.engine.batch import Batch
-from pipelines.engine.cursor import Cursor, Visit
+from pipelines.engine.cursor import Cursor
+from pipelines.engine.journal import visit_of
 from pipelines.engine.kinds import KINDS
 from pipelines.engine.moves import leave
 from pipelines.engine.plain import plain
@@ -64,19 +65,8 @@ def _reason(
 
 
 def _skip(batch: Batch, cursor: Cursor, step: Step, reason: str) -> None:
-    visit = Visit(
-        run_id=cursor.id,
-        root_id=cursor.root_id,
-        step_id=step.id,
-        seq=cursor.seq,
-        attempt=cursor.attempt,
-        event=StepExecution.Event.SKIPPED.value,
-        outcome="skipped",
-        started_at=batch.now,
-        finished_at=batch.now,
-        error=f"Not sent: the recipient is on the suppression list ({reason}).",
-    )
-    batch.visits.append(visit)
+    told = f"Not sent: the recipient is on the suppression list ({reason})."
+    batch.visits.append(visit_of(cursor, batch.now, StepExecution.Event.SKIPPED, "skipped", error=told))
     program = batch.programs[cursor.version_id].program
     leave(cursor, program=program, step=step, outcome="skipped", context=batch.context_of(cursor), now=batch.now)
 

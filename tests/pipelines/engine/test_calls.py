@@ -46,6 +46,18 @@ def test_every_attempt_carries_the_same_id(team: Team, run_at: Run, web: HttpSin
     assert PipelineRun.objects.get().status == RunStatus.COMPLETED
 
 
+@pytest.mark.parametrize("own", [{}, {"timeout": 0.1}], ids=["of the pipeline", "its own"])
+def test_silence_is_borne_as_long_as_the_step_may_take(
+    team: Team, run_at: Run, web: HttpSink, own: dict[str, Any]
+) -> None:
+    web.script(Answer(trick="silent"))
+    active(team, [call(f"{web.url}/", retry={"max": 0}, **own)], settings={"step_timeout": 0.2})
+    Contact.objects.create(team=team, email="a@example.org")
+    run_at(NOON)
+    seconds = own.get("timeout", 0.2)
+    assert StepExecution.objects.get().error == f"No complete answer within {seconds:g} seconds."
+
+
 def test_the_receiver_may_ask_for_patience(team: Team, run_at: Run, web: HttpSink) -> None:
     web.script(Answer(429, {"Retry-After": "3600"}))
     active(team, [call(f"{web.url}/", retry={"max": 5, "delay": 60})])

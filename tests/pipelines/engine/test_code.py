@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django import Settings
@@ -50,11 +51,12 @@ def test_an_error_of_the_code_fails_the_step_and_tells_its_line(team: Team, run_
     assert StepExecution.objects.get().error == "Line 2: ZeroDivisionError: division by zero"
 
 
-def test_code_that_never_ends_fails_alone(team: Team, run_at: Run) -> None:
-    active(
-        team,
-        [{"type": "code", "timeout": 0.3, "with": {"source": "while context['contact']['first_name'] == 'Bo': pass"}}],
-    )
+@pytest.mark.parametrize("bounds", [({"timeout": 0.3}, {}), ({}, {"step_timeout": 0.3})], ids=["step", "pipeline"])
+def test_code_that_never_ends_fails_alone(
+    team: Team, run_at: Run, bounds: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    source = "while context['contact']['first_name'] == 'Bo': pass"
+    active(team, [{"type": "code", "with": {"source": source}, **bounds[0]}], settings=bounds[1])
     for name in ("Ann", "Bo", "Cy"):
         Contact.objects.create(team=team, first_name=name)
     run_at(NOON)
