@@ -15,7 +15,6 @@ from pipelines.admin.reentry import ReentryField
 from pipelines.admin.steps import INPUT
 from pipelines.definition.conditions import ConditionError, compile_condition
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, Trigger
-from pipelines.operations.checking import FIRED_TRIGGERS
 
 CHECKBOX = {"class": "pl-check"}
 
@@ -48,6 +47,7 @@ class TriggerForm(forms.ModelForm[Any]):
             live = self.instance.enabled and self.instance.pipeline.status == Pipeline.Status.ACTIVE
             # Records from before a change are left alone: nobody knows what was promised to them.
             self.instance.armed_at = timezone.now() if live else None
+            self.instance.next_fire_at = None
         if self.instance.model_id is None and self.instance.kind in RECORD_KINDS:
             self.instance.model_id = self.instance.pipeline.subject_type_id
         return super().save(commit=commit)
@@ -86,10 +86,6 @@ class OtherTriggerForm(TriggerForm):
         super().__init__(*args, **kwargs)
         if self.instance.pk is None:
             self.fields["kind"].initial = Trigger.Kind.MANUAL.value
-        # Ways in that nothing uses yet are not offered, but stay where a document brought them.
-        offered = {Trigger.Kind[name.upper()].value for name in FIRED_TRIGGERS} | {self.instance.kind}
-        choices = [(value, label) for value, label in Trigger.Kind.choices if value in offered]
-        self.fields["kind"].choices = choices  # type: ignore[attr-defined]
 
 
 class TriggerFormSet(BaseInlineFormSet[Any, Pipeline, Any]):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.db.models import Exists, Q, Subquery
 
+from pipelines.engine.schedules import due_triggers
 from pipelines.models import (
     Effect,
     EngineState,
@@ -14,6 +15,7 @@ from pipelines.models import (
     EnrollmentDecision,
     Event,
     EventWait,
+    Firing,
     HookDelivery,
     HumanTask,
     Quiet,
@@ -38,6 +40,7 @@ class Glance:
     suspects: bool
     delivered: bool
     reminders: bool
+    scheduled: bool
     newest: Mapping[str, int]
 
 
@@ -62,12 +65,14 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
         Exists(EngineWorker.objects.filter(Q(heartbeat_at__lt=real_now - DEAD_AFTER) | Q(host=host))),
         Exists(HookDelivery.objects.filter(state=HookDelivery.State.RECEIVED)),
         Exists(HumanTask.objects.filter(status__in=[0, 1], remind_at__lte=now)),
+        Exists(due_triggers(now)),
         *newest,
     )
     found = list(rows)
     if not found:
-        return Glance({}, expired=True, undecided=True, suspects=True, delivered=True, reminders=True, newest={})
-    _, _, _, expired, undecided, suspects, delivered, reminders, *ids = found[0]
+        yes = dict.fromkeys(("expired", "undecided", "suspects", "delivered", "reminders", "scheduled"), True)
+        return Glance({}, **yes, newest={})
+    _, _, _, expired, undecided, suspects, delivered, reminders, scheduled, *ids = found[0]
     return Glance(
         states={row[0]: (row[1], row[2] or {}) for row in found},
         expired=expired,
@@ -75,6 +80,7 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
         suspects=suspects,
         delivered=delivered,
         reminders=reminders,
+        scheduled=scheduled,
         newest={label: pk for label, pk in zip(labels, ids, strict=True) if pk is not None},
     )
 
@@ -82,13 +88,14 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
 @dataclass(frozen=True, slots=True)
 class Work:
     """What there is to do beside the lanes: kinds of effects to deliver, events to hand out, waits to look at,
-    events that wait for quiet and have it.
+    events that wait for quiet and have it, schedules whose records are not all in.
     """
 
     kinds: Sequence[int]
     events: bool = True
     waits: bool = True
     quiet: bool = True
+    firings: bool = True
 
 
 def look_for_work(*, now: datetime) -> Work:
@@ -102,11 +109,12 @@ def look_for_work(*, now: datetime) -> Work:
             Exists(Event.objects.filter(dispatched=False)),
             Exists(EventWait.objects.filter(status=EventWait.Status.OPEN, checked=False)),
             Exists(Quiet.objects.filter(due_at__lte=now)),
+            Exists(Firing.objects.filter(state=Firing.State.OPEN)),
         )
         .first()
     )
     # Without the note of a tick, as in a test that calls us alone, everything is worth a look.
     if row is None:
         return Work(kinds)
-    *some, events, waits, quiet = row
-    return Work([kind for kind, is_some in zip(kinds, some, strict=True) if is_some], events, waits, quiet)
+    *some, events, waits, quiet, firings = row
+    return Work([kind for kind, is_some in zip(kinds, some, strict=True) if is_some], events, waits, quiet, firings)

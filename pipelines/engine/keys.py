@@ -13,6 +13,8 @@ WHILE_ACTIVE = "while_active"
 ONCE = "once"
 ALWAYS = "always"
 RESTART = "restart"
+# Of segments: whoever has finished may enter again after having left the segment.
+RELEASED_ON_LEAVING = {"release": "on_leave"}
 
 
 def dedup_key(
@@ -28,7 +30,7 @@ def dedup_key(
             return _key(f"value:{value}", kept=policy.get("release") == "never")
         if "after" in policy:
             return _key(f"subject:{subject}", kept=True)
-        return _key(f"subject:{subject}", kept=False)
+        return _key(f"subject:{subject}", kept=policy == RELEASED_ON_LEAVING)
     if policy == ALWAYS:
         return _key(f"event:{event_key}", kept=True) if event_key else None
     if subject_id is None:

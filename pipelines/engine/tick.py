@@ -16,10 +16,12 @@ from pipelines.engine.deliver import LEASE_LIMIT, deliver
 from pipelines.engine.dispatch import LIMIT, check_waits, dispatch
 from pipelines.engine.expiry import NAME as EXPIRY
 from pipelines.engine.expiry import expire
+from pipelines.engine.firing import work_firing
 from pipelines.engine.glance import Work, look, look_for_work, note_tick
 from pipelines.engine.incoming import work_off
 from pipelines.engine.reminders import remind
 from pipelines.engine.rescue import lane_sizes, rescue
+from pipelines.engine.schedules import fire_due
 from pipelines.engine.store import store
 from pipelines.engine.sweep import sweep
 from pipelines.engine.triggering import enter_after_quiet
@@ -95,6 +97,8 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
         if glance.delivered:
             report.enrolled += work_off(now=engine_now())
         expire(now=engine_now(), last=glance.states.get(EXPIRY, (None, {}))[0])
+        if glance.scheduled:
+            fire_due(now=engine_now())
         if glance.reminders:
             remind(now=engine_now())
         _until_idle(report, presence, until)
@@ -153,6 +157,12 @@ def _hand_out(report: TickReport, work: Work, now: datetime, until: float) -> bo
         entered = enter_after_quiet(now=now)
         report.enrolled += entered
         moved = moved or entered > 0
+    while work.firings and time.monotonic() < until:
+        fired = work_firing(now=now)
+        report.enrolled += fired.entered
+        moved = moved or fired.entered > 0
+        if not fired.worked:
+            break
     return moved
 
 

@@ -25,9 +25,9 @@ from pipelines.documents import (
 from pipelines.models import Pipeline, PipelineStep, Trigger
 from pipelines.operations.letter_problems import letter_problems
 from pipelines.operations.references import reference_problems
+from pipelines.operations.timing import timed_problems
 from pipelines.step_rows import STEP_COLUMNS, fill_step
 
-FIRED_TRIGGERS: Final = frozenset({"created", "updated", "deleted", "event", "manual", "webhook"})
 _RECORD_TRIGGERS: Final = frozenset({"created", "updated", "deleted"})
 _MESSAGE_PARTS: Final = ("template", "text", "html")
 
@@ -57,11 +57,8 @@ def _subject_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
     if model is not None and model not in settings.PIPELINES_SUBJECTS:
         yield Problem("subject", f"'{model}' cannot go through pipelines; it may be {known}")
     for index, trigger in enumerate(document.get("triggers", [])):
-        kind = trigger["type"]
         yield from _model_problems(trigger, index, model)
-        if kind not in FIRED_TRIGGERS:
-            message = f"nothing fires '{kind}' triggers yet: enroll by hand, through the API or on creation"
-            yield Problem(f"triggers[{index}].type", message, "warning")
+        yield from timed_problems(trigger, spoken_path(["triggers", index]), model)
 
 
 def _model_problems(trigger: Mapping[str, Any], index: int, model: str | None) -> Iterator[Problem]:

@@ -43,7 +43,7 @@ def arm_triggers(pipeline: Pipeline, *, again: bool = False) -> None:
     triggers = pipeline.triggers.filter(enabled=True)
     if not again:
         triggers = triggers.filter(armed_at=None)
-    triggers.update(armed_at=timezone.now())
+    triggers.update(armed_at=timezone.now(), next_fire_at=None)
 
 
 def audit(pipeline: Pipeline, action: str, by: object, **details: Any) -> None:

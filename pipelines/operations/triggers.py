@@ -21,7 +21,7 @@ def set_trigger_enabled(*, trigger: Trigger, enabled: bool, by: object = None) -
     with transaction.atomic():
         trigger.armed_at = timezone.now() if enabled else None
         Trigger.objects.filter(pk=trigger.pk).update(
-            enabled=enabled, armed_at=trigger.armed_at, revision=F("revision") + 1
+            enabled=enabled, armed_at=trigger.armed_at, next_fire_at=None, revision=F("revision") + 1
         )
         trigger.enabled = enabled
         trigger.revision += 1

@@ -39,14 +39,14 @@ def find(search: Search) -> Found:
     shaped: Callable[[Any], dict[str, Any]]
     if kind is not None:
         rows, shaped = kind.rows(search.team_id), kind.shaped
-        lookup: Lookup = lambda path: _column(kind, path)  # noqa: E731 - two shapes of one thing, side by side
+        lookup: Lookup = lambda path: column_of(kind, path)  # noqa: E731 - two shapes of one thing, side by side
     elif search.shape is not None:
         shape = search.shape
         rows = Record.objects.filter(team_id=search.team_id, type_id=shape.id).values_list(*_COLUMNS)
         shaped, lookup = _record_of(shape), _value
     else:
         return Found(error=f"There is no type of record {search.model!r} in this team.")
-    narrowed = _as_q(search.narrowed, lookup) if search.narrowed is not None else None
+    narrowed = as_q(search.narrowed, lookup) if search.narrowed is not None else None
     if narrowed is not None:
         rows = rows.filter(narrowed)
     return _met(search, rows.order_by(*_order(search.order, lookup)), shaped)
@@ -92,16 +92,16 @@ def _record_of(shape: RecordShape) -> Callable[[Any], dict[str, Any]]:
     return shaped
 
 
-def _as_q(narrowed: Narrowing, lookup: Lookup) -> Q | None:
-    """None where nothing is narrowed; a field nobody knows narrows nothing."""
+def as_q(narrowed: Narrowing, lookup: Lookup) -> Q | None:
+    """What a database is asked; None where nothing is narrowed; a field nobody knows narrows nothing."""
     match narrowed:
         case Clause():
             return _clause(narrowed, lookup)
         case Every(parts):
-            known = [q for q in (_as_q(part, lookup) for part in parts) if q is not None]
+            known = [q for q in (as_q(part, lookup) for part in parts) if q is not None]
             return reduce(lambda left, right: left & right, known) if known else None
         case Some(parts):
-            found = [_as_q(part, lookup) for part in parts]
+            found = [as_q(part, lookup) for part in parts]
             if any(q is None for q in found):
                 return None
             return reduce(lambda left, right: left | right, [q for q in found if q is not None], Q(pk__in=[]))
@@ -140,7 +140,7 @@ def _value(path: tuple[str, ...]) -> tuple[str, type[Any] | None] | None:
     return (f"values__{name}", None) if name and "__" not in name and name not in _WORDS else None
 
 
-def _column(kind: SubjectType, path: tuple[str, ...]) -> tuple[str, type[Any] | None] | None:
+def column_of(kind: SubjectType, path: tuple[str, ...]) -> tuple[str, type[Any] | None] | None:
     """A column of a record, or one of its custom values; None for what is compared in other ways."""
     path = path[1:] if path[0] == "record" else path
     if len(path) == 2 and path[0] == "custom":
