@@ -36,17 +36,50 @@ def fate(step_id: int, *, old: Program, new: Program) -> Fate:
 
 
 def successor(gone: Step, *, old: Program, new: Program) -> Step | None:
-    """The nearest step after a removed one that is still there, along the edges of the old version."""
+    """The nearest step from this one on that is still there, along the edges of the old version.
+
+    What moved into a block is still there in the block, and what a removed block held may be there on its own.
+    """
+    ahead = _ahead(gone, old)
     seen: set[int] = set()
     step: Step | str = gone
     while isinstance(step, Step) and step.id not in seen:
         seen.add(step.id)
+        found = _heir(step, ahead, old=old, new=new)
+        if found is not None:
+            return found
         step = old.target(step, "skipped" if "skipped" in step.on else "next")
-        if isinstance(step, Step):
-            found = standing(new, step.id)
-            if found is not None:
-                return found
     return None
+
+
+def _heir(step: Step, ahead: set[int], *, old: Program, new: Program) -> Step | None:
+    """The first step on the top level that holds now what this step was, and nothing that the run has passed."""
+    wanted = {step.id} | {each.id for each in old.steps if each.scope and _top(each, old) is step}
+    passed = {each.id for each in old.steps if _top(each, old).id not in ahead}
+    for there in new.scopes[""]:
+        held = {there.id} | {each.id for each in new.steps if each.scope and _top(each, new) is there}
+        if held & wanted and not held & passed:
+            return there
+    return None
+
+
+def _ahead(step: Step, program: Program) -> set[int]:
+    """The steps of the top level that a run before this one may still come to, itself among them."""
+    found: set[int] = set()
+    open_: list[Step | str] = [step]
+    while open_:
+        here = open_.pop()
+        if isinstance(here, Step) and here.id not in found:
+            found.add(here.id)
+            open_ += [program.target(here, outcome) for outcome in ("next", *here.on)]
+    return found
+
+
+def _top(step: Step, program: Program) -> Step:
+    """The step of the top level that a step stands in, or itself; a list is named after its block."""
+    while step.scope:
+        step = program.by_key[step.scope.partition(".")[0]]
+    return step
 
 
 def standing(program: Program, step_id: int) -> Step | None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from crm.models import AuditEntry
 from pipelines.engine.clock import pretend
+from pipelines.engine.controls import resume_runs
 from pipelines.engine.tick import process_due_runs
 from pipelines.models import Effect, Pipeline, PipelineRun, PipelineVersion, StepExecution
 from pipelines.operations import activate, import_document, publish, update_document
@@ -75,6 +76,52 @@ def test_a_step_that_goes_names_the_one_that_takes_over(live: Pipeline) -> None:
     a_waiting_run(live, "tips")
     edit(live, wait("hello"), wait("offer", 3_600))
     assert told(preview(pipeline=live, now=NOON)) == [("tips", "passed_on", 1, "offer")]
+
+
+def fork(key: str, *inside: dict[str, Any], **more: Any) -> dict[str, Any]:
+    branches = [{"name": f"b{number}", "steps": [step]} for number, step in enumerate(inside)]
+    return {"key": key, "type": "parallel", "with": {"branches": branches}, **more}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "stands", "goes_to"),
+    [
+        (["tips", "offer"], [("f", "tips"), "offer"], "tips", "f"),
+        (["tips", "offer"], [("f", "tips", "offer")], "tips", "f"),
+        (["tips", "offer"], [("f", "offer")], "tips", "f"),
+        # Whoever has passed a step does not come to it again because it shares a block now.
+        (["tips", "offer", "last"], [("f", "tips", "offer"), "last"], "offer", "last"),
+        ([("f", "tips"), "offer", "last"], [("f", "tips", "offer"), "last"], "offer", "last"),
+        (["tips", "offer"], [("f", "tips", "offer")], "offer", ""),
+        # What a block held goes on alone, in the order of the new version, or in another block.
+        ([("f", "tips", "offer"), "last"], ["offer", "tips", "last"], "f", "offer"),
+        ([("f", "tips"), "offer"], ["offer", ("g", "tips")], "f", "g"),
+        ([("f", "tips"), "last"], ["last"], "f", "last"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_step_that_moves_into_a_block_or_out_of_one_takes_those_along_who_wait_before_it(
+    before: list[Any], now: list[Any], stands: str, goes_to: str
+) -> None:
+    made = [[fork(key[0], *map(wait, key[1:])) if isinstance(key, tuple) else wait(key) for key in version]
+            for version in (before, now)]  # fmt: skip
+    pipeline = import_document(team=a_team(), document=a_document(wait("hello"), *made[0]), activate=True)
+    pipeline.auto_publish = False
+    run, paused = (a_waiting_run(pipeline, stands, due=NOON + timedelta(hours=1)) for _ in range(2))
+    PipelineRun.objects.filter(pk=paused.pk).update(status=RunStatus.PAUSED, next_step_at=None, held_until=NOON)
+    update_document(pipeline=pipeline, document=a_document(wait("hello"), *made[1]))
+    line = next(line for line in preview(pipeline=pipeline, now=NOON).lines if line.what != "keeps_time")
+    assert (line.what, line.to) == (("passed_on", goes_to) if goes_to else ("completes", ""))
+    publish(pipeline=pipeline, now=NOON)
+    run.refresh_from_db()
+    assert (run.step.key if run.step and run.status == RunStatus.PENDING else "") == goes_to
+    # Who was paused meanwhile goes the same way at the next move.
+    with pretend(NOON):
+        resume_runs(run_ids=[paused.pk])
+    engine(pipeline, NOON + timedelta(hours=2))
+    left = [StepExecution.objects.filter(run_id=pk).order_by("id")[0] for pk in (run.pk, paused.pk)]
+    assert left[0].why == left[1].why and left[0].step_id == left[1].step_id
+    assert not PipelineRun.objects.exclude(status=RunStatus.COMPLETED).exists()
 
 
 @pytest.mark.parametrize("policy", ["pin", "cancel"])
