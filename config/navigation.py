@@ -52,6 +52,7 @@ GROUPS: Final = (
         "Team",
         (
             ("crm.team", "Settings", "settings", ""),
+            ("pipelines.sendingrules", "Sending rules", "schedule_send", ""),
             ("crm.member", "Members", "group", ""),
             ("crm.apikey", "API keys", "key", ""),
             ("crm.auditentry", "Audit log", "policy", ""),

@@ -65,6 +65,8 @@ MATRIX: Final[Mapping[str, Verbs]] = {
         # Writing code that steps run.
         code=ADMINS,
     ),
+    # When and how much the team sends.
+    "sending-rules": _rows(view=EVERYONE, write=ADMINS, delete=ADMINS),
     "automatic-pipelines": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
     # An incoming webhook is a door without a login, so only those open one who give out keys.
     "hooks": _rows(view=LEADERS, write=ADMINS, delete=ADMINS),
@@ -117,6 +119,7 @@ RESOURCES: Final[Mapping[str, str]] = {
     "pipelines.trigger": "pipelines",
     "pipelines.automaticpipeline": "automatic-pipelines",
     "pipelines.hook": "hooks",
+    "pipelines.sendingrules": "sending-rules",
     "pipelines.hookdelivery": "hooks",
     "pipelines.pipelinerun": "pipeline-runs",
     "pipelines.runcontext": "pipeline-runs",

@@ -57,6 +57,7 @@ class MessageAdmin(TeamScopedReadOnlyAdmin[Message]):
         (None, {"fields": ["subject", "state", "reason", "recipient", "sender", "reply_to"]}),
         ("Body", {"fields": ["preview", "words"]}),
         ("Delivery", {"fields": ["channel", "topic", "created_at", "sent_at", "attempts", "error", "decided_at"]}),
+        ("Kept", {"fields": ["held_until", "held_by"], "description": "When it may leave, and the rule that says so."}),
         ("Origin", {"fields": ["message_id", "run_id", "step_id", "about_type", "about_id"], "classes": ["collapse"]}),
     ]
     readonly_fields = ["preview", "words"]

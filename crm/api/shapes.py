@@ -161,7 +161,7 @@ class MessageSerializer(TeamScopedSerializer):
         model = Message
         fields = (
             "id", "channel", "state", "reason", "recipient", "sender", "subject", "text", "html", "topic", "message_id",
-            "about", "run_id", "error", "attempts", "created_at", "sent_at", "decided_at",
+            "about", "run_id", "error", "attempts", "created_at", "sent_at", "decided_at", "held_until", "held_by",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -53,6 +53,8 @@ class Message(TeamScoped):
     created_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True, blank=True)
     decided_at = models.DateTimeField(null=True, blank=True, help_text="When a person settled an uncertain message.")
+    held_until = models.DateTimeField(null=True, blank=True, help_text="When a message that waits may leave.")
+    held_by = models.CharField(max_length=200, blank=True, default="", help_text="The rule that kept it.")
 
     objects = TeamScopedQuerySet["Message"].as_manager()
 
@@ -70,6 +72,8 @@ class Message(TeamScoped):
                 name="message_uncertain",
             ),
             models.Index(fields=["recipient"], condition=models.Q(state="sending"), name="message_sending"),
+            # What one person got over all pipelines, whatever record it was about.
+            models.Index(fields=["recipient"], condition=~models.Q(topic=""), name="message_recipient"),
             models.Index(fields=["team", "sent_at"], condition=models.Q(sent_at__isnull=False), name="message_sent"),
         ]
 

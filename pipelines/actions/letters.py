@@ -16,6 +16,7 @@ from pipelines.actions.base import (
     Outcome,
     message_text,
 )
+from pipelines.actions.sending import WINDOW
 from pipelines.definition.program import Step
 from pipelines.definition.templates import TemplateError
 from pipelines.definition.values import ParameterError
@@ -143,6 +144,7 @@ class SendSms(_Letter):
             "template": _TEMPLATE,
             "variables": _VARIABLES,
             "topic": _TOPIC,
+            "window": WINDOW,
             "from": {"x-advanced": True, **_TEXT, "title": "From", "description": "Empty is the default sender."},
         },
     }
@@ -197,6 +199,7 @@ class SendPush(_Letter):
                 "x-widget": "fields",
             },
             "topic": _TOPIC,
+            "window": WINDOW,
         },
     }
 

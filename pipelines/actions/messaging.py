@@ -17,6 +17,7 @@ from pipelines.actions.base import (
     message_text,
     text_template,
 )
+from pipelines.actions.sending import WINDOW
 from pipelines.definition.program import Step
 from pipelines.definition.templates import TemplateError
 from pipelines.definition.values import ParameterError
@@ -72,6 +73,7 @@ class SendEmail(Kind):
                 "transactional for mail that cannot be unsubscribed.",
                 "pattern": "^[a-z0-9_-]{0,60}$",
             },
+            "window": WINDOW,
             "variables": {
                 "x-advanced": True,
                 "type": "object",

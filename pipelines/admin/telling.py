@@ -205,6 +205,9 @@ def _message(message: Message) -> SafeString:
     verb = "Sent" if message.state in ("sent", "uncertain") else "Email"
     why = format_html(" ({})", words(message.reason)) if message.reason and message.state != "sent" else ""
     name = link_to(message, f"‘{message.subject or 'no subject'}’")
+    if message.state == "queued" and message.held_until:
+        held = clock_time(message.held_until)
+        return format_html("{} {} to {} — waits until {}: {}.", verb, name, message.recipient, held, message.held_by)
     return format_html("{} {} to {} — {}{}.", verb, name, message.recipient, state, why)
 
 

@@ -12,6 +12,7 @@ from pipelines.api.letters import TemplatePreviewView
 from pipelines.api.pipelines import PipelineViewSet
 from pipelines.api.recipes import RecipesView, RecipeView, UseRecipeView
 from pipelines.api.runs import DecisionViewSet, RunViewSet
+from pipelines.api.sending import SendingRulesViewSet
 from pipelines.api.simulating import TriggersTestView
 
 urlpatterns: list[URLPattern] = [
@@ -41,4 +42,5 @@ def register(router: TeamRouter) -> None:
     router.register("events", EventViewSet)
     router.register("event-types", EventTypeViewSet)
     router.register("pipeline-runs", RunViewSet)
+    router.register("sending-rules", SendingRulesViewSet)
     router.register("enrollment-decisions", DecisionViewSet)

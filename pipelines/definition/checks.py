@@ -15,6 +15,7 @@ from .reading import Reads, note_condition, note_value
 from .retries import ERROR_CLASSES, names_known_errors
 from .shapes import Problem, document_schema, parameter_shape, spoken_path
 from .values import is_dynamic
+from .windows import WindowError, parse_window
 
 MOST_STEPS = 50
 DEEPEST_BLOCK = 8
@@ -37,7 +38,7 @@ def check_steps(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) -
 def check_times(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) -> Iterator[Problem]:
     """Timeouts, due times and retries of the steps."""
     for place in every_place(document):
-        yield from _check_times(place)
+        yield from _check_times(place, kinds.get(place.step["type"]))
         yield from _check_repeats(place, kinds.get(place.step["type"]), document)
 
 
@@ -50,6 +51,7 @@ def check_settings(document: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _check_retry(settings.get("retry"), ("settings", "retry"))
     if "timezone" in settings and not _is_zone(settings["timezone"]):
         yield Problem("settings.timezone", "unknown time zone: write it as 'Europe/Paris'")
+    yield from _check_window(settings.get("window"), ("settings", "window"))
     counts = Counter(each["name"] for each in document.get("variables", []))
     taken = context_names({**document, "variables": []})
     for index, variable in enumerate(document.get("variables", [])):
@@ -127,11 +129,13 @@ def _language_kinds() -> frozenset[str]:
     return frozenset(rule["if"]["properties"]["type"]["const"] for rule in rules)
 
 
-def _check_times(place: Place) -> Iterator[Problem]:
+def _check_times(place: Place, kind: KindSpec | None) -> Iterator[Problem]:
     at = place.at
     if "timeout" in place.step:
         yield from _check_duration(place.step["timeout"], (*at, "timeout"))
     yield from _check_retry(place.step.get("retry"), (*at, "retry"))
+    if kind is not None and "window" in kind.schema.get("properties", {}):
+        yield from _check_window(own_parameters(place.step).get("window"), (*at, "with", "window"))
     if place.step["type"] == "human_task" and "due" in place.step.get("with", {}):
         try:
             parse_delay(place.step["with"]["due"])
@@ -166,6 +170,13 @@ def _check_repeats(place: Place, kind: KindSpec | None, document: Mapping[str, A
     if careful and retry and place.step.get("delivery") == "at_least_once":
         message = "with 'at_least_once' a lost answer is followed by another try, so people may get this twice"
         yield Problem(spoken_path((*place.at, "delivery")), message, "warning")
+
+
+def _check_window(window: Any, at: Path) -> Iterator[Problem]:
+    try:
+        parse_window(window)
+    except WindowError as error:
+        yield Problem(spoken_path((*at, *error.path.split("."))) if error.path else spoken_path(at), error.message)
 
 
 def _check_duration(value: Any, at: Path) -> Iterator[Problem]:

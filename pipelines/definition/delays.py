@@ -164,7 +164,7 @@ class Delay:
         if name in ("subject", "team"):
             owner = data.get(str(name))
             name = owner.get("timezone") if isinstance(owner, Mapping) else None
-        return _known_zone(name) or _known_zone(fallback) or ZoneInfo("UTC")
+        return known_zone(name) or known_zone(fallback) or ZoneInfo("UTC")
 
     def _base(self, previous: dt.datetime, start: dt.datetime, data: Mapping[str, Any], zone: ZoneInfo) -> dt.datetime:
         if self.until is None:
@@ -318,12 +318,13 @@ def _days(value: object) -> frozenset[int]:
 def _zone_name(value: object) -> str:
     if value is None or value in ("subject", "team"):
         return str(value or "")
-    if not _known_zone(value):
+    if not known_zone(value):
         raise DelayError("tz", f"unknown time zone '{value}': write 'Europe/Paris' or 'subject'")
     return str(value)
 
 
-def _known_zone(name: object) -> ZoneInfo | None:
+def known_zone(name: object) -> ZoneInfo | None:
+    """A time zone by its name, None for what is none."""
     if not isinstance(name, str) or not name:
         return None
     try:

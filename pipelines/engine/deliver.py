@@ -135,7 +135,7 @@ def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Deliver
                 give_back(group, until=now)
                 continue
             point("before_sending")
-            ready, skipped = post.start(group)
+            ready, skipped = post.start(group, now=now)
             results: list[tuple[Effect, Result]] = [*skipped]
             for effect, result in post.send(ready, until=stop):
                 results.append((effect, result))
@@ -158,7 +158,7 @@ def _send_letters(effects: list[Effect], now: datetime, stop: float, total: Deli
             give_back(group, until=now)
             continue
         point("before_sending")
-        ready, skipped = start_messages(group)
+        ready, skipped = start_messages(group, now=now)
         results: list[tuple[Effect, Result]] = [*skipped]
         for effect, message in ready:
             if time.monotonic() > stop and results:

@@ -1,13 +1,18 @@
 """Leases of effects: begun work is marked, work never begun is given back."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
 
 from crm.models import Message
+from pipelines.engine.store import store
 from pipelines.models import Effect
+from pipelines.states import RunStatus
+
+# How long after the time of a message its run looks whether an answer was lost.
+WATCHED_FOR = timedelta(minutes=10)
 
 
 def start_sending(effects: Sequence[Effect]) -> list[Effect]:
@@ -38,6 +43,34 @@ def give_back_unsent(effects: Sequence[Effect], *, until: datetime) -> None:
         _requeue(mine, until)
         messages = [effect.payload["message"] for effect in mine]
         Message.objects.filter(pk__in=messages, state=Message.State.SENDING).update(state=Message.State.QUEUED)
+
+
+def keep_waiting(held: Sequence[tuple[Effect, datetime, str]]) -> None:
+    """Put marked messages back until their times, each with the rule that keeps it; no attempt is burnt."""
+    if not held:
+        return
+    _requeue([effect for effect, _, _ in held], held[0][1])
+    store().update_rows(Effect, ("available_at",), [(effect.pk, (until,)) for effect, until, _ in held])
+    rows = [(int(effect.payload["message"]), (until, rule[:200])) for effect, until, rule in held]
+    store().update_rows(Message, ("held_until", "held_by"), rows)
+
+
+def watch_later(held: Sequence[tuple[Effect, datetime]]) -> None:
+    """Let runs whose messages wait be looked at after their times, not every ten minutes.
+
+    In a transaction of its own, for everybody locks runs before effects.
+    """
+    if not held:
+        return
+    times = {(effect.run_id, effect.seq): until + WATCHED_FOR for effect, until in held}
+    with transaction.atomic():
+        cursors = store().claim_runs(run_ids=sorted({run_id for run_id, _ in times}))
+        mine = [cursor for cursor in cursors if (cursor.id, cursor.seq) in times]
+        mine = [cursor for cursor in mine if cursor.status == RunStatus.RUNNING]
+        for cursor in mine:
+            cursor.depart(watchdog=times[cursor.id, cursor.seq])
+        if mine:
+            store().move_runs(mine)
 
 
 def _held(effects: Sequence[Effect], status: int) -> list[Effect]:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from mimetypes import guess_type
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,7 +19,8 @@ from crm.channels.letters import Channel, Letter, hand_over
 from crm.models import Message
 from crm.suppression import suppressed
 from crm.unsubscribe import unsubscribe_url
-from pipelines.engine.leases import mark_sending
+from pipelines.engine.holding import holds
+from pipelines.engine.leases import keep_waiting, mark_sending, watch_later
 from pipelines.engine.settle import Result, Skipped
 from pipelines.engine.task_links import fill_links
 from pipelines.models import Effect
@@ -40,9 +42,9 @@ class Post:
     def close(self) -> None:
         self._mailer.close()
 
-    def start(self, effects: Sequence[Effect]) -> tuple[list[Ready], list[tuple[Effect, Result]]]:
-        """Mark messages as being sent, in the same transaction that looks for suppressions."""
-        return start_messages(effects)
+    def start(self, effects: Sequence[Effect], *, now: datetime) -> tuple[list[Ready], list[tuple[Effect, Result]]]:
+        """Mark messages as being sent, in the same transaction that looks for what keeps them."""
+        return start_messages(effects, now=now)
 
     def send(self, ready: Sequence[Ready], *, until: float) -> Iterator[tuple[Effect, DeliveryResult]]:
         """Hand messages over one by one until `until` on the monotonic clock, at least one.
@@ -63,8 +65,8 @@ class Post:
                 return
 
 
-def start_messages(effects: Sequence[Effect]) -> tuple[list[Ready], list[tuple[Effect, Result]]]:
-    """Mark messages as being handed over, in the same transaction that looks for suppressions."""
+def start_messages(effects: Sequence[Effect], *, now: datetime) -> tuple[list[Ready], list[tuple[Effect, Result]]]:
+    """Mark messages as being handed over, in the same transaction that looks for suppressions and sending rules."""
     with transaction.atomic():
         mine = mark_sending(effects)
         messages = Message.objects.select_related("team").in_bulk([effect.payload["message"] for effect in mine])
@@ -78,8 +80,18 @@ def start_messages(effects: Sequence[Effect]) -> tuple[list[Ready], list[tuple[E
                 ready.append((effect, message))
             else:
                 skipped.append((effect, Skipped(reason)))
+        kept = holds(ready, now=now)
+        later = [(effect, hold.until, hold.rule) for effect, _ in ready if (hold := kept.get(effect.pk)) and hold.until]
+        skipped += [
+            (effect, Skipped(hold.code, f"Not sent: {hold.rule}."))
+            for effect, _ in ready
+            if (hold := kept.get(effect.pk)) and hold.until is None
+        ]
+        ready = [(effect, message) for effect, message in ready if effect.pk not in kept]
+        keep_waiting(later)
         sending = [message.pk for _, message in ready]
         Message.objects.filter(pk__in=sending).update(state=Message.State.SENDING)
+    watch_later([(effect, until) for effect, until, _ in later])
     return ready, skipped
 
 

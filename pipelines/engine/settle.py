@@ -43,9 +43,10 @@ register("after_settle", "the answers of effects are committed")
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """The recipient was suppressed between planning and sending."""
+    """A message that may not leave: its recipient was suppressed after it was planned, or a rule of sending says so."""
 
     reason: str
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,10 @@ def _verdict(effect: Effect, result: Result, cursor: Cursor | None, now: datetim
         case Delivered():
             return Verdict(Status.DONE, now, result={"reference": result.reference, **_detail(result.detail)})
         case Skipped():
-            return Verdict(Status.CANCELLED, now, error=f"Not sent: the recipient is suppressed ({result.reason}).")
+            why = result.why or f"Not sent: the recipient is suppressed ({result.reason})."
+            return Verdict(
+                Status.CANCELLED, now, error=why[:400], result={"code": result.reason} if result.why else None
+            )
         case Refused():
             return _refused(effect, result, cursor, now)
         case Unknown():

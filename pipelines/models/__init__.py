@@ -16,6 +16,7 @@ from pipelines.models.run import (
     StepExecution,
     StepStat,
 )
+from pipelines.models.sending import SendingRules
 from pipelines.models.trigger import AutomaticPipeline, Trigger
 from pipelines.models.waiting import EventWait, GoalHit
 
@@ -41,6 +42,7 @@ __all__ = [
     "PipelineVersion",
     "Quiet",
     "RunContext",
+    "SendingRules",
     "StepExecution",
     "StepStat",
     "Trigger",

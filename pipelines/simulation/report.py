@@ -130,6 +130,8 @@ def _message(message: Message, steps: dict[int, PipelineStep]) -> dict[str, Any]
     return {
         "step": _key(steps, message.step_id),
         "at": message.created_at,
+        "sent_at": message.sent_at,
+        "held_by": message.held_by,
         "channel": message.channel,
         "to": message.recipient,
         "from": message.sender,

@@ -41,7 +41,7 @@ class OutsideTwin:
         total = Delivery(progress=Progress())
         for kind in sorted(look_for_work(now=now).kinds):
             while effects := self._lease(kind, now):
-                results = self._results(kind, effects)
+                results = self._results(kind, effects, now)
                 total.tried += len(results)
                 total.sent += sum(1 for _, result in results if isinstance(result, Delivered))
                 assert total.progress is not None  # noqa: S101 - made four lines above
@@ -55,11 +55,11 @@ class OutsideTwin:
                 kind=kind, now=now, real_now=taken, until=taken + LEASE, limit=LEASE_LIMIT, worker=os.getpid()
             )
 
-    def _results(self, kind: int, effects: list[Effect]) -> list[tuple[Effect, Result]]:
+    def _results(self, kind: int, effects: list[Effect], now: datetime) -> list[tuple[Effect, Result]]:
         places = _places(effects)
         if kind not in MESSAGES:
             return [(effect, self._answer(effect, places)) for effect in start_sending(effects)]
-        ready, skipped = Post().start(effects)
+        ready, skipped = Post().start(effects, now=now)
         results: list[tuple[Effect, Result]] = [*skipped]
         for effect, message in ready:
             mail = built(message) if kind == Effect.Kind.EMAIL else None

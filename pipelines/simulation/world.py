@@ -12,7 +12,7 @@ from contacts.models import Record, RecordType, Segment, SegmentMembership
 from crm.models import Member, MessageTemplate, Suppression, Team
 from pipelines.definition.layout import every_place, subject_model
 from pipelines.documents import apply_document
-from pipelines.models import Pipeline, PipelineStep, PipelineVersion, Trigger
+from pipelines.models import Pipeline, PipelineStep, PipelineVersion, SendingRules, Trigger
 from pipelines.operations import publish
 from pipelines.simulation.scenario import ScenarioError
 from pipelines.subjects import SubjectType, subject_types
@@ -45,13 +45,14 @@ class World:
         return fresh
 
     def read_team(self) -> None:
-        """The team, its members without their passwords, and its templates."""
+        """The team, its members without their passwords, its templates and its rules of sending."""
         self.add(ContentType.objects.all())
         self.add([self.team])
         members = list(Member.objects.filter(team=self.team).select_related("user"))
         self.add(members)
         self.add(_without_passwords(member.user for member in members))
         self.add(MessageTemplate.objects.filter(team=self.team))
+        self.add(SendingRules.objects.filter(team=self.team))
 
     def settle(self) -> None:
         """Write everything into the database that is now the default one, exactly as it was."""

@@ -131,7 +131,7 @@ def _effect(batch: Batch, planned: Planned, messages: dict[tuple[int | None, int
     cursor, step, request = planned
     payload: Any
     if request.message:
-        payload = {"message": messages[(cursor.id, cursor.seq)]}
+        payload = {"message": messages[(cursor.id, cursor.seq)], **_timing(batch, cursor, step)}
     elif request.kind == "custom":
         payload = {"action": step.kind, "payload": plain(request.payload)}
     else:
@@ -146,6 +146,16 @@ def _effect(batch: Batch, planned: Planned, messages: dict[tuple[int | None, int
         created_at=batch.now,
         payload=payload,
     )
+
+
+def _timing(batch: Batch, cursor: Cursor, step: Step) -> dict[str, Any]:
+    """When this message may leave and how important it is, as far as the document says anything."""
+    settings_of = batch.programs[cursor.version_id].program.settings
+    window = step.raw.get("window") or settings_of.get("window")
+    timing: dict[str, Any] = {"window": window} if window else {}
+    if "priority" in settings_of:
+        timing["priority"] = settings_of["priority"]
+    return timing
 
 
 def _move_those_that_do_not_wait(batch: Batch, planned: list[Planned]) -> None:

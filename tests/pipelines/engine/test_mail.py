@@ -225,7 +225,7 @@ def test_a_pass_that_runs_out_of_time_leaves_the_rest_for_the_next(team: Team, r
     )
     post = Post()
     assert post.open() is None
-    ready, _ = post.start(leased)
+    ready, _ = post.start(leased, now=NOON)
     sent = [effect for effect, _ in post.send(ready, until=float("-inf"))]
     post.close()
     assert len(sent) == 1 and states().count("sending") == 5

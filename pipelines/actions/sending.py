@@ -1,0 +1,12 @@
+"""What every step that sends a message to people may say about its time."""
+
+from typing import Any, Final
+
+WINDOW: Final[dict[str, Any]] = {
+    "x-advanced": True,
+    "type": "object",
+    "title": "Send hours",
+    "description": 'When it may leave, instead of what the pipeline says: {"days": ["mon", "fri"], '
+    '"hours": "09:00-17:00", "quiet": "21:00-08:00", "tz": "subject", "spread": "1h"}.',
+    "x-widget": "json",
+}
