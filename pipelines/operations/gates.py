@@ -1,10 +1,13 @@
 """What else must hold before a document is published; asked by publishing, known by what stands above it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from crm.models import Team
-from pipelines.definition.document import Problem
+from pipelines.definition.document import Problem, checksum
+from pipelines.models import Pipeline
+from pipelines.operations.checking import validate_document
 
 Gate = Callable[[Mapping[str, Any], Team], list[Problem]]
 
@@ -15,6 +18,32 @@ def register_gate(gate: Gate) -> None:
     """Ask this whenever a checked document is about to be published; what it answers refuses it."""
     if gate not in _gates:
         _gates.append(gate)
+
+
+def forget_gate(gate: Gate) -> None:
+    """Ask this no more."""
+    _gates.remove(gate)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the gates said of a document, which its checksum names."""
+
+    digest: str
+    problems: tuple[Problem, ...] = ()
+
+
+def ask_ahead(*, pipeline: Pipeline, document: Mapping[str, Any]) -> Asked:
+    """Ask about a document that is about to be published, before the pipeline's row is locked: it may take seconds.
+
+    Nobody is asked about what is current already, or what is refused for its problems anyway.
+    """
+    digest, current = checksum(document), pipeline.current_version
+    if current is not None and current.checksum == digest:
+        return Asked(digest)
+    if any(problem.severity == "error" for problem in validate_document(document, pipeline.team)):
+        return Asked(digest)
+    return Asked(digest, tuple(ask_gates(document, pipeline.team)))
 
 
 def ask_gates(document: Mapping[str, Any], team: Team) -> list[Problem]:

@@ -6,10 +6,12 @@ from typing import Literal
 from django.db import transaction
 from django.db.models import F
 
+from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
 from pipelines.engine.controls import cancel_pipeline_runs
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.models.run import FINISHED
+from pipelines.operations.gates import Asked, ask_ahead
 from pipelines.operations.publishing import publish
 from pipelines.operations.records import arm_triggers, audit, change, lock
 from pipelines.operations.refusals import Refused
@@ -17,14 +19,27 @@ from pipelines.operations.refusals import Refused
 Status = Pipeline.Status
 
 
-def activate(*, pipeline: Pipeline, by: object = None, now: datetime | None = None, force: bool = False) -> None:
-    """Let subjects in; publishes first where needed and refuses without a valid version."""
+def activate(
+    *,
+    pipeline: Pipeline,
+    by: object = None,
+    now: datetime | None = None,
+    force: bool = False,
+    asked: Asked | None = None,
+) -> None:
+    """Let subjects in; publishes first where needed and refuses without a valid version.
+
+    What a document promises is played before the pipeline is locked, or was `asked` by the caller.
+    """
     moment = now or engine_now()
+    publishes = pipeline.auto_publish or pipeline.current_version_id is None
+    if publishes and not force and asked is None and pipeline.status != Status.ARCHIVED:
+        asked = ask_ahead(pipeline=pipeline, document=document_of(pipeline))
     with transaction.atomic():
         if pipeline.status == Status.ARCHIVED:
             raise Refused("An archived pipeline cannot be activated: duplicate it instead.")
-        if pipeline.auto_publish or pipeline.current_version_id is None:
-            publish(pipeline=pipeline, by=by, now=moment, force=force)
+        if publishes:
+            publish(pipeline=pipeline, by=by, now=moment, force=force, asked=asked)
         if pipeline.status == Status.ACTIVE:
             return
         lock(pipeline)

@@ -1,13 +1,15 @@
 """Publishing: an immutable version is made from the rows, and runs follow it."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from django.db import transaction
 from django.db.models import F, Max
 from django.db.models.functions import Greatest
 
 from pipelines.actions.registry import kinds
-from pipelines.definition.document import checksum
+from pipelines.definition.document import Problem, checksum
 from pipelines.definition.layout import every_place
 from pipelines.definition.program import compile_program
 from pipelines.definition.structuring import structured
@@ -17,11 +19,13 @@ from pipelines.models import Pipeline, PipelineRun, PipelineStep, PipelineVersio
 from pipelines.operations.checking import validate_document
 from pipelines.operations.code_steps import check_code, code_in
 from pipelines.operations.following import follow
-from pipelines.operations.gates import ask_gates
+from pipelines.operations.gates import Asked, ask_ahead, ask_gates
 from pipelines.operations.planning import Policy, default_policy
 from pipelines.operations.records import arm_triggers, audit, change, lock, user_of
-from pipelines.operations.refusals import InvalidDocument, Refused
+from pipelines.operations.refusals import InvalidDocument, PipelineChanged, Refused
 from pipelines.step_rows import identities, name_steps
+
+ARCHIVED: Final = "An archived pipeline cannot be published: duplicate it instead."
 
 
 def publish(
@@ -32,18 +36,22 @@ def publish(
     policy: Policy | None = None,
     now: datetime | None = None,
     force: bool = False,
+    asked: Asked | None = None,
 ) -> PipelineVersion:
     """Make the rows the current version, in one transaction; unchanged rows keep the version.
 
     `policy` says what becomes of the runs on their way; without one the pipeline's settings decide.
     Raises `InvalidDocument` with every problem when the rows cannot be published, or when what the document
-    promises (`meta.expect`) does not come true; `force` publishes in spite of that.
+    promises (`meta.expect`) does not come true; `force` publishes in spite of that. Promises are played before the
+    pipeline is locked, and `PipelineChanged` is raised when it changed meanwhile; who holds the lock already has
+    asked before and hands in what was `asked`.
     """
     moment = now or engine_now()
+    ahead = asked if asked is not None or force else _ask(pipeline)
     with transaction.atomic():
         lock(pipeline)
         if pipeline.status == Pipeline.Status.ARCHIVED:
-            raise Refused("An archived pipeline cannot be published: duplicate it instead.")
+            raise Refused(ARCHIVED)
         _freeze_keys(pipeline)
         document = document_of(pipeline)
         problems = validate_document(document, pipeline.team)
@@ -53,9 +61,8 @@ def publish(
         current = pipeline.current_version
         if current is not None and current.checksum == digest:
             return current
-        unmet = [] if force else ask_gates(document, pipeline.team)
-        if unmet:
-            raise InvalidDocument(unmet)
+        if not force and ahead is not None:
+            _heed(ahead, digest, pipeline, document, handed_in=asked is not None)
         policy = policy or default_policy(pipeline)
         published = code_in(current.document) if current is not None else frozenset()
         check_code(team=pipeline.team, by=by, before=published, after=code_in(document))
@@ -68,6 +75,27 @@ def publish(
         moved = follow(pipeline=pipeline, version=version, policy=policy, now=moment)
         audit(pipeline, "publish", by, version=version.number, policy=policy, **moved.as_details())
     return version
+
+
+def _ask(pipeline: Pipeline) -> Asked:
+    """Rows without a key get theirs first, for the document is told apart by them."""
+    with transaction.atomic():
+        lock(pipeline)
+        if pipeline.status == Pipeline.Status.ARCHIVED:
+            raise Refused(ARCHIVED)
+        _freeze_keys(pipeline)
+    return ask_ahead(pipeline=pipeline, document=document_of(pipeline))
+
+
+def _heed(asked: Asked, digest: str, pipeline: Pipeline, document: dict[str, object], *, handed_in: bool) -> None:
+    problems: Sequence[Problem] = asked.problems
+    if asked.digest != digest:
+        if not handed_in:
+            raise PipelineChanged()
+        # The caller wrote the rows under the same lock, and they were given names that the document left open.
+        problems = ask_gates(document, pipeline.team)
+    if problems:
+        raise InvalidDocument(problems)
 
 
 def _count_those_inside(pipeline: Pipeline) -> None:

@@ -11,6 +11,7 @@ from pipelines.documents import apply_document, document_of
 from pipelines.models import Pipeline
 from pipelines.operations.checking import validate_document
 from pipelines.operations.code_steps import check_code, code_in
+from pipelines.operations.gates import Asked, ask_ahead
 from pipelines.operations.lifecycle import activate as activate_pipeline
 from pipelines.operations.planning import Policy
 from pipelines.operations.publishing import publish
@@ -39,8 +40,12 @@ def import_document(
     problems = validate_document(document, team)
     if any(problem.severity == "error" for problem in problems):
         raise InvalidDocument(problems)
+    known = _existing(team, document["key"], replace)
+    asked = None
+    if not force and (activate or (known is not None and _publishes(known))):
+        asked = ask_ahead(pipeline=known or Pipeline(team=team), document=document)
     with transaction.atomic():
-        pipeline = _existing(team, document["key"], replace) or _created(team, document, by)
+        pipeline = known or _created(team, document, by)
         update_document(
             pipeline=pipeline,
             document=document,
@@ -50,9 +55,10 @@ def import_document(
             force=force,
             policy=policy,
             note=note,
+            asked=asked,
         )
         if activate:
-            activate_pipeline(pipeline=pipeline, by=by, force=force)
+            activate_pipeline(pipeline=pipeline, by=by, force=force, asked=asked)
     return pipeline
 
 
@@ -66,11 +72,14 @@ def update_document(
     force: bool = False,
     policy: Policy | None = None,
     note: str = "",
+    asked: Asked | None = None,
 ) -> None:
     """Replace the definition of one pipeline; published at once when it is in use."""
     problems = [] if checked else validate_document(document, pipeline.team)
     if any(problem.severity == "error" for problem in problems):
         raise InvalidDocument(problems)
+    if asked is None and not force and _publishes(pipeline):
+        asked = ask_ahead(pipeline=pipeline, document=document)
     with transaction.atomic():
         lock(pipeline)
         if pipeline.status == Pipeline.Status.ARCHIVED:
@@ -80,8 +89,8 @@ def update_document(
         _apply(pipeline, document)
         change(pipeline, by)
         audit(pipeline, action, by, steps=len(document["steps"]))
-        if pipeline.auto_publish and pipeline.current_version_id is not None:
-            publish(pipeline=pipeline, by=by, force=force, policy=policy, note=note)
+        if _publishes(pipeline):
+            publish(pipeline=pipeline, by=by, force=force, policy=policy, note=note, asked=asked)
 
 
 def export_document(*, pipeline: Pipeline) -> str:
@@ -101,6 +110,11 @@ def duplicate(*, pipeline: Pipeline, by: object = None, key: str = "") -> Pipeli
         _apply(copy, document)
         audit(copy, "duplicate", by, source=pipeline.key)
     return copy
+
+
+def _publishes(pipeline: Pipeline) -> bool:
+    """Whether a change of the rows is published at once."""
+    return pipeline.auto_publish and pipeline.current_version_id is not None
 
 
 def _existing(team: Team, key: str, replace: bool) -> Pipeline | None:

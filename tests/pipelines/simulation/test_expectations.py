@@ -1,11 +1,17 @@
 """A pipeline promises something, and is not published when it does not keep it."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from crm.models import Team
-from pipelines.operations import InvalidDocument, import_document, publish
+from pipelines.definition.document import Problem
+from pipelines.models import Pipeline, PipelineVersion
+from pipelines.operations import InvalidDocument, activate, gates, import_document, publish, update_document
+from pipelines.operations.refusals import PipelineChanged
 from pipelines.simulation.expect import play_expectations, unmet
 from tests.api import Api
 from tests.pipelines.commands.test_pipelines import run, written
@@ -125,3 +131,50 @@ def test_the_command_shows_a_timetable_and_a_funnel(team: Team, tmp_path: Any) -
     Api(team).post("contacts/", {"email": "c@x.org"})
     status, told, _ = run("simulate", "welcome", "--team", "acme", "--audience", "10")
     assert status == 0 and "1 of 1 enter." in told
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("act", ["publish", "activate", "update", "import"])
+def test_promises_are_played_while_nobody_waits_for_the_pipeline(act: str) -> None:
+    team = Team.objects.create(name="Acme", slug="acme")
+    pipeline = import_document(team=team, document=document(STEPS), activate=act == "update")
+    changed = document(STEPS, name="Another")
+    inside: list[bool] = []
+    with asking(lambda: inside.append(connection.in_atomic_block)):
+        match act:
+            case "publish":
+                publish(pipeline=pipeline)
+            case "activate":
+                activate(pipeline=pipeline)
+            case "update":
+                update_document(pipeline=pipeline, document=changed)
+            case "import":
+                import_document(team=team, document=changed, activate=True)
+    assert inside == [False]
+
+
+def test_a_pipeline_that_changes_while_its_promises_are_played_is_not_published(team: Team) -> None:
+    pipeline = import_document(team=team, document=document(STEPS))
+
+    def meanwhile() -> None:
+        update_document(pipeline=Pipeline.objects.get(), document=document([*STEPS, {"key": "more", "type": "wait"}]))
+
+    with asking(meanwhile), pytest.raises(PipelineChanged):
+        publish(pipeline=pipeline)
+    assert not PipelineVersion.objects.exists()
+    assert publish(pipeline=Pipeline.objects.get()).number == 1
+
+
+@contextmanager
+def asking(work: Callable[[], object]) -> Iterator[None]:
+    """Do this whenever what a pipeline promises is asked for."""
+
+    def gate(*_: object) -> list[Problem]:
+        work()
+        return []
+
+    gates.register_gate(gate)
+    try:
+        yield
+    finally:
+        gates.forget_gate(gate)
