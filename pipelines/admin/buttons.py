@@ -11,6 +11,7 @@ from unfold.enums import ActionVariant
 from pipelines import operations
 from pipelines.admin.backfilling import BackfillPages
 from pipelines.admin.confirming import Choice, Question
+from pipelines.admin.converting import ConversionPages
 from pipelines.admin.history import VersionPages
 from pipelines.admin.publishing import Dialog
 from pipelines.models import Pipeline, PipelineRun, PipelineVersion
@@ -28,7 +29,7 @@ FITTING: dict[str, frozenset[int]] = {
 }
 
 
-class PipelineButtons(VersionPages, BackfillPages):
+class PipelineButtons(VersionPages, BackfillPages, ConversionPages):
     """Publish, activate, pause, resume, archive, duplicate, export and delete."""
 
     actions_detail: Sequence[Any] = (
@@ -37,7 +38,7 @@ class PipelineButtons(VersionPages, BackfillPages):
         "publish_page",
         "pause_page",
         "simulate_page",
-        {"title": "More", "items": ["duplicate_page", "export_document", "archive_page"]},
+        {"title": "More", "items": ["conversion_page", "duplicate_page", "export_document", "archive_page"]},
     )
     get_object: Any
 

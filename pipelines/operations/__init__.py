@@ -15,6 +15,7 @@ from pipelines.operations.transfer import (
     update_document,
 )
 from pipelines.operations.triggers import set_trigger_enabled
+from pipelines.operations.winning import choose_winner
 
 __all__ = [
     "InvalidDocument",
@@ -25,6 +26,7 @@ __all__ = [
     "activate",
     "archive",
     "backfill",
+    "choose_winner",
     "delete_pipeline",
     "duplicate",
     "export_document",

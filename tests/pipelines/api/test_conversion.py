@@ -1,0 +1,110 @@
+"""Goals with their value, variants with their confidence, and the end of a test."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from contacts.models import Contact
+from crm.models import Team
+from pipelines.conversion import conversion
+from pipelines.engine.clock import set_test_clock
+from pipelines.engine.tick import run_until_idle
+from pipelines.models import GoalHit, Pipeline, PipelineRun, StepExecution
+from tests.api import Api
+from tests.pipelines.admin.conftest import SignIn, sign_in
+from tests.pipelines.engine.building import NOON, active
+
+__all__ = ["sign_in"]
+pytestmark = pytest.mark.django_db
+GOALS = [{"key": "bought", "event": "purchase", "value": "{{ event.total }}", "within": "30d"}]
+SPLIT = {
+    "key": "test", "name": "Subject line", "type": "split",
+    "with": {"variants": [{"name": "short"}, {"name": "long"}], "holdout": 1},
+    "on": {"holdout": "end"},
+}  # fmt: skip
+
+
+def tried(team: Team, *, runs: int = 120) -> Pipeline:
+    """A test in which nearly all of one variant buy, and few of the other."""
+    pipeline = active(team, [SPLIT, {"type": "wait", "delay": "1d", "key": "rest"}], goals=GOALS)
+    set_test_clock(NOON)
+    for number in range(runs):
+        Contact.objects.create(team=team, email=f"c{number}@example.org")
+    run_until_idle(now=NOON)
+    drawn = dict(
+        StepExecution.objects.filter(step_id=pipeline.steps.get(key="test").pk).values_list("run_id", "outcome")
+    )
+    often = {"short": 2, "long": 10}
+    counts: dict[Any, int] = {}
+    hits = []
+    for run_id, variant in drawn.items():
+        counts[variant] = counts.get(variant, 0) + 1
+        if variant in often and counts[variant] % often[variant] == 0:
+            at = NOON + timedelta(hours=1)
+            hits.append(GoalHit(run_id=run_id, goal="bought", value=Decimal("10.50"), at=at))
+    GoalHit.objects.bulk_create(hits)
+    return pipeline
+
+
+def test_goals_and_variants_are_reported_with_their_confidence(api: Api, test_clock: None) -> None:
+    tried(api.team)
+    found = api.get("pipelines/welcome/conversion/").json()
+    (goal,) = found["goals"]
+    reached = GoalHit.objects.count()
+    assert (goal["goal"], goal["runs"], goal["reached"]) == ("bought", 120, reached)
+    assert Decimal(goal["value"]) == Decimal("10.50") * reached
+    assert goal["low"] < goal["rate"] < goal["high"]
+    (contest,) = found["splits"]
+    assert (contest["step"], contest["best"], contest["winner"]) == ("test", "short", "short")
+    variants = {each["variant"]: each for each in contest["variants"]}
+    assert variants["short"]["reached"] == variants["short"]["runs"] // 2
+    assert variants["short"]["low"] > variants["long"]["high"]
+
+
+def test_what_was_reached_before_the_draw_is_nobodys_merit(api: Api, test_clock: None) -> None:
+    tried(api.team, runs=10)
+    GoalHit.objects.update(at=NOON - timedelta(hours=1))
+    (contest,) = api.get("pipelines/welcome/conversion/").json()["splits"]
+    assert {each["reached"] for each in contest["variants"]} == {0}
+    assert contest["winner"] is None
+
+
+def test_the_winner_gets_everybody_from_then_on(api: Api, test_clock: None) -> None:
+    pipeline = tried(api.team, runs=4)
+    answer = api.post("pipelines/welcome/choose-winner/", {"step": "test", "variant": "long"})
+    assert answer.status_code == 200, answer.content
+    before = PipelineRun.objects.count()
+    for number in range(8):
+        Contact.objects.create(team=api.team, email=f"new{number}@example.org")
+    run_until_idle(now=NOON)
+    fresh = PipelineRun.objects.order_by("pk")[before:]
+    drawn = StepExecution.objects.filter(
+        run_id__in=[run.pk for run in fresh], step_id=pipeline.steps.get(key="test").pk
+    )
+    assert set(drawn.values_list("outcome", flat=True)) == {"long"}
+    unknown = api.post("pipelines/welcome/choose-winner/", {"step": "test", "variant": "wide"})
+    assert unknown.status_code == 409
+    assert "no variant" in unknown.json()["detail"]
+
+
+def test_the_page_tells_it_and_asks_before_it_ends_a_test(api: Api, test_clock: None, sign_in: SignIn) -> None:
+    pipeline = tried(api.team)
+    client = sign_in("manager")
+    page = client.get(f"/admin/pipelines/pipeline/{pipeline.pk}/conversion/").content.decode()
+    assert "“short” leads, and that is no chance" in page
+    address = f"/admin/pipelines/pipeline/{pipeline.pk}/winner/test/short/"
+    assert address in page
+    assert "Give everybody “short” from now on?" in client.get(address).content.decode()
+    assert client.post(address).status_code == 302
+    assert pipeline.versions.count() == 2
+    assert (
+        "/winner/" not in sign_in("viewer").get(f"/admin/pipelines/pipeline/{pipeline.pk}/conversion/").content.decode()
+    )
+
+
+def test_the_report_costs_the_same_for_many_runs(team: Team, test_clock: None, django_assert_num_queries: Any) -> None:
+    pipeline = tried(team, runs=30)
+    with django_assert_num_queries(5):
+        conversion(pipeline=pipeline)
