@@ -224,6 +224,7 @@ PIPELINES_TICK_SECONDS: float = env.float("PIPELINES_TICK_SECONDS", default=45.0
 PIPELINES_SEND_GROUP: int = env.int("PIPELINES_SEND_GROUP", default=50)
 PIPELINES_KICK: bool = env.bool("PIPELINES_KICK", default=True)
 PIPELINES_LEASE_SECONDS: int = env.int("PIPELINES_LEASE_SECONDS", default=120)
+PIPELINES_HOOK_DAYS: int = env.int("PIPELINES_HOOK_DAYS", default=90)
 PIPELINES_MAX_STEPS: int = env.int("PIPELINES_MAX_STEPS", default=50)
 PIPELINES_MAX_DOCUMENT_BYTES: int = env.int("PIPELINES_MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)
 PIPELINES_SUBJECTS = ["contacts.contact", "contacts.company", "contacts.deal"]

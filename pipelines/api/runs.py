@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -22,7 +22,7 @@ from pipelines.engine.clock import engine_now
 from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retry_runs
 from pipelines.engine.replaying import CannotReplay, replay
 from pipelines.engine.retrying import failed_at, retry_failed_at
-from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun
+from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, Trigger
 from pipelines.operations.code_steps import check_replay
 from pipelines.queries import STATUS_GROUPS, run_story
 from pipelines.states import RunStatus
@@ -197,14 +197,24 @@ def by_decision(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     return rows.filter(decision__in=_words(text, known, "decision"))
 
 
+def by_no_subject(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """`subject=none`: what happened to nobody, such as a call of a pipeline that is about no record."""
+    if text != "none":
+        raise serializers.ValidationError({"subject": ["Use none; records are asked for by contact, company or deal."]})
+    return rows.filter(subject_id=None)
+
+
 class DecisionViewSet(TeamScopedReadOnlyViewSet):
-    """Why records did not enter pipelines."""
+    """Why records did not enter pipelines, nor occasions that are about none (`subject=none`)."""
 
     resource = "pipeline-runs"
-    queryset = EnrollmentDecision.objects.select_related("pipeline")
+    queryset = EnrollmentDecision.objects.select_related("pipeline").annotate(
+        trigger_key=Subquery(Trigger.objects.filter(pk=OuterRef("trigger_id")).values("key")[:1])
+    )
     serializer_class = shapes.DecisionSerializer
     filter_fields = {
         "pipeline": filter_by_pipeline, "decision": by_decision, "after": "at__gte", "before": "at__lt", **SUBJECTS,
+        "trigger": "trigger_key", "subject": by_no_subject,
     }  # fmt: skip
     search_fields = ()
     ordering_fields = ("at",)

@@ -153,15 +153,19 @@ class VisitSerializer(serializers.Serializer[StoryVisit]):
 
 
 class DecisionSerializer(TeamScopedSerializer):
-    """Why a record did not enter a pipeline."""
+    """Why a record, or an occasion that is about none, did not enter a pipeline."""
 
     pipeline = serializers.CharField(source="pipeline.key", read_only=True)
+    trigger = serializers.CharField(source="trigger_key", read_only=True, allow_null=True)
+    event = serializers.IntegerField(source="event_id", read_only=True, allow_null=True)
     subject = serializers.SerializerMethodField()
     decision = serializers.SerializerMethodField()
 
     class Meta:
         model = EnrollmentDecision
-        fields: tuple[str, ...] = ("id", "at", "pipeline", "subject", "decision", "why", "settled")
+        fields: tuple[str, ...] = (
+            "id", "at", "pipeline", "trigger", "event", "subject", "decision", "why", "settled",
+        )  # fmt: skip
         read_only_fields = fields
 
     @extend_schema_field(SUBJECT)

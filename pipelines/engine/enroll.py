@@ -35,7 +35,8 @@ class EnrollResult:
 
     enrolled: list[int] = field(default_factory=list)
     by_trigger: Counter[int | None] = field(default_factory=Counter)
-    decisions: dict[int, tuple[Decision, str]] = field(default_factory=dict)
+    # By subject; None stands for an occasion that is about no record.
+    decisions: dict[int | None, tuple[Decision, str]] = field(default_factory=dict)
 
 
 class NotEnrollable(Exception):
@@ -127,9 +128,7 @@ def enroll_candidates(
         transaction.on_commit(kick)
     result = EnrollResult(enrolled=[run_id for run_id, *_ in inserted])
     result.by_trigger.update(row.trigger_id for row in rows if id(row) in entered)
-    for refusal in refused:
-        if refusal.subject_id is not None:
-            result.decisions[refusal.subject_id] = (refusal.decision, _told(refusal))
+    result.decisions.update({each.subject_id: (each.decision, _told(each)) for each in refused})
     return result
 
 

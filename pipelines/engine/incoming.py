@@ -98,7 +98,7 @@ def take_in(delivery: HookDelivery, *, now: datetime) -> Taken:
     )
     if entered.enrolled:
         return Taken("entered", entered.enrolled[0])
-    decision = entered.decisions.get(subject_id) if subject_id is not None else None
+    decision = entered.decisions.get(subject_id)
     return Taken(f"did not enter: {decision[1]}" if decision else "did not enter: already in the pipeline")
 
 

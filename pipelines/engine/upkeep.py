@@ -1,10 +1,11 @@
-"""Once a day: months ahead for the partitioned logs, and old suspicions forgotten."""
+"""Once a day: months ahead for the partitioned logs; old suspicions and what others posted long ago forgotten."""
 
 import logging
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
 
+from pipelines.engine.forgetting import forget_deliveries
 from pipelines.models import EngineState, LaneStrike
 from pipelines.partitions import ensure_partitions
 
@@ -22,6 +23,9 @@ def keep_up(*, now: datetime, last: datetime | None) -> bool:
         EngineState.objects.bulk_create([EngineState(name=NAME)], ignore_conflicts=True)
     if not EngineState.objects.filter(name=NAME, at=last).update(at=now):
         return False
+    forgotten = forget_deliveries(now=now)
+    if forgotten:
+        log.info("posts to webhooks forgotten: %s", forgotten)
     try:
         with transaction.atomic():
             made = ensure_partitions(now)

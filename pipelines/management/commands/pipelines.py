@@ -11,6 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from crm.models import Team
 from pipelines.definition.document import Problem
+from pipelines.engine.clock import engine_now
+from pipelines.engine.forgetting import forget_deliveries
 from pipelines.management import folders, simulating
 from pipelines.management.files import expanded, load
 from pipelines.models import Pipeline
@@ -60,11 +62,13 @@ class Command(BaseCommand):
             choices=["follow", "pin", "cancel"],
             help="what becomes of runs on their way (else the settings)",
         )
-        pruning = actions.add_parser("prune", help="remove old versions that no run names any more")
+        pruning = actions.add_parser("prune", help="remove old versions that no run names, and old posts to webhooks")
         pruning.add_argument("--keep", type=int, default=KEPT, metavar="N", help=f"newest versions to keep ({KEPT})")
         pruning.add_argument(
             "--older-than", type=int, default=OLDER_THAN.days, metavar="DAYS", help=f"age in days ({OLDER_THAN.days})"
         )
+        days = "age in days of posts to webhooks (PIPELINES_HOOK_DAYS)"
+        pruning.add_argument("--deliveries-older-than", type=int, metavar="DAYS", help=days)
         simulating.add_arguments(simulate := actions.add_parser("simulate", help="try out what would happen"))
         for each in (export, validate, imports, pull, diff, push, pruning, simulate):
             each.add_argument("--team", required=True, metavar="SLUG")
@@ -158,12 +162,16 @@ class Command(BaseCommand):
             numbers = prune(pipeline=pipeline, keep=options["keep"], older_than=age)
             if numbers:
                 gone[pipeline.key] = numbers
+        days = options["deliveries_older_than"]
+        forgotten = forget_deliveries(now=engine_now(), team=team, older_than=days and timedelta(days=days))
         if options["json"]:
-            self.stdout.write(json.dumps(gone))
+            self.stdout.write(json.dumps({"versions": gone, "deliveries": forgotten}))
             return
         for key, numbers in gone.items():
             self.stdout.write(f"{key}: removed version {', '.join(map(str, numbers))}")
-        if not gone:
+        if forgotten:
+            self.stdout.write(f"Removed {forgotten:,} posts to webhooks.")
+        if not gone and not forgotten:
             self.stdout.write("Nothing to remove.")
 
     def _announce(self, entries: Sequence[folders.Entry], options: dict[str, Any]) -> None:
