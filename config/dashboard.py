@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from crm.models import Message, Notification, Task, Team
 from crm.permissions import allows
 from pipelines.admin.links import from_now, subject_words
+from pipelines.alarms import alarms
 from pipelines.counting import StateCount, run_counts, state_counts
 from pipelines.engine.clock import engine_now, real_now
 from pipelines.models import Pipeline, PipelineRun
@@ -71,10 +72,18 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "lines": lines,
         "failures": _failures(team, now) if numbers.failed else [],
         "uncertain": _uncertain(team) if numbers.uncertain else [],
+        "alarms": _alarms(team, now),
         "my_tasks": _tasks(team, user, now) if numbers.my_tasks else [],
         "notes": _notes(team, user),
         "may_add": bool(getattr(user, "is_superuser", False)) or _may_add(request),
     }
+
+
+def _alarms(team: Team | None, now: datetime) -> list[dict[str, str]]:
+    """What is wrong though nothing failed."""
+    found = alarms(team=team, now=now)[:LISTED]
+    page = "admin:pipelines_pipeline_change"
+    return [{"sentence": each.sentence, "address": reverse(page, args=(each.pipeline_id,))} for each in found]
 
 
 @require_POST

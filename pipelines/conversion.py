@@ -84,6 +84,13 @@ class Contest:
     p_value: float | None
     decided: bool
 
+    @property
+    def chance(self) -> str:
+        """The p-value as people read it."""
+        if self.p_value is None:
+            return ""
+        return "p < 0.0001" if self.p_value < 0.0001 else f"p = {self.p_value:.4f}"
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,

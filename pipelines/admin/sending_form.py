@@ -75,6 +75,7 @@ class SendingRulesForm(forms.ModelForm[SendingRules]):
     class Meta:
         model = SendingRules
         fields = ["when_capped", "longest_wait_hours"]
+        labels = {"when_capped": "What is too much", "longest_wait_hours": "Waits at most (hours)"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -28,6 +28,7 @@ EXAMINATIONS: Final[tuple[Examination, ...]] = (
     work.mail_outage,
     work.uncertain_messages,
     work.failed_enrollments,
+    work.silence_and_lateness,
 )
 
 

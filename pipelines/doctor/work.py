@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from crm.models import Message
+from pipelines.alarms import alarms
 from pipelines.doctor.findings import Clocks, Finding, some
 from pipelines.models import EngineState, EnrollmentDecision
 from pipelines.queries import last_tick_at
@@ -62,3 +63,18 @@ def failed_enrollments(clocks: Clocks) -> Sequence[Finding]:
         problem="{count} enrollment{s} failed and {are} not settled by the sweep.",
         advice='The worker\'s log names the error ("enrollment failed again"); the sweep goes on trying.',
     )
+
+
+def silence_and_lateness(clocks: Clocks) -> Sequence[Finding]:
+    """Active pipelines that nobody enters any more, and steps that are far slower than usual."""
+    return [
+        Finding(
+            code=alarm.code,
+            problem=alarm.sentence,
+            advice="See its triggers and where its events come from."
+            if alarm.code == "pipeline.silent"
+            else "See what the step waits for: a provider, a pace, its hours.",
+            ids=(alarm.pipeline_id,),
+        )
+        for alarm in alarms(team=None, now=clocks.now)
+    ]

@@ -10,6 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.db import close_old_connections, connection
 
+from pipelines.alarms import NAME as ALARMS
+from pipelines.alarms import watch
 from pipelines.engine.advance import Progress, advance_lane
 from pipelines.engine.clock import engine_now, real_now, set_test_clock
 from pipelines.engine.deliver import LEASE_LIMIT, deliver
@@ -97,6 +99,7 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
         if glance.delivered:
             report.enrolled += work_off(now=engine_now())
         expire(now=engine_now(), last=glance.states.get(EXPIRY, (None, {}))[0])
+        watch(now=engine_now(), last=glance.states.get(ALARMS, (None, {}))[0])
         if glance.scheduled:
             fire_due(now=engine_now())
         if glance.reminders:

@@ -1,0 +1,90 @@
+"""What is wrong though nothing failed: silence and lateness, told once, shown as long as they last."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from contacts.models import Contact
+from crm.models import Member, Notification, Team
+from pipelines.alarms import alarms
+from pipelines.doctor import examine
+from pipelines.models import PipelineRun, PipelineStep, StepStat
+from tests.pipelines.engine.building import NOON, active, later
+from tests.pipelines.engine.conftest import Run
+
+WAIT = {"type": "wait", "delay": "90d", "key": "rest"}
+
+
+@pytest.fixture
+def leader(team: Team) -> User:
+    users = [User.objects.create_user(role, email=f"{role}@acme.example") for role in ("manager", "viewer")]
+    for user in users:
+        Member.objects.create(team=team, user=user, role=user.username)
+    return users[0]
+
+
+def entered(team: Team, count: int) -> None:
+    for number in range(count):
+        Contact.objects.create(team=team, email=f"c{PipelineRun.objects.count()}-{number}@example.org")
+
+
+def told() -> list[tuple[str, str]]:
+    return [(note.user.username, note.title) for note in Notification.objects.select_related("user").order_by("pk")]
+
+
+def test_a_pipeline_that_nobody_enters_any_more_is_told_once(team: Team, run_at: Run, leader: User) -> None:
+    pipeline = active(team, [WAIT])
+    entered(team, 7)
+    run_at(later(hours=23))
+    assert not told()
+    run_at(later(hours=25))
+    run_at(later(hours=26))
+    assert told() == [("manager", "Nobody enters Welcome")]
+    (found,) = [each for each in examine(minutes=60) if each.code == "pipeline.silent"]
+    assert found.ids == (pipeline.pk,)
+    assert found.problem == "“Welcome” is active, but nobody entered for 1 day 2 hours."
+    entered(team, 1)
+    run_at(later(hours=27))
+    assert not alarms(team=team, now=later(hours=27))
+    entered(team, 7)
+    run_at(later(hours=27) + timedelta(days=2))
+    assert len(told()) == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "more"),
+    [
+        pytest.param(6, {}, id="people came seldom"),
+        pytest.param(9, {"triggers": [{"type": "manual"}]}, id="people are put in by hand"),
+    ],
+)
+def test_a_pipeline_that_is_quiet_by_nature_alarms_nobody(team: Team, run_at: Run, count: int, more: Any) -> None:
+    active(team, [WAIT], **more)
+    entered(team, count)
+    assert not alarms(team=team, now=later(hours=30))
+
+
+def test_a_step_that_is_ten_times_slower_than_usual_is_told(team: Team, run_at: Run, leader: User) -> None:
+    active(team, [WAIT])
+    step = PipelineStep.objects.get()
+    today = NOON.date()
+    StepStat.objects.create(step_id=step.pk, day=today - timedelta(days=3), outcome="next", n=200, wait_s=2_000)
+    now = StepStat.objects.create(step_id=step.pk, day=today, outcome="next", n=20, wait_s=1_980)
+    assert not alarms(team=team, now=NOON)
+    StepStat.objects.filter(pk=now.pk).update(wait_s=2_400)
+    run_at(NOON)
+    assert told() == [("manager", "“rest” is slow")]
+    sentence = "“rest” of “Welcome” takes 2 minutes today, and took 10 seconds in the two weeks before."
+    assert Notification.objects.get().body == sentence
+    StepStat.objects.filter(pk=now.pk).update(n=19, wait_s=2_280)
+    assert not alarms(team=team, now=NOON)
+
+
+def test_looking_costs_the_same_for_many_pipelines(team: Team, run_at: Run, django_assert_max_num_queries: Any) -> None:
+    for number in range(4):
+        active(team, [WAIT], key=f"p{number}")
+    entered(team, 7)
+    with django_assert_max_num_queries(3):
+        assert len(alarms(team=team, now=later(hours=30))) == 4
