@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from config import dashboard
 from crm import file_pages, health, mailbox
+from crm.tracking.views import track_click, track_open
 from crm.unsubscribe import unsubscribe
 from crm.views import Invitation, switch_team
 from pipelines.admin.explaining import explain_page
@@ -29,6 +30,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),
     path("u/<str:token>/", unsubscribe, name="unsubscribe"),
+    path("c/<str:token>/", track_click, name="track-click"),
+    path("o/<str:token>.gif", track_open, name="track-open"),
     path("t/<str:token>/", answer_task, name="answer-task"),
     path("health/", health.ready, name="health"),
     path("health/live/", health.live, name="health-live"),

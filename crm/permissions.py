@@ -106,6 +106,7 @@ RESOURCES: Final[Mapping[str, str]] = {
     "contacts.record": "records",
     "crm.task": "tasks",
     "crm.message": "messages",
+    "crm.messageevent": "messages",
     "crm.messagetemplate": "templates",
     "crm.suppression": "suppressions",
     "crm.notification": "notifications",

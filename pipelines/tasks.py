@@ -1,9 +1,14 @@
-"""What django-q2 runs: the tick, and the one schedule that calls it every minute."""
+"""What django-q2 runs: the tick, and the schedules that call it every minute and the mailbox every five."""
 
+import logging
+from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
+from django.utils import timezone
 from django_q.models import Schedule
 
+from crm.inbound import mailbox
 from pipelines.engine.kick import kick
 from pipelines.engine.tick import process_due_runs as tick
 
@@ -19,6 +24,9 @@ WANTED = {
     "hook": None,
     "cluster": None,
 }
+MAILBOX_NAME = "read-mailbox"
+MAILBOX_WANTED = {**WANTED, "func": "pipelines.tasks.read_mailbox", "minutes": 5}
+log = logging.getLogger(__name__)
 
 
 def process_due_runs() -> dict[str, Any]:
@@ -29,14 +37,30 @@ def process_due_runs() -> dict[str, Any]:
     return report.as_dict()
 
 
+def read_mailbox() -> dict[str, int]:
+    """Take in what came back by mail; a mailbox that cannot be read is tried again in five minutes."""
+    try:
+        return asdict(mailbox.read_mailbox(settings.BOUNCE_MAILBOX, now=timezone.now))
+    except mailbox.MailboxUnreachable as error:
+        log.warning("the mailbox of bounces cannot be read: %s", error)
+        return {}
+
+
 def ensure_schedule() -> bool:
-    """Create or mend the schedule of the tick; True when something was changed."""
-    rows = list(Schedule.objects.filter(name=SCHEDULE_NAME).order_by("pk"))
+    """Create or mend the schedules of the tick and, where there is one, of the mailbox; True when something changed."""
+    changed = _ensure(SCHEDULE_NAME, WANTED)
+    if settings.BOUNCE_MAILBOX:
+        return _ensure(MAILBOX_NAME, MAILBOX_WANTED) or changed
+    return bool(Schedule.objects.filter(name=MAILBOX_NAME).delete()[0]) or changed
+
+
+def _ensure(schedule: str, wanted: dict[str, Any]) -> bool:
+    rows = list(Schedule.objects.filter(name=schedule).order_by("pk"))
     if not rows:
-        Schedule.objects.create(name=SCHEDULE_NAME, **WANTED)
+        Schedule.objects.create(name=schedule, **wanted)
         return True
     keep, extra = rows[0], rows[1:]
-    wrong = {name: value for name, value in WANTED.items() if (getattr(keep, name) or None) != (value or None)}
+    wrong = {name: value for name, value in wanted.items() if (getattr(keep, name) or None) != (value or None)}
     if wrong:
         Schedule.objects.filter(pk=keep.pk).update(**wrong)
     Schedule.objects.filter(pk__in=[row.pk for row in extra]).delete()

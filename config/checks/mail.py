@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_domain_name
 
 from crm.channels.email import valid_address
+from crm.inbound.mailbox import mailbox_problem
 
 SMTP: Final = "crm.channels.smtp.EmailBackend"
 KEPT_HERE: Final = (
@@ -22,7 +23,7 @@ THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def check_sender(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """crm.E070, crm.E071: what stands in From and in Message-ID."""
+    """crm.E070, crm.E071, crm.E077: what stands in From and in Message-ID, and where mail comes back to."""
     found: list[CheckMessage] = []
     _, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
     if not valid_address(address) and not address.endswith("@localhost"):
@@ -31,6 +32,9 @@ def check_sender(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.MAIL_DOMAIN and not _is_domain(settings.MAIL_DOMAIN):
         hint = "A domain such as example.org, or nothing to take that of the sender."
         found.append(Error("MAIL_DOMAIN is not a domain.", hint=hint, id="crm.E071"))
+    problem = mailbox_problem(settings.BOUNCE_MAILBOX) if settings.BOUNCE_MAILBOX else ""
+    if problem:
+        found.append(Error("BOUNCE_MAILBOX is not the address of a mailbox.", hint=problem, id="crm.E077"))
     return found
 
 

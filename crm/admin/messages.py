@@ -9,12 +9,13 @@ from django.template.defaultfilters import linebreaksbr
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from unfold.decorators import display
 
 from crm.auditing import audit_request
 from crm.messages import Decision, decide_message
-from crm.models import Message
-from crm.scoping import TeamScopedReadOnlyAdmin
+from crm.models import Message, MessageEvent
+from crm.scoping import TeamScopedReadOnlyAdmin, TeamScopedTabularInline
 
 LABELS = {"Sent": "success", "Failed": "danger", "Uncertain": "warning", "Queued": "info", "Sending": "info"}
 # Mail is written for white paper, also where the page around it is dark.
@@ -44,6 +45,28 @@ class NeedsDecision(admin.SimpleListFilter):
         return queryset
 
 
+class MessageEventInline(TeamScopedTabularInline):
+    """Opens and clicks, with what speaks against a person."""
+
+    model = MessageEvent
+    read_only = True
+    verbose_name_plural = "What became of it"
+    hide_title = True
+    fields = ["kind", "judged", "link", "count", "last_at"]
+    readonly_fields = ["judged", "link"]
+    ordering = ["id"]
+
+    @display(description="By")
+    def judged(self, event: MessageEvent) -> str:
+        if event.kind in (MessageEvent.Kind.BOUNCED, MessageEvent.Kind.COMPLAINED):
+            return event.reason or "the receiving side"
+        return "a person" if event.likely_human else f"a program? ({event.reason})"
+
+    @display(description="Link")
+    def link(self, event: MessageEvent) -> str:
+        return Truncator(event.url).chars(60) or "–"
+
+
 @admin.register(Message)
 class MessageAdmin(TeamScopedReadOnlyAdmin[Message]):
     """Read-only; an uncertain message is accepted as sent, or sent again, by a person."""
@@ -61,6 +84,7 @@ class MessageAdmin(TeamScopedReadOnlyAdmin[Message]):
         ("Origin", {"fields": ["message_id", "run_id", "step_id", "about_type", "about_id"], "classes": ["collapse"]}),
     ]
     readonly_fields = ["preview", "words"]
+    inlines = [MessageEventInline]
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.preview_view)

@@ -26,6 +26,7 @@ class TeamAdmin(TeamScopedAdmin[Team]):
     fieldsets = [
         (None, {"fields": ["name", "slug", "timezone"]}),
         ("Mail", {"fields": ["sender_name", "sender_email", "reply_to", "postal_address", "mail_layout"]}),
+        ("Tracking", {"fields": ["track_opens", "track_clicks"]}),
     ]
     prepopulated_fields = {"slug": ["name"]}
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from crm.models import ApiKey, Member, Message, MessageTemplate, Suppression, Task, Team
+from crm.models import ApiKey, Member, Message, MessageEvent, MessageTemplate, Suppression, Task, Team
 from crm.scoping import SubjectField, TeamScopedSerializer
 from crm.tasks import follow_status
 from crm.work import TaskForm, form_slot
@@ -32,7 +32,7 @@ class TeamSerializer(TeamScopedSerializer):
         model = Team
         fields = (
             "id", "name", "slug", "timezone", "sender_name", "sender_email", "reply_to", "postal_address",
-            "mail_layout", "created_at",
+            "mail_layout", "track_opens", "track_clicks", "created_at",
         )  # fmt: skip
         read_only_fields = ("id", "slug", "created_at")
 
@@ -163,6 +163,15 @@ class MessageSerializer(TeamScopedSerializer):
             "id", "channel", "state", "reason", "recipient", "sender", "subject", "text", "html", "topic", "message_id",
             "about", "run_id", "error", "attempts", "created_at", "sent_at", "decided_at", "held_until", "held_by",
         )  # fmt: skip
+        read_only_fields = fields
+
+
+class MessageEventSerializer(TeamScopedSerializer):
+    """What became of a message: opened, or a link of it followed."""
+
+    class Meta:
+        model = MessageEvent
+        fields = ("id", "message", "kind", "url", "likely_human", "reason", "count", "at", "last_at")
         read_only_fields = fields
 
 

@@ -15,5 +15,6 @@ def register(router: TeamRouter) -> None:
     router.register("api-keys", views.ApiKeyViewSet)
     router.register("tasks", views.TaskViewSet)
     router.register("messages", views.MessageViewSet)
+    router.register("message-events", views.MessageEventViewSet)
     router.register("templates", views.TemplateViewSet)
     router.register("suppressions", views.SuppressionViewSet)

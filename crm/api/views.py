@@ -20,7 +20,7 @@ from crm.api import shapes
 from crm.api.problems import Conflict
 from crm.keys import revoke_keys
 from crm.messages import Decision, decide_message
-from crm.models import ApiKey, Member, Message, MessageTemplate, Suppression, Task, Team
+from crm.models import ApiKey, Member, Message, MessageEvent, MessageTemplate, Suppression, Task, Team
 from crm.scoping import TeamScopedReadOnlyViewSet, TeamScopedViewSet
 from crm.tasks import overdue
 from crm.work import (
@@ -229,6 +229,17 @@ class MessageViewSet(TeamScopedReadOnlyViewSet):
             self.audit(decision, message)
         message.refresh_from_db()
         return Response(self.get_serializer(message).data)
+
+
+class MessageEventViewSet(TeamScopedReadOnlyViewSet):
+    """Opens and clicks of messages, with what speaks against a person."""
+
+    resource = "messages"
+    queryset = MessageEvent.objects.all()
+    serializer_class = shapes.MessageEventSerializer
+    filter_fields = {"message": "message_id", "kind": "kind", "likely_human": "likely_human"}
+    search_fields = ()
+    ordering_fields = ("at",)
 
 
 class TemplateViewSet(TeamScopedViewSet):

@@ -6,6 +6,7 @@ from crm.models.base import TeamScoped, TeamScopedQuerySet
 from crm.models.idempotency import IdempotentRequest
 from crm.models.member import Member, Role
 from crm.models.message import Message, MessageTemplate, Notification, Suppression
+from crm.models.message_event import MessageEvent
 from crm.models.task import Task
 from crm.models.team import Team
 
@@ -15,6 +16,7 @@ __all__ = [
     "IdempotentRequest",
     "Member",
     "Message",
+    "MessageEvent",
     "MessageTemplate",
     "Notification",
     "Role",

@@ -27,6 +27,10 @@ class Message(TeamScoped):
         SKIPPED = "skipped", "Skipped"
         CANCELLED = "cancelled", "Cancelled"
 
+    class Tracking(models.TextChoices):
+        ON = "on", "On"
+        OFF = "off", "Off"
+
     channel = models.CharField(max_length=10, choices=Channel.choices, default=Channel.EMAIL)
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     reason = models.CharField(max_length=60, blank=True, help_text="Why it was skipped or failed.")
@@ -39,6 +43,7 @@ class Message(TeamScoped):
     attachments = models.JSONField(default=list, blank=True)
     headers = models.JSONField(default=dict, blank=True)
     topic = models.CharField(max_length=60, blank=True, help_text="Empty for messages that cannot be unsubscribed.")
+    tracking = models.CharField(max_length=3, choices=Tracking.choices, blank=True, help_text="Empty: as the team.")
     message_id = models.CharField(max_length=200, blank=True)
     about_type = models.ForeignKey(
         ContentType, null=True, blank=True, on_delete=models.CASCADE, related_name="+", db_index=False
@@ -71,6 +76,7 @@ class Message(TeamScoped):
                 condition=models.Q(state="uncertain", decided_at__isnull=True),
                 name="message_uncertain",
             ),
+            models.Index(fields=["message_id"], condition=~models.Q(message_id=""), name="message_by_message_id"),
             models.Index(fields=["recipient"], condition=models.Q(state="sending"), name="message_sending"),
             # What one person got over all pipelines, whatever record it was about.
             models.Index(fields=["recipient"], condition=~models.Q(topic=""), name="message_recipient"),

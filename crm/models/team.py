@@ -43,6 +43,8 @@ class Team(models.Model):
         validators=[validate_layout],
         help_text="HTML around the HTML of message templates, with {{ content }} where the message stands.",
     )
+    track_opens = models.BooleanField(default=False, help_text="Whether mail carries a picture that tells of opens.")
+    track_clicks = models.BooleanField(default=False, help_text="Whether links in mail lead through the CRM.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TeamQuerySet.as_manager()

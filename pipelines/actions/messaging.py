@@ -74,6 +74,13 @@ class SendEmail(Kind):
                 "pattern": "^[a-z0-9_-]{0,60}$",
             },
             "window": WINDOW,
+            "tracking": {
+                "x-advanced": True,
+                **_TEXT,
+                "title": "Tracking",
+                "description": "Opens and clicks of this mail; empty is what the team chose.",
+                "enum": ["", "on", "off"],
+            },
             "variables": {
                 "x-advanced": True,
                 "type": "object",
@@ -140,6 +147,7 @@ def _draft(step: Step, params: Mapping[str, Any], visit: Input) -> MessageDraft:
         sender=str(params.get("from") or ""),
         reply_to=str(params.get("reply_to") or ""),
         topic=topic,
+        tracking=str(params.get("tracking") or ""),
         attachments=tuple(params.get("attachments") or ()),
         headers={str(name): str(value) for name, value in (params.get("headers") or {}).items()},
     )

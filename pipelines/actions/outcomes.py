@@ -27,6 +27,8 @@ class MessageDraft:
     attachments: tuple[Mapping[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     channel: str = "email"
+    # "on" or "off"; empty is what the team chose.
+    tracking: str = ""
     also: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django_q.models import Failure, Schedule
 
 from pipelines.doctor.findings import SHOWN, Clocks, Finding
-from pipelines.tasks import FUNCTION, SCHEDULE_NAME, WANTED, ensure_schedule
+from pipelines.tasks import FUNCTION, MAILBOX_NAME, SCHEDULE_NAME, WANTED, ensure_schedule
 
 OVERDUE: Final = timedelta(minutes=5)
 
@@ -53,7 +53,7 @@ def _mend() -> str:
 
 def malformed_schedules(clocks: Clocks) -> Sequence[Finding]:
     """The cluster reads all due schedules in one go: one that it cannot read stops every other."""
-    others = Schedule.objects.exclude(name=SCHEDULE_NAME).exclude(repeats=0).order_by("pk")
+    others = Schedule.objects.exclude(name__in=[SCHEDULE_NAME, MAILBOX_NAME]).exclude(repeats=0).order_by("pk")
     broken = tuple(row.pk for row in others if _cannot_be_read(row))
     if not broken:
         return []

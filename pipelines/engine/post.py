@@ -18,6 +18,7 @@ from crm.channels.email import EmailContent, InvalidMessage, Mailer, build
 from crm.channels.letters import Channel, Letter, hand_over
 from crm.models import Message
 from crm.suppression import suppressed
+from crm.tracking.links import tracked_html
 from crm.unsubscribe import unsubscribe_url
 from pipelines.engine.holding import holds
 from pipelines.engine.leases import keep_waiting, mark_sending, watch_later
@@ -141,6 +142,8 @@ def content_of(message: Message) -> EmailContent:
     text, html = _with_footer(message.text, message.html, link)
     if _is_about_a_task(message):
         text, html = fill_links(text), fill_links(html)
+    else:
+        html = tracked_html(message, html)
     return EmailContent(
         to=message.recipient,
         subject=message.subject,

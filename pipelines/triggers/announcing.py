@@ -11,8 +11,9 @@ from django.db.models.signals import post_save
 from contacts import hooks
 from contacts.models import Contact
 from contacts.queries import with_email
-from crm.models import Suppression, Task, Team
-from crm.signals import addresses_suppressed
+from crm.models import Message, MessageEvent, Suppression, Task, Team
+from crm.signals import addresses_suppressed, message_happened
+from crm.tracking.judging import DOUBTFUL
 from pipelines.engine.changes import announce, changes_of
 from pipelines.engine.events import Fact, publish_all
 from pipelines.engine.listening import anybody_listens
@@ -38,6 +39,7 @@ def connect() -> None:
     """Listen; called once when the apps are ready."""
     hooks.after_bulk_update.register(tell_of_changes)
     post_save.connect(tell_of_task, sender=Task, dispatch_uid="pipelines:task-completed")
+    message_happened.connect(on_message, dispatch_uid="pipelines:message-happened")
     addresses_suppressed.connect(on_suppressed, dispatch_uid="pipelines:addresses-suppressed")
 
 
@@ -130,6 +132,24 @@ def _removed(kind: SubjectType, instance: Any) -> None:
     values = {field.name: getattr(instance, field.attname) for field in kind.model._meta.concrete_fields}
     record = {name: value for name, value in values.items() if name not in HIDDEN}
     publish_all([Fact(instance.team_id, DELETED, kind.content_type_id, instance.pk, {"record": plain(record)})])
+
+
+def on_message(*, message: Message, event: MessageEvent, **_: Any) -> None:
+    """Opens, clicks and answers; what programs do to mail moves nobody, and opens always come with a doubt."""
+    if event.likely_human or (event.kind == MessageEvent.Kind.OPENED and event.reason in DOUBTFUL):
+        _apart(lambda: publish_all([_fact(message, event)]))
+
+
+def _fact(message: Message, event: MessageEvent) -> Fact:
+    payload = {
+        "email": message.recipient, "message": message.pk, "subject": message.subject, "run": message.run_id,
+        "step": message.step_id, "likely_human": event.likely_human, "reason": event.reason,
+        **({"url": event.url} if event.url else {}),
+    }  # fmt: skip
+    return Fact(
+        message.team_id, f"email_{event.kind}", message.about_type_id, message.about_id, payload,
+        key=f"message-event:{event.pk}",
+    )  # fmt: skip
 
 
 def on_suppressed(*, addresses: Sequence[tuple[int, str, str]], reason: str, **_: Any) -> None:

@@ -24,7 +24,7 @@ SECRET = "secretb"
 SIMPLE = (
     "contacts.company", "contacts.deal", "contacts.tag", "contacts.activity", "contacts.segment",
     "contacts.segmentmembership", "contacts.recordtype", "contacts.record", "crm.task", "crm.message",
-    "crm.messagetemplate", "crm.suppression", "crm.notification", "crm.auditentry",
+    "crm.messageevent", "crm.messagetemplate", "crm.suppression", "crm.notification", "crm.auditentry",
 )  # fmt: skip
 _numbers = count(1)
 

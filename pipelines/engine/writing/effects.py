@@ -87,6 +87,7 @@ def _message(batch: Batch, cursor: Cursor, draft: MessageDraft) -> dict[str, Any
         "attachments": [dict(item) for item in draft.attachments],
         "headers": dict(draft.headers),
         "topic": draft.topic,
+        "tracking": draft.tracking,
         "message_id": message_id(run_id=cursor.id, seq=cursor.seq, n=0, domain=_domain(sender)),
         "about_type_id": cursor.subject_type_id,
         "about_id": cursor.subject_id,

@@ -1,0 +1,1 @@
+"""Mail that comes back: bounces, complaints and answers, read from a mailbox."""

@@ -1,0 +1,96 @@
+"""Links of an HTML mail lead through the CRM, which knows where they go from the message as it was stored.
+
+A token names a message and the place of a link in it. No address travels in it, so none can be forged.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from functools import lru_cache
+from html import escape, unescape
+from typing import Final
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.urls import reverse
+
+from crm.models import Message
+
+PIXEL: Final = -1
+# A link that no person sees: who follows it follows everything.
+HIDDEN_LINK: Final = -2
+_LINK: Final = re.compile(r"""(<a\b[^<>]*?\bhref\s*=\s*)(?:"([^"<>]*)"|'([^'<>]*)')""", re.IGNORECASE)
+_WEB: Final = re.compile(r"https?://[^/\s]", re.IGNORECASE)
+_BODY: Final = re.compile(r"<body\b[^<>]*>", re.IGNORECASE)
+
+
+def links_of(html: str) -> list[str]:
+    """The web addresses that the links of a mail lead to, each once, in order."""
+    found = (unescape(double or single).strip() for _, double, single in _LINK.findall(html))
+    return list(dict.fromkeys(address for address in found if _WEB.match(address) and not _is_ours(address)))
+
+
+def tracked_html(message: Message, html: str) -> str:
+    """`html`, made from that of the stored message, with its links led through the CRM and a pixel at its end.
+
+    Only what the team, or the step, switched on; links to unsubscribe stay as they are.
+    """
+    if not html or message.pk is None:
+        return html
+    if _wanted(message, message.team.track_clicks):
+        places = {address: place for place, address in enumerate(links_of(message.html))}
+        html = _LINK.sub(lambda match: _led(match, places, message.pk), html)
+        hidden = f'<a href="{_address("track-click", message.pk, HIDDEN_LINK)}" style="display:none" tabindex="-1"></a>'
+        html = _after_body(html, hidden) if places else html
+    if _wanted(message, message.team.track_opens):
+        pixel = f'<img src="{_address("track-open", message.pk, PIXEL)}" width="1" height="1" alt="">'
+        before, tag, after = html.rpartition("</body>")
+        html = f"{before}{pixel}{tag}{after}" if tag else f"{html}{pixel}"
+    return html
+
+
+def read_token(token: str) -> tuple[int, int] | None:
+    """The key of the message and the place in it; None for what was not made here."""
+    try:
+        message, place = json.loads(_cipher().decrypt(token + "=" * (-len(token) % 4)))
+    except (InvalidToken, ValueError, TypeError):
+        return None
+    return (message, place) if isinstance(message, int) and isinstance(place, int) else None
+
+
+def _wanted(message: Message, by_team: bool) -> bool:
+    return message.tracking == Message.Tracking.ON or (by_team and message.tracking != Message.Tracking.OFF)
+
+
+def _is_ours(address: str) -> bool:
+    """The pages to unsubscribe and to answer must work without a detour."""
+    return address.startswith((f"{settings.BASE_URL}/u/", f"{settings.BASE_URL}/t/"))
+
+
+def _led(match: "re.Match[str]", places: dict[str, int], message: int) -> str:
+    place = places.get(unescape(match[2] or match[3] or "").strip())
+    if place is None:
+        return match[0]
+    return f'{match[1]}"{escape(_address("track-click", message, place))}"'
+
+
+def _after_body(html: str, more: str) -> str:
+    found = _BODY.search(html)
+    return f"{html[: found.end()]}{more}{html[found.end() :]}" if found else f"{more}{html}"
+
+
+def _address(name: str, message: int, place: int) -> str:
+    token = _cipher().encrypt(json.dumps([message, place]).encode()).decode().rstrip("=")
+    return f"{settings.BASE_URL}{reverse(name, args=[token])}"
+
+
+def _cipher() -> MultiFernet:
+    """Keys of their own, with predecessors so that links in old mail keep working."""
+    return _ciphers(tuple(str(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
+
+
+@lru_cache(maxsize=4)
+def _ciphers(secrets: tuple[str, ...]) -> MultiFernet:
+    digests = [hashlib.sha256(b"tracking:" + secret.encode()).digest() for secret in secrets]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
