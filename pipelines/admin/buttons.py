@@ -14,6 +14,7 @@ from pipelines.admin.confirming import Choice, Question
 from pipelines.admin.converting import ConversionPages
 from pipelines.admin.history import VersionPages
 from pipelines.admin.publishing import Dialog
+from pipelines.admin.ways_in import WaysInPage
 from pipelines.models import Pipeline, PipelineRun, PipelineVersion
 from pipelines.models.run import FINISHED
 from pipelines.operations.planning import Policy
@@ -29,7 +30,7 @@ FITTING: dict[str, frozenset[int]] = {
 }
 
 
-class PipelineButtons(VersionPages, BackfillPages, ConversionPages):
+class PipelineButtons(VersionPages, BackfillPages, ConversionPages, WaysInPage):
     """Publish, activate, pause, resume, archive, duplicate, export and delete."""
 
     actions_detail: Sequence[Any] = (
@@ -38,6 +39,7 @@ class PipelineButtons(VersionPages, BackfillPages, ConversionPages):
         "publish_page",
         "pause_page",
         "simulate_page",
+        "ways_page",
         {"title": "More", "items": ["conversion_page", "duplicate_page", "export_document", "archive_page"]},
     )
     get_object: Any

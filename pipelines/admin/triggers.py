@@ -10,10 +10,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from crm.scoping import TeamScopedStackedInline
-from pipelines.admin.fields import ConditionField
+from pipelines.admin.fields import ConditionField, JsonField, compact_duration
 from pipelines.admin.reentry import ReentryField
 from pipelines.admin.steps import INPUT
 from pipelines.definition.conditions import ConditionError, compile_condition
+from pipelines.definition.durations import DurationError, parse_duration
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, Trigger
 
 CHECKBOX = {"class": "pl-check"}
@@ -65,22 +66,87 @@ class AutomaticForm(TriggerForm):
         widgets = {"model": forms.Select(INPUT), "enabled": forms.CheckboxInput(CHECKBOX)}
 
 
+class NamesField(forms.CharField):
+    """Names of fields, with commas between."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, widget=forms.TextInput({**INPUT, "placeholder": "email, plan"}), **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str] | None:
+        names = [name.strip() for name in str(value or "").split(",")]
+        return list(dict.fromkeys(filter(None, names))) or None
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return self.clean(data) != (initial or None)
+
+
+class SpanField(forms.CharField):
+    """A span of time as people write it, kept in seconds."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, widget=forms.TextInput({**INPUT, "placeholder": "1h"}), **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return compact_duration(value) if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> int | None:
+        text = str(value or "").strip()
+        if not text:
+            return None
+        try:
+            seconds = parse_duration(int(text) if text.isdigit() else text)
+        except DurationError as error:
+            raise forms.ValidationError(str(error)) from None
+        if not seconds.is_integer() or not 1 <= seconds < 2**31:
+            raise forms.ValidationError("Give whole seconds, at least one.")
+        return int(seconds)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return self.clean(data) != (initial or None)
+        except forms.ValidationError:
+            return True
+
+
 class OtherTriggerForm(TriggerForm):
     """Events, schedules and the rest."""
 
     class Meta:
         model = Trigger
-        fields = ["kind", "key", "model", "event", "cron", "tz", "where", "reentry", "max_per_hour", "enabled"]
+        fields = [
+            "kind", "key", "model", "only_fields", "event", "segment", "cron", "tz", "misfire", "overlap", "for_each",
+            "every", "debounce", "subject_expression", "reentry", "max_per_hour", "enabled", "where",
+        ]  # fmt: skip
+        labels = {"for_each": "For each record", "subject_expression": "Who enters", "tz": "Time zone"}
+        help_texts = {
+            "segment": "Its members enter. Or leave this empty and say below who belongs to it.",
+            "tz": "Empty is the time zone of the team.",
+            "misfire": "What becomes of times that were missed while nobody was at work.",
+            "overlap": "Whether it may begin while the runs of the last time are under way.",
+            "subject_expression": "Such as {{ trigger.record.contact }}, where the event is about another record.",
+        }
         widgets = {
             "kind": forms.Select(INPUT),
             "key": forms.TextInput(INPUT),
             "model": forms.Select(INPUT),
             "event": forms.TextInput({**INPUT, "placeholder": "order.paid"}),
+            "segment": forms.TextInput({**INPUT, "placeholder": "customers"}),
             "cron": forms.TextInput({**INPUT, "placeholder": "0 9 * * mon"}),
             "tz": forms.TextInput({**INPUT, "placeholder": "Europe/Berlin"}),
+            "misfire": forms.Select(INPUT),
+            "overlap": forms.Select(INPUT),
+            "subject_expression": forms.TextInput({**INPUT, "placeholder": "{{ trigger.contact_id }}"}),
             "max_per_hour": forms.NumberInput(INPUT),
             "enabled": forms.CheckboxInput(CHECKBOX),
         }
+
+    only_fields = NamesField(label="Only when these change")
+    every = SpanField(label="Looks every", help_text="Such as 1h; empty is every hour.")
+    debounce = SpanField(label="Waits for quiet", help_text="Such as 10m: changes in quick succession count once.")
+    for_each = JsonField(expect=dict, label="For each record", help_text='Such as {"model": "contacts.contact"}.')
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from django.db.models import Q
+
 from crm.models import Team
 from pipelines.definition.conditions import compile_condition
 from pipelines.engine.clock import engine_now
@@ -10,6 +12,8 @@ from pipelines.engine.cursor import NewRun
 from pipelines.engine.entry import Entry, Occasion, Refusal, decide
 from pipelines.engine.keys import RESTART
 from pipelines.engine.programs import pipeline_facts, programs
+from pipelines.engine.rules import UPDATED
+from pipelines.engine.ways import ENTERED_SEGMENT
 from pipelines.models import Pipeline, PipelineRun, Trigger
 from pipelines.simulation.reading import read_only
 from pipelines.simulation.samples import make_sample
@@ -32,12 +36,21 @@ def trigger_verdicts(
         raise ScenarioError("model", f"must be one of {', '.join(subject_types())}")
     subject_id, data = _subject(team, kind, subject)
     rows = Trigger.objects.filter(pipeline__team=team).exclude(pipeline__status=Pipeline.Status.ARCHIVED)
-    rows = rows.filter(kind__in=[Kind.EVENT, Kind.WEBHOOK], event=event) if event else rows.filter(kind=Kind.CREATED)
+    rows = rows.filter(_listening_to(event))
     rows = rows.filter(pipeline__subject_type_id=kind.content_type_id).select_related("pipeline")
     occasion = Occasion(engine_now(), payload=payload or {}, key="test")
     triggers = list(rows.order_by("pipeline__key", "position", "id"))
     found = verdicts(triggers, kind, subject_id, data, occasion)
     return [_told(trigger, found[trigger.pk]) for trigger in triggers]
+
+
+def _listening_to(event: str) -> Q:
+    """Triggers that an event may fire; without one, those on new records."""
+    if not event:
+        return Q(kind=Kind.CREATED)
+    kinds = {UPDATED: Kind.UPDATED, ENTERED_SEGMENT: Kind.SEGMENT}
+    found = Q(kind__in=[Kind.EVENT, Kind.WEBHOOK], event=event)
+    return found | Q(kind=kinds[event]) if event in kinds else found
 
 
 def verdicts(

@@ -23,6 +23,7 @@ from contacts.models import Contact
 from contacts.operations import bulk_create_contacts
 from crm import faults
 from crm import unsubscribe as unsubscribing
+from crm.keys import create_key
 from crm.models import Message, Task, Team
 from crm.sealing import unseal
 from crm.signatures import sign
@@ -35,7 +36,7 @@ from pipelines.engine.controls import retry_runs, send_again
 from pipelines.engine.enroll import enroll
 from pipelines.engine.events import Fact, publish_all
 from pipelines.engine.tick import process_due_runs, run_until_idle
-from pipelines.models import Effect, Hook, Pipeline, PipelineRun
+from pipelines.models import Effect, Hook, Pipeline, PipelineRun, Trigger
 from pipelines.operations import import_document
 from pipelines.subjects import subject_types
 from pipelines.triggers.hooks import open_hook, token_hash
@@ -110,6 +111,35 @@ def build_posted(key: str, steps: list[dict[str, Any]]) -> None:
     Hook.objects.filter(pk=opened.hook.pk).update(token_hash=token_hash(f"crmh_{key}"))
 
 
+def build_told(key: str, steps: list[dict[str, Any]]) -> None:
+    """An active pipeline that takes whom an event of its own is told about."""
+    triggers = [{"type": "event", "event": f"told.{key}"}]
+    import_document(team=_team(), document=document(steps, key=key, triggers=triggers), activate=True)
+
+
+def build_timed(key: str, steps: list[dict[str, Any]]) -> None:
+    """An active pipeline that looks every hour for the contacts of its source, for the first time now."""
+    each = {"model": "contacts.contact", "where": {"field": "lead_source", "operator": "equals", "value": key}}
+    triggers = [{"type": "cron", "cron": "0 * * * *", "tz": "UTC", "for_each": each, "reentry": "once"}]
+    import_document(team=_team(), document=document(steps, key=key, triggers=triggers), activate=True)
+    Trigger.objects.filter(pipeline__key=key).update(next_fire_at=engine_now(), armed_at=engine_now())
+
+
+class NotTaken(Exception):
+    """The answer was not the one that promises something."""
+
+
+def tell_of(key: str, item: dict[str, Any]) -> None:
+    """A contact and an event about it, told through the API: both are committed, or neither is."""
+    _, token = create_key(team=_team(), name=f"key {item['email']}", role="admin")
+    client = Client(raise_request_exception=False, headers={"Authorization": f"Bearer {token}"})
+    with transaction.atomic():
+        Contact.objects.create(team=_team(), **item)
+        body = {"type": f"told.{key}", "email": item["email"], "key": item["email"]}
+        if client.post("/api/v1/events/", body, content_type="application/json").status_code != 202:
+            raise NotTaken
+
+
 def post(key: str, number: int, message_id: str) -> int:
     """What a sender does: sign and post; the status of the answer, 500 when it broke."""
     secret = unseal(Hook.objects.get(name=key).secret)
@@ -137,6 +167,11 @@ def enter(key: str, numbers: list[int], receipts: str, *, one_by_one: bool = Fal
     if Hook.objects.filter(name=key).exists():
         for number, item in zip(numbers, items, strict=True):
             if post(key, number, f"msg-{number}") in (200, 202):
+                acknowledged.add(email=item["email"])
+    elif Trigger.objects.filter(event=f"told.{key}").exists():
+        for item in items:
+            with suppress(NotTaken):
+                tell_of(key, item)
                 acknowledged.add(email=item["email"])
     elif one_by_one:
         for item in items:

@@ -22,6 +22,9 @@ ACTIONS = ("PostLetter", "Poison", "Breed")
 KINDS = ("records", "mail", "calls", "letters", "blocks")
 # Contacts of this one are posted to a webhook instead of being saved.
 POSTED = "hooks"
+# Contacts of the one are told of by an event, those of the other are found by a schedule.
+TOLD, TIMED = "told", "timed"
+_BUILT = {POSTED: "build_posted", TOLD: "build_told", TIMED: "build_timed"}
 _numbers = count(1)
 
 
@@ -46,7 +49,7 @@ class House:
             return [MARK, *blocks(task)]
         last = {
             "records": task,
-            POSTED: task,
+            **dict.fromkeys(_BUILT, task),
             "mail": email(),
             "calls": call,
             "letters": {"type": "custom.post_letter"},
@@ -79,8 +82,7 @@ class Scene:
         return self.house.folder / f"{self.key}.jsonl"
 
     def build(self) -> None:
-        deed = "build_posted" if self.kind == POSTED else "build"
-        self.house.nursery.do(deed, key=self.key, steps=self.house.steps(self.kind))
+        self.house.nursery.do(_BUILT.get(self.kind, "build"), key=self.key, steps=self.house.steps(self.kind))
 
     def numbers(self, size: int) -> list[int]:
         """The next contacts of this scene, as arguments for a deed."""
@@ -111,7 +113,7 @@ class Scene:
     def judged(self, **facts: Any) -> None:
         """What the sinks received is right, every record changed once, and the doctor has nothing that stays."""
         state = self.house.nursery.do("state", key=self.key)
-        told = [] if self.kind in ("records", POSTED) else list(state["told"])
+        told = [] if self.kind in ("records", *_BUILT) else list(state["told"])
         common = {"attempted": self.attempted, "acknowledged": oracle.acknowledged(self.receipts),
                   "existing": state["contacts"]}  # fmt: skip
         marks = oracle.judge(received={k: v for k, v in state["marks"].items() if v}, **common)

@@ -10,7 +10,7 @@ from crm.faults import ACTIONS
 from tests.faults.conftest import NewScene
 from tests.faults.nursery import Child
 from tests.faults.points import all_points
-from tests.faults.scenes import DURING, KINDS, POSTED, House, Scene
+from tests.faults.scenes import DURING, KINDS, POSTED, TIMED, TOLD, House, Scene
 
 pytestmark = pytest.mark.slow
 POINTS = all_points()
@@ -26,6 +26,13 @@ def met(place: House) -> dict[str, set[str]]:
         scene.build()
         scene.enter(DURING)
         found[kind] = set(place.nursery.do("met", **scene.doomed()))
+    common = set().union(*found.values()) - {"in_dispatch"}
+    for kind in (TOLD, TIMED):
+        scene = Scene(place, kind)
+        scene.build()
+        scene.enter(DURING)
+        # What follows after somebody has entered is the same for all.
+        found[kind] = set(place.nursery.do("met", **scene.doomed())) - common
     return found
 
 
