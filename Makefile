@@ -9,7 +9,7 @@ PATHS := config crm contacts pipelines tests bench manage.py
 # Checks need settings that load, whatever the .env of a developer says.
 NEUTRAL := DEBUG=1 SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help run test check fix chaos bench bench-docs lint types imports migrations test-sqlite test-postgres clean
+.PHONY: help run test check fix chaos properties bench bench-docs lint types imports migrations test-sqlite test-postgres clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,10 @@ test-postgres: $(VENV)/dev
 fix: $(VENV)/dev ## format, and mend what can be mended
 	$(BIN)/ruff check --fix $(PATHS)
 	$(BIN)/ruff format $(PATHS)
+
+properties: $(VENV)/dev ## an hour: what holds for any pipeline, tried on thousands of random ones
+	EXAMPLES=thorough $(BIN)/python -m pytest -q -n 2 tests/pipelines/simulation/test_graphs_in_motion.py \
+		tests/pipelines/simulation/test_simulation_is_execution.py tests/pipelines/engine/test_block_promises.py
 
 # The suite's faults on both databases, then the storms on servers of their own; some need root, for mounts and networks.
 chaos: $(VENV)/dev ## minutes of trouble: workers killed, databases stopped, networks cut

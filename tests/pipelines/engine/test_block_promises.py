@@ -18,6 +18,7 @@ from pipelines.engine.clock import pretend, set_test_clock
 from pipelines.engine.tick import process_due_runs
 from pipelines.models import Pipeline, PipelineRun, StepExecution
 from pipelines.states import RunStatus
+from tests.examples import examples
 from tests.pipelines.engine.building import NOON, active, later
 from tests.pipelines.engine.test_statements import statements
 
@@ -111,7 +112,7 @@ def min_subject(pipeline: Pipeline) -> int:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(examples(6)))
 def test_what_becomes_of_a_run_does_not_depend_on_its_company(settings: Settings, seed: int) -> None:
     told = []
     for size in (1, 1_000):

@@ -15,6 +15,7 @@ from pipelines.models import Effect, Pipeline, PipelineRun, PipelineVersion, Ste
 from pipelines.operations import activate, import_document, publish, update_document
 from pipelines.operations.previewing import Line, Preview, preview
 from pipelines.states import RunPhase, RunStatus
+from tests.examples import examples
 from tests.pipelines.operations.builders import NOON, a_document, a_team, a_waiting_run, email
 
 pytestmark = pytest.mark.django_db
@@ -252,7 +253,7 @@ STATES: dict[str, dict[str, Any]] = {
 }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     versions=st.lists(LINES, min_size=2, max_size=4),
     stands=st.lists(STANDS, max_size=12),

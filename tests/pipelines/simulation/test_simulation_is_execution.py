@@ -19,6 +19,7 @@ from pipelines.simulation.scenario import Scenario, scenario_of
 from pipelines.simulation.simulate import simulate
 from pipelines.simulation.stage import Stage
 from pipelines.simulation.world import World
+from tests.examples import examples
 from tests.pipelines.engine.building import NOON, document
 
 FAR = datetime.fromisoformat("2030-01-01T00:00:00+00:00")
@@ -167,7 +168,9 @@ def told(report: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.slow
 @settings(
-    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None,
+    max_examples=examples(12),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(stories())
 def test_a_simulation_tells_what_then_happens(team: Team, story: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
