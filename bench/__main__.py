@@ -16,6 +16,7 @@ from bench.written import write_section
 def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
     """Benchmarks by name. Their modules need Django to be set up."""
     from bench.costs import measure_costs
+    from bench.dispatching import measure_dispatching
     from bench.enrolling import measure_enrolling, measure_saving
     from bench.forking import measure_forking
     from bench.lanes import measure_lanes
@@ -29,6 +30,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
         "forking": lambda: measure_forking(parents=size * 2, rounds=max(1, rounds - 2)),
         "enrolling": lambda: measure_enrolling(contacts=size * 10, rounds=max(1, rounds - 2)),
         "saving": lambda: measure_saving(contacts=max(200, size // 10), rounds=rounds),
+        "dispatching": lambda: measure_dispatching(events=size * 10, rounds=max(1, rounds - 2)),
         "mailing": lambda: measure_mailing(mails=max(500, size // 5), rounds=rounds),
         "lanes": measure_lanes,
         "scale": measure_scale,
@@ -36,7 +38,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
     }
 
 
-NAMES = ("moving", "forking", "enrolling", "saving", "mailing", "lanes", "scale", "costs")
+NAMES = ("moving", "forking", "enrolling", "saving", "dispatching", "mailing", "lanes", "scale", "costs")
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Abandoned cart: a reminder after a day, a push four hours later, and nothing more once the cart is bought.
 
-The event `abandoned_cart` is told to the pipeline by hand, with its payload; the purchase is an event.
+The abandoned cart and the purchase are events; the first lets its contact in, once for each cart of enough value.
 """
 
 from typing import Any
@@ -16,8 +16,9 @@ def abandoned(stage: Stage, cart: dict[str, Any] = CART, **custom: Any) -> tuple
     stage.template("cart_reminder", text="{{ user_name }}: {{ cart_items | join: ', ' }} for {{ cart_total }}")
     stage.loaded("abandoned_cart_recovery")
     ann = stage.contact(custom=custom)
-    run = stage.trigger("abandoned_cart_recovery", ann, payload={"cart": cart}, variables={"cart": cart})
-    return ann, run
+    stage.event("abandoned_cart", ann, cart=cart)
+    assert stage.walk(0) == []
+    return ann, stage.run_of(ann, "abandoned_cart_recovery")
 
 
 def test_the_reminder_tells_the_cart_and_the_push_follows(stage: Stage) -> None:
