@@ -228,7 +228,7 @@ PIPELINES_LEASE_SECONDS: int = env.int("PIPELINES_LEASE_SECONDS", default=120)
 PIPELINES_HOOK_DAYS: int = env.int("PIPELINES_HOOK_DAYS", default=90)
 PIPELINES_MAX_STEPS: int = env.int("PIPELINES_MAX_STEPS", default=50)
 PIPELINES_MAX_DOCUMENT_BYTES: int = env.int("PIPELINES_MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)
-PIPELINES_SUBJECTS = ["contacts.contact", "contacts.company", "contacts.deal"]
+PIPELINES_SUBJECTS = ["contacts.contact", "contacts.company", "contacts.deal", "contacts.record"]
 # Steps that run code people write; they also need requirements-code.txt.
 PIPELINES_CODE_STEPS: bool = env.bool("PIPELINES_CODE_STEPS", default=False)
 PIPELINES_ACTIONS: list[str] = env.list("PIPELINES_ACTIONS", default=[])

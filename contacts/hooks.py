@@ -47,8 +47,8 @@ class PipelineChoice(NamedTuple):
 class ManualPipelines(Protocol):
     """What the app that owns pipelines offers to forms and to the API."""
 
-    def choices(self, team: Team, model: type[Model]) -> Sequence[tuple[str, str, int]]:
-        """Pipelines of the team for this kind of record, as (key, name, id)."""
+    def choices(self, team: Team, model: type[Model], record_type: str = "") -> Sequence[tuple[str, str, int]]:
+        """Pipelines of the team for this kind of record, of an own type by its key, as (key, name, id)."""
 
     def current(self, subject: Model) -> Sequence[int]:
         """Ids of the pipelines the record is in now."""
@@ -94,10 +94,10 @@ class ManualPipelinesSlot:
     def register(self, provider: ManualPipelines | None) -> None:
         self.provider = provider
 
-    def choices(self, *, team: Team, model: type[Model]) -> list[PipelineChoice]:
+    def choices(self, *, team: Team, model: type[Model], record_type: str = "") -> list[PipelineChoice]:
         if self.provider is None:
             return []
-        return [PipelineChoice(*choice) for choice in self.provider.choices(team, model)]
+        return [PipelineChoice(*choice) for choice in self.provider.choices(team, model, record_type)]
 
     def current(self, *, subject: Model) -> list[int]:
         return [] if self.provider is None else list(self.provider.current(subject))

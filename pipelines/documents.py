@@ -10,6 +10,7 @@ from pipelines.definition.canonical import canonical
 from pipelines.definition.durations import DurationError, parse_duration
 from pipelines.models import Pipeline, PipelineRun, Trigger
 from pipelines.step_rows import apply_steps, default_of, given, steps_of
+from pipelines.subjects import OWN, RECORD, subject_label
 
 FORMAT: Final = "crm.pipeline/1"
 
@@ -40,7 +41,7 @@ TRIGGER_COLUMNS: Final = {
     "max_per_hour": "max_per_hour",
 }
 _EDITED: Final = (
-    *("key", "name", "description", "versioning", "settings", "subject_type", "subject_alias"),
+    *("key", "name", "description", "versioning", "settings", "subject_type", "subject_record", "subject_alias"),
     *PIPELINE_COLUMNS.values(),
     *("updated_by", "updated_at"),
 )
@@ -94,7 +95,7 @@ def apply_document(pipeline: Pipeline, document: Mapping[str, Any]) -> None:
 def _subject_of(pipeline: Pipeline) -> Any:
     if pipeline.subject_type_id is None:
         return None
-    model = _model_name(pipeline.subject_type_id)
+    model = subject_label(pipeline.subject_type_id, pipeline.subject_record)
     alias = pipeline.subject_alias
     return {"model": model, "as": alias} if alias else model
 
@@ -111,7 +112,7 @@ def trigger_values(trigger: Trigger) -> dict[str, Any]:
     found["misfire"] = Trigger.Misfire(trigger.misfire).name.lower()
     found["overlap"] = Trigger.Overlap(trigger.overlap).name.lower()
     if trigger.model_id is not None:
-        found["model"] = _model_name(trigger.model_id)
+        found["model"] = subject_label(trigger.model_id, trigger.pipeline.subject_record)
     return found
 
 
@@ -130,6 +131,7 @@ def fill_pipeline(pipeline: Pipeline, document: Mapping[str, Any]) -> None:
     pipeline.subject_type = None
     model = subject["model"] if isinstance(subject, Mapping) else subject
     pipeline.subject_type = _content_type(model)
+    pipeline.subject_record = model.removeprefix(OWN) if model and model.startswith(OWN) else ""
 
 
 def _apply_triggers(pipeline: Pipeline, document: Mapping[str, Any]) -> None:
@@ -188,12 +190,7 @@ def _whole_seconds(value: Any) -> int | None:
     return int(seconds)
 
 
-def _model_name(type_id: int) -> str:
-    kind = ContentType.objects.get_for_id(type_id)
-    return f"{kind.app_label}.{kind.model}"
-
-
 def _content_type(model: str | None) -> ContentType | None:
     if model is None:
         return None
-    return ContentType.objects.get_by_natural_key(*model.split(".", 1))
+    return ContentType.objects.get_by_natural_key(*(RECORD if model.startswith(OWN) else model).split(".", 1))

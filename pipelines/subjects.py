@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache, lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings
@@ -11,6 +11,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, models
 from django.db.models.expressions import RawSQL
+
+# Records of a team's own types: one table, and a name such as `records.product` for each type.
+OWN: Final = "records."
+RECORD: Final = "contacts.record"
 
 # Never read into a context and never written by a step.
 HIDDEN = frozenset({"team", "tags", "password"})
@@ -50,6 +54,11 @@ class SubjectType:
         )
 
     @property
+    def record_type(self) -> str:
+        """The key of the team's own type of record; empty for a model of the product."""
+        return ""
+
+    @property
     def content_type_id(self) -> int:
         return ContentType.objects.get_for_model(self.model).pk
 
@@ -69,9 +78,13 @@ class SubjectType:
             data["id"]: data for data in (self._shape(dict(zip(columns, row, strict=True)), wanted) for row in rows)
         }
 
+    def records(self, team_id: int) -> "models.QuerySet[Any]":
+        """The records of a team."""
+        return self.model._default_manager.filter(team_id=team_id)
+
     def rows(self, team_id: int) -> "models.QuerySet[Any, Any]":
         """The records of a team as rows of columns, for `shaped`."""
-        return self.model._default_manager.filter(team_id=team_id).values_list(*self._columns)
+        return self.records(team_id).values_list(*self._columns)
 
     def shaped(self, row: Sequence[Any]) -> dict[str, Any]:
         """The data of one of these rows."""
@@ -160,10 +173,71 @@ def _key(name: str, value: Any) -> int | None:
     return int(found)
 
 
+class OwnRecords(SubjectType):
+    """Records of the types that teams define; of one type when it is named.
+
+    Their data is what the record holds, beside its id and times, and `model` says `records.<type>`.
+    """
+
+    def __init__(self, model: type[models.Model], key: str = "") -> None:
+        super().__init__(model)
+        self._key = key
+        self.label = f"{OWN}{key}" if key else self.label
+        self.name = key or self.name
+        self._columns = ("team_id", "id", "created_at", "updated_at", "values", "type__key")
+
+    @property
+    def record_type(self) -> str:
+        return self._key
+
+    def records(self, team_id: int) -> "models.QuerySet[Any]":
+        found = super().records(team_id)
+        return found.filter(type__key=self._key) if self._key else found
+
+    def split_anew(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """All of it is what the record holds; whether it fits the type is looked at before."""
+        return {}, dict(values)
+
+    def _narrow(self, relations: Sequence[str]) -> tuple[str, ...]:
+        return self._columns
+
+    def _shape(self, row: dict[str, Any], relations: Sequence[str]) -> dict[str, Any]:
+        values, key = row.pop("values") or {}, row.pop("type__key")
+        return {**values, **row, "model": f"{OWN}{key}"}
+
+
 @cache
 def subject_types() -> Mapping[str, SubjectType]:
     """Every model that pipelines can be about, by label."""
-    return {label: SubjectType(apps.get_model(label)) for label in settings.PIPELINES_SUBJECTS}
+    return {label: _subject_type(label) for label in settings.PIPELINES_SUBJECTS}
+
+
+def _subject_type(label: str) -> SubjectType:
+    return (OwnRecords if label == RECORD else SubjectType)(apps.get_model(label))
+
+
+@lru_cache(maxsize=500)
+def subject_named(label: str) -> SubjectType | None:
+    """What a pipeline says it is about: a model of the product, or `records.<type>`; None when it cannot be.
+
+    Whether the team has the type is another question.
+    """
+    if label.startswith(OWN) and RECORD in subject_types():
+        return OwnRecords(subject_types()[RECORD].model, label.removeprefix(OWN))
+    return subject_types().get(label) if label != RECORD else None
+
+
+def subject_of_record(record: models.Model) -> SubjectType | None:
+    """What a pipeline must be about to take this record in; None when none can."""
+    label = record._meta.label_lower
+    return subject_named(f"{OWN}{record.type.key}" if label == RECORD else label)  # type: ignore[attr-defined]
+
+
+def subject_label(content_type_id: int, record_type: str = "") -> str:
+    """`contacts.contact` or `records.product` of what a row stores."""
+    kind = ContentType.objects.get_for_id(content_type_id)
+    label = f"{kind.app_label}.{kind.model}"
+    return f"{OWN}{record_type}" if record_type and label == RECORD else label
 
 
 def subject_type(content_type_id: int) -> SubjectType:

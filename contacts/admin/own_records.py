@@ -12,6 +12,8 @@ from django.utils.html import format_html
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from contacts.admin.own_enrolling import EnrollOwnRecords
+from contacts.admin.page import RecordPage
 from contacts.admin.records import count_of
 from contacts.models import Record, RecordType
 from contacts.record_fields import InvalidValues, checked
@@ -82,7 +84,7 @@ class RecordForm(forms.ModelForm[Record]):
 
 
 @admin.register(Record)
-class RecordAdmin(TeamScopedAdmin[Record]):
+class RecordAdmin(EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
     """Records of one's own types, newest first."""
 
     form = RecordForm

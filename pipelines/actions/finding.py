@@ -12,9 +12,8 @@ from pipelines.definition.narrowing import narrowing
 from pipelines.definition.program import Step
 from pipelines.definition.templates import follow
 from pipelines.definition.values import ParameterError, Value, compile_value, is_dynamic
-from pipelines.subjects import subject_types
+from pipelines.subjects import OWN, subject_types
 
-OWN = "records."
 MOST_FOUND = 500
 # No field of a record is called so.
 _GIVEN = "zz_given_"

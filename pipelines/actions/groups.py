@@ -8,7 +8,7 @@ from pipelines.actions.finding import MODEL, fixed_model
 from pipelines.actions.records import record_of
 from pipelines.definition.program import Step
 from pipelines.definition.values import ParameterError, is_dynamic
-from pipelines.subjects import subject_types
+from pipelines.subjects import subject_named
 
 _SEGMENT = {
     "type": "string",
@@ -58,7 +58,7 @@ class _AboutRecord(Kind):
             try:
                 params = step.params.evaluate(visit.context)
                 model, pk = record_of(params, visit)
-                if model not in subject_types():
+                if subject_named(model) is None:
                     raise ValueError(f"{model} cannot be in segments or pipelines.")
             except ParameterError as error:
                 outcomes.append(Fail(str(error), code="expression"))

@@ -6,11 +6,11 @@ from typing import Any
 
 from contacts.record_fields import checked
 from pipelines.actions.base import Create, Done, Fail, Fault, Input, Kind, Outcome, Update
-from pipelines.actions.finding import MODEL, OWN, fixed_model
+from pipelines.actions.finding import MODEL, fixed_model
 from pipelines.definition.comparing import as_moment
 from pipelines.definition.program import Step
 from pipelines.definition.values import ParameterError
-from pipelines.subjects import subject_types
+from pipelines.subjects import OWN, subject_types
 
 _VALUES = {
     "type": "object",

@@ -10,13 +10,14 @@ from unfold.decorators import display
 from crm.scoping import TeamScopedAdmin
 from pipelines.admin.editor import editor_data
 from pipelines.admin.links import table_time
-from pipelines.admin.triggers import AutomaticForm, model_words, plain_labels, remove_trigger
+from pipelines.admin.triggers import AutomaticForm, plain_labels, remove_trigger, subject_words
 from pipelines.documents import document_of, trigger_values
 from pipelines.engine.clock import engine_now
 from pipelines.models import AutomaticPipeline, Pipeline
 from pipelines.operations import InvalidDocument, PipelineChanged, validate_document
 from pipelines.operations import triggers as operations
 from pipelines.operations.records import lock
+from pipelines.subjects import subject_label
 
 FIELDS = ("pipeline", "model", "enabled", "reentry", "where")
 
@@ -68,7 +69,7 @@ class AutomaticPageForm(AutomaticForm):
             **kept,
             "type": "created",
             "automatic": True,
-            "model": f"{model.app_label}.{model.model}" if model else None,
+            "model": subject_label(model.pk, pipeline.subject_record) if model else None,
             "enabled": bool(self.cleaned_data.get("enabled")),
             "reentry": self.cleaned_data.get("reentry"),
             "where": self.cleaned_data.get("where"),
@@ -100,7 +101,7 @@ class AutomaticPipelineAdmin(TeamScopedAdmin[AutomaticPipeline]):
 
     @display(description="New records of")
     def applies_to(self, row: AutomaticPipeline) -> str:
-        return model_words(row.model) if row.model else "—"
+        return subject_words(row.model, row.pipeline) if row.model else "—"
 
     @display(description="Enabled", ordering="enabled", label={"On": "success", "Off": "default"})
     def is_on(self, row: AutomaticPipeline) -> str:

@@ -1,17 +1,18 @@
 """What the page's script needs to know: actions and their fields, operators, fields of the subject, people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from django.db import models
 
+from contacts.models import RecordType
 from crm.models import Member, MessageTemplate, Team
 from pipelines.actions.base import Kind
 from pipelines.actions.registry import kinds
 from pipelines.admin.steps import SPEAKING_GROUPS
 from pipelines.definition.operators import CHANGE_OPERATORS, OPERATORS
 from pipelines.models import Pipeline
-from pipelines.subjects import RELATED_FIELDS, subject_types
+from pipelines.subjects import RECORD, RELATED_FIELDS, subject_types
 
 MOST_PEOPLE: Final = 200
 # What every message can name, beside the subject and the variables of its pipeline.
@@ -28,7 +29,7 @@ def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, An
     return {
         "kinds": {code: _kind(kind) for code, kind in kinds().items()},
         "operators": [*_operators()],
-        "subjects": {label: _fields(label) for label in subject_types()},
+        "subjects": _subjects(pipeline),
         "subjectTypes": subject_types_by_id(),
         "subject": subject_types_by_id().get(pipeline.subject_type_id or 0, "") if pipeline else "",
         "users": _users(team),
@@ -76,6 +77,21 @@ def _fields(label: str) -> list[dict[str, Any]]:
             for name in RELATED_FIELDS[relation]
         ]
     return found
+
+
+def _subjects(pipeline: Pipeline | None) -> dict[str, list[dict[str, Any]]]:
+    """Fields by what a pipeline can be about; of the team's own types, those of the pipeline's."""
+    found = {label: _fields(label) for label in subject_types() if label != RECORD}
+    if pipeline is None or not pipeline.subject_record:
+        return {**found, RECORD: []}
+    rows = RecordType.objects.filter(team_id=pipeline.team_id, key=pipeline.subject_record).values_list("fields")
+    fields = rows.first() or ([],)
+    return {**found, RECORD: [_own_field(pipeline.subject_record, each) for each in fields[0]]}
+
+
+def _own_field(alias: str, field: Mapping[str, Any]) -> dict[str, Any]:
+    options = [[text, text] for text in field.get("options") or ()]
+    return {"path": f"{alias}.{field['key']}", "label": str(field.get("label") or field["key"]), "choices": options}
 
 
 def _field(path: str, field: Any) -> dict[str, Any]:

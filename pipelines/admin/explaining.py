@@ -15,7 +15,7 @@ from pipelines.admin.links import address_of
 from pipelines.admin.telling import clause, words
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.simulation.explain import explain
-from pipelines.subjects import subject_types
+from pipelines.subjects import subject_of_record, subject_types
 
 TAGS: Final[Mapping[str, str]] = {
     "sent": "sent",
@@ -44,7 +44,11 @@ def explain_page(request: HttpRequest, label: str, pk: int) -> HttpResponse:
     record = rows.for_team(team).select_related("team").filter(pk=pk).first()
     if record is None:
         raise Http404
-    pipelines = Pipeline.objects.for_team(record.team).filter(subject_type_id=kind.content_type_id).order_by("name")
+    about = subject_of_record(record) or kind
+    pipelines = Pipeline.objects.for_team(record.team).filter(
+        subject_type_id=about.content_type_id, subject_record=about.record_type
+    )
+    pipelines = pipelines.order_by("name")
     templates = MessageTemplate.objects.for_team(record.team).order_by("name")
     chosen = pipelines.filter(key=request.GET.get("pipeline", "")[:40]).first()
     template = request.GET.get("template", "")[:60]

@@ -26,7 +26,7 @@ from pipelines.admin.problems import linked_problems
 from pipelines.admin.publishing import LATER, POLICIES, AnswerFirst, Dialog
 from pipelines.admin.simulating import SimulateButton
 from pipelines.admin.steps import StepForm, StepFormSet
-from pipelines.admin.triggers import AutomaticInline, TriggerInline, model_words, plain_labels
+from pipelines.admin.triggers import AutomaticInline, TriggerInline, plain_labels, subject_words
 from pipelines.definition.document import checksum
 from pipelines.definition.picture.svg import Look
 from pipelines.documents import document_of
@@ -78,7 +78,7 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
     actions = None
     actions_list = ("recipes_page", "import_page")
     fieldsets = (
-        (None, {"fields": (("name", "subject_type"), "description", "seen_revision")}),
+        (None, {"fields": (("name", "subject_type", "subject_record"), "description", "seen_revision")}),
         (
             "Settings and advanced",
             {
@@ -135,7 +135,7 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
 
     @display(description="Applies to")
     def applies_to(self, row: Pipeline) -> str:
-        return model_words(row.subject_type) if row.subject_type else "-"
+        return subject_words(row.subject_type, row) if row.subject_type else "-"
 
     @display(description="On the way", ordering="live_runs")
     def live(self, row: Any) -> SafeString:
@@ -204,6 +204,11 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         team: Team | None = pipeline.team if pipeline else getattr(request, "team", None)
         return editor_data(pipeline=pipeline, team=team)
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.team = obj.team if obj is not None else getattr(request, "team", None)
+        return form
+
     def save_model(self, request: HttpRequest, obj: Pipeline, form: Any, change: bool) -> None:
         user: Any = request.user
         if not change:
@@ -212,6 +217,7 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
             return
         # Named columns only: counters of this row are raised meanwhile by enrollments.
         columns = [name for name in form.changed_data if name in {field.name for field in obj._meta.concrete_fields}]
+        columns = list({*columns, "subject_record"})
         obj.save(update_fields=[*columns, "updated_at"])
         raise_revision(obj, user)
 

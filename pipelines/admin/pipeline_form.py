@@ -4,11 +4,15 @@ from typing import Any
 
 from django import forms
 from django.utils.text import slugify
+from unfold.widgets import UnfoldAdminSelectWidget
 
+from contacts.models import RecordType
+from crm.models import Team
 from pipelines.admin.fields import JsonArea, JsonField
 from pipelines.models import Pipeline
 from pipelines.operations.records import lock
 from pipelines.operations.refusals import PipelineChanged
+from pipelines.subjects import RECORD
 
 LONGEST_KEY = 40
 
@@ -16,22 +20,32 @@ LONGEST_KEY = 40
 class PipelineForm(forms.ModelForm[Pipeline]):
     """Refuses to overwrite what somebody else saved meanwhile, and makes a key from the name."""
 
+    # Whose types of record are offered; None offers those of all teams, as to who belongs to none.
+    team: Team | None = None
     seen_revision = forms.IntegerField(required=False, widget=forms.HiddenInput())
     settings = JsonField(expect=dict, default={}, help_text="Limits, time zone, quiet hours; as JSON.")
     variables = JsonField(expect=list, default=[], help_text='Such as [{"name": "vip", "type": "boolean"}].')
     exit_rules = JsonField(expect=list, default=[], label="Exit rules", help_text="When a run ends early; as JSON.")
     goals = JsonField(expect=list, default=[], help_text="What counts as success; as JSON.")
 
+    subject_record = forms.ChoiceField(
+        required=False,
+        label="Type of record",
+        widget=UnfoldAdminSelectWidget,
+        help_text="Which of your own types; only for pipelines about records.",
+    )
+
     class Meta:
         model = Pipeline
         fields = (
-            "name", "subject_type", "description", "key", "subject_alias", "auto_publish", "versioning", "settings",
-            "variables", "exit_rules", "goals", "team",
+            "name", "subject_type", "subject_record", "description", "key", "subject_alias", "auto_publish",
+            "versioning", "settings", "variables", "exit_rules", "goals", "team",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["seen_revision"].initial = self.instance.revision
+        self._offer_types()
         for field in self.fields.values():
             if isinstance(field.widget, JsonArea):
                 field.widget.attrs["rows"] = 3
@@ -39,8 +53,30 @@ class PipelineForm(forms.ModelForm[Pipeline]):
             self.fields["key"].required = False
             self.fields["key"].help_text = "Names the pipeline in documents and the API; made from the name if empty."
 
+    def _offer_types(self) -> None:
+        field: Any = self.fields.get("subject_record")
+        if field is None:
+            return
+        rows = RecordType.objects.all() if self.team is None else RecordType.objects.for_team(self.team)
+        found = dict(rows.order_by("label").values_list("key", "label"))
+        if self.instance.subject_record:
+            found.setdefault(self.instance.subject_record, self.instance.subject_record)
+        field.choices = [("", "—"), *found.items()]
+        field.initial = self.instance.subject_record
+
+    def clean_subject_record(self) -> str:
+        """A type goes with records, and records with a type."""
+        key = str(self.cleaned_data.get("subject_record") or "")
+        kind = self.cleaned_data.get("subject_type")
+        about_records = kind is not None and f"{kind.app_label}.{kind.model}" == RECORD
+        if about_records and not key:
+            raise forms.ValidationError("Choose which type of record: define one under Record types first.")
+        return key if about_records else ""
+
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
+        if "subject_record" in self.cleaned_data:
+            self.instance.subject_record = self.cleaned_data["subject_record"]
         if "key" in self.fields and not self.cleaned_data.get("key") and "key" not in self.errors:
             if self.cleaned_data.get("team"):
                 self.instance.team = self.cleaned_data["team"]

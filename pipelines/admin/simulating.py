@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from contacts.models import Contact
 from contacts.queries import search
 from crm.mailbox import POLICY, STYLED
+from crm.models import Team
 from pipelines.admin.buttons import page_of
 from pipelines.admin.fields import JsonArea, JsonField
 from pipelines.admin.problems import LinkedProblem, link
@@ -75,11 +76,13 @@ class StoryForm(forms.Form):
         help_text='By step, attempt by attempt: {"ask": ["http_5xx", {"status": 200, "body": {}}]}.',
     )  # fmt: skip
 
-    def __init__(self, *args: Any, document: Mapping[str, Any], triggers: list[tuple[str, str]], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, document: Mapping[str, Any], triggers: list[tuple[str, str]], team: Team, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.fields["entry"].choices = [("", "The first trigger that fits"), *triggers, (BY_HAND, "By hand")]  # type: ignore[attr-defined]
         kind = subject_kind(document)
-        self.fields["sample"].initial = our_sample(kind) if kind is not None else None
+        self.fields["sample"].initial = our_sample(kind, team) if kind is not None else None
         self.fields["responses"].initial = answers_wanted(document) or None
 
     def story(self) -> dict[str, Any]:
@@ -129,7 +132,9 @@ class SimulateButton:
             raise Http404
         document = document_of(pipeline)
         triggers = [(row.key, str(row)) for row in pipeline.triggers.order_by("position", "id") if row.key]
-        form = StoryForm(request.GET if "who" in request.GET else None, document=document, triggers=triggers)
+        form = StoryForm(
+            request.GET if "who" in request.GET else None, document=document, triggers=triggers, team=pipeline.team
+        )
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

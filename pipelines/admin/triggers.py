@@ -223,3 +223,9 @@ def plain_labels(field: Any) -> None:
 def model_words(kind: ContentType) -> str:
     """A model as people say it."""
     return kind.name.capitalize()
+
+
+def subject_words(kind: ContentType, pipeline: Pipeline) -> str:
+    """What a pipeline is about as people say it; one of the team's own types by its key."""
+    own = pipeline.subject_record.replace("_", " ")
+    return own.capitalize() if own else model_words(kind)

@@ -33,7 +33,7 @@ class AutomaticSerializer(TeamScopedSerializer):
 
     @extend_schema_field({"type": ["string", "null"]})
     def get_model(self, trigger: AutomaticPipeline) -> str | None:
-        return label_of(trigger.model_id)
+        return label_of(trigger.model_id, trigger.pipeline)
 
 
 class AutomaticIn(serializers.Serializer[Any]):
@@ -62,7 +62,7 @@ class AutomaticViewSet(TeamScopedViewSet):
         if "pipeline" not in body:
             raise serializers.ValidationError({"pipeline": ["This field is required."]})
         pipeline = pipeline_of_team(team=self.team, name=body.pop("pipeline"))
-        model = label_of(pipeline.subject_type_id)
+        model = label_of(pipeline.subject_type_id, pipeline)
         if model is None:
             raise serializers.ValidationError({"pipeline": ["This pipeline is not about records."]})
         values = {"type": "created", "automatic": True, "model": model, **body}
@@ -78,7 +78,12 @@ class AutomaticViewSet(TeamScopedViewSet):
         if "pipeline" in body and pipeline_of_team(team=self.team, name=body.pop("pipeline")).pk != trigger.pipeline_id:
             raise serializers.ValidationError({"pipeline": ["Delete this one and add one to the other pipeline."]})
         kept = trigger_values(trigger) if kwargs.get("partial") else {}
-        base = {"type": "created", "automatic": True, "model": label_of(trigger.model_id), "key": trigger.key or None}
+        base = {
+            "type": "created",
+            "automatic": True,
+            "model": label_of(trigger.model_id, trigger.pipeline),
+            "key": trigger.key or None,
+        }
         values = {name: value for name, value in {**kept, **base, **body}.items() if value is not None}
         with told(below=f"triggers[{operations.place_of(trigger)}]"), transaction.atomic():
             operations.change_trigger(trigger=trigger, values=values, by=self._by())

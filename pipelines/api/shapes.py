@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -12,6 +11,7 @@ from pipelines.documents import document_of
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, PipelineVersion
 from pipelines.queries import STATUS_GROUPS, StoryVisit
 from pipelines.states import RunStatus
+from pipelines.subjects import subject_label
 
 
 @extend_schema_field({})
@@ -19,12 +19,9 @@ class AnyJson(serializers.JSONField):
     """Any JSON value, null included."""
 
 
-def label_of(type_id: int | None) -> str | None:
-    """`contacts.contact` of a content type id."""
-    if type_id is None:
-        return None
-    kind = ContentType.objects.get_for_id(type_id)
-    return f"{kind.app_label}.{kind.model}"
+def label_of(type_id: int | None, pipeline: Pipeline) -> str | None:
+    """`contacts.contact` or `records.<type>` of what something of this pipeline is about."""
+    return None if type_id is None else subject_label(type_id, pipeline.subject_record)
 
 
 @extend_schema_field({"type": "string", "enum": [status.name.lower() for status in Pipeline.Status]})
@@ -52,7 +49,7 @@ class PipelineSerializer(TeamScopedSerializer):
 
     @extend_schema_field({"type": ["string", "null"]})
     def get_subject(self, pipeline: Pipeline) -> str | None:
-        return label_of(pipeline.subject_type_id)
+        return label_of(pipeline.subject_type_id, pipeline)
 
 
 class PipelineDetailSerializer(PipelineSerializer):
@@ -107,7 +104,11 @@ class RunSerializer(TeamScopedSerializer):
 
     @extend_schema_field(SUBJECT)
     def get_subject(self, run: PipelineRun) -> dict[str, Any] | None:
-        return None if run.subject_id is None else {"type": label_of(run.subject_type_id), "id": run.subject_id}
+        return (
+            None
+            if run.subject_id is None
+            else {"type": label_of(run.subject_type_id, run.pipeline), "id": run.subject_id}
+        )
 
     @extend_schema_field({"type": "string", "enum": [status.name.lower() for status in RunStatus]})
     def get_status(self, run: PipelineRun) -> str:
@@ -170,7 +171,11 @@ class DecisionSerializer(TeamScopedSerializer):
 
     @extend_schema_field(SUBJECT)
     def get_subject(self, row: EnrollmentDecision) -> Mapping[str, Any] | None:
-        return None if row.subject_id is None else {"type": label_of(row.subject_type_id), "id": row.subject_id}
+        return (
+            None
+            if row.subject_id is None
+            else {"type": label_of(row.subject_type_id, row.pipeline), "id": row.subject_id}
+        )
 
     @extend_schema_field({"type": "string"})
     def get_decision(self, row: EnrollmentDecision) -> str:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 # Asked at every save of a record, so written by hand: building it anew each time costs more than running it.
 OPEN = """
 SELECT t.id, t.revision, t."where", t.reentry, t.assign,
-       p.id, p.key, p.name, p.status, p.current_version_id,
+       p.id, p.key, p.name, p.status, p.current_version_id, p.subject_record,
        m.id, m.name, m.timezone, m.sender_name, m.sender_email, m.reply_to
   FROM pipelines_trigger t JOIN pipelines_pipeline p ON p.id = t.pipeline_id JOIN crm_team m ON m.id = p.team_id
  WHERE t.model_id = %s AND t.kind = %s AND t.enabled
@@ -87,10 +87,12 @@ def enroll_created(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> En
     The runs are written in a savepoint. When that fails, it is logged, stored as a decision, and
     tried again by the sweep.
     """
-    now, type_id = engine_now(), kind.content_type_id
+    now = engine_now()
     try:
-        entered = enter_shortly(subject_type_id=type_id, team_id=team_id, ids=ids, now=now)
-        return entered or _enroll_thoroughly(type_id, team_id, ids, now)
+        if kind.record_type:
+            return _enroll_thoroughly(kind, team_id, ids, now)
+        entered = enter_shortly(subject_type_id=kind.content_type_id, team_id=team_id, ids=ids, now=now)
+        return entered or _enroll_thoroughly(kind, team_id, ids, now)
     except Exception as error:  # whatever goes wrong here, saving the record must not
         if _cannot_commit():
             # The savepoint could not be rolled back, so the record itself is lost: say so instead of pretending.
@@ -100,11 +102,15 @@ def enroll_created(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> En
         return EnrollResult()
 
 
-def _enroll_thoroughly(subject_type_id: int, team_id: int, ids: Sequence[int], now: datetime) -> EnrollResult:
+def _enroll_thoroughly(kind: SubjectType, team_id: int, ids: Sequence[int], now: datetime) -> EnrollResult:
     """Ask every open way about every record."""
+    subject_type_id = kind.content_type_id
     with transaction.atomic():
         entries = entries_for(subject_type_id=subject_type_id, team_ids=[team_id]).get(team_id, [])
-        remember_ways(subject_type_id=subject_type_id, team_id=team_id, entries=entries)
+        entries = [entry for entry in entries if entry.facts.subject_record == kind.record_type]
+        if not kind.record_type:
+            # All types of record share one table, so what is remembered by table would mix them up.
+            remember_ways(subject_type_id=subject_type_id, team_id=team_id, entries=entries)
         if not entries:
             return EnrollResult()
         return enroll_batch(
@@ -167,8 +173,12 @@ def _note(
         pipeline__team_id=team_id,
         pipeline__status=Pipeline.Status.ACTIVE,
     )
-    if pipeline_ids is not None:
-        triggers = triggers.filter(pipeline_id__in=pipeline_ids)
+    about = (
+        {"pipeline_id__in": pipeline_ids}
+        if pipeline_ids is not None
+        else {"pipeline__subject_record": kind.record_type}
+    )
+    triggers = triggers.filter(**about)
     rows = [
         EnrollmentDecision(
             pipeline_id=pipeline_id,

@@ -11,7 +11,7 @@ from pipelines.engine.programs import MEMORY_ROOTS, LoadedProgram, PipelineFacts
 from pipelines.engine.rejoining import rejoin, reschedule
 from pipelines.engine.resources import TeamResources
 from pipelines.engine.store.portable import PortableStore
-from pipelines.subjects import subject_types
+from pipelines.subjects import subject_named
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ class Batch:
         for pipeline_id, version_id in {(cursor.pipeline_id, cursor.version_id) for cursor in self.cursors}:
             team_id = self.facts[pipeline_id].team.id
             keys.setdefault(team_id, set()).update(self.programs[version_id].template_keys)
-            if self.programs[version_id].record_types:
+            if self.programs[version_id].record_types or self.facts[pipeline_id].subject_record:
                 typed.add(team_id)
         self.resources = {
             team: self.store.resources(team, found, record_types=team in typed) for team, found in keys.items()
@@ -196,8 +196,8 @@ class Batch:
     def subject_at(self, label: str, pk: int) -> dict[str, Any] | None:
         """A record by its model and id, if it is the subject of a run in here."""
         type_id = self._type_ids.get(label)
-        if type_id is None and label in subject_types():
-            type_id = self._type_ids[label] = subject_types()[label].content_type_id
+        if type_id is None and (kind := subject_named(label)) is not None:
+            type_id = self._type_ids[label] = kind.content_type_id
         return self.subjects.get((type_id, pk)) if type_id is not None else None
 
     def patch_subject(self, update: Update) -> None:

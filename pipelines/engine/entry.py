@@ -18,6 +18,7 @@ from pipelines.engine.plain import plain
 from pipelines.engine.programs import PipelineFacts
 from pipelines.models import EnrollmentDecision
 from pipelines.states import RunPhase
+from pipelines.subjects import OWN
 
 Decision = EnrollmentDecision.Decision
 TOO_DEEP = f"Stopped: {MAX_DEPTH + 1} runs in a row have started each other, which looks like a circle."
@@ -147,7 +148,10 @@ def _key_value(entry: Entry, context: Mapping[str, Any]) -> Any:
 
 
 def _in_team(subject: Mapping[str, Any] | None, entry: Entry) -> bool:
-    return subject is not None and subject["team_id"] == entry.facts.team.id
+    if subject is None or subject["team_id"] != entry.facts.team.id:
+        return False
+    wanted = entry.facts.subject_record
+    return not wanted or subject["model"] == f"{OWN}{wanted}"
 
 
 def context_of(entry: Entry, subject: Mapping[str, Any] | None, occasion: Occasion) -> dict[str, Any]:

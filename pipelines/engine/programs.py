@@ -145,12 +145,14 @@ class PipelineFacts:
     status: int
     current_version_id: int | None
     team: TeamFacts
+    # The key of the team's own type of record that it is about; empty for others.
+    subject_record: str = ""
     # Whether a change of a record of the team may matter to somebody.
     heard: bool = False
     context: dict[str, Any] = field(default_factory=dict)
 
 
-_FACTS = ("pk", "key", "name", "status", "current_version_id")
+_FACTS = ("pk", "key", "name", "status", "current_version_id", "subject_record")
 _TEAM = ("id", "name", "timezone", "sender_name", "sender_email", "reply_to")
 
 
@@ -182,7 +184,8 @@ def facts_of(row: Sequence[Any], *, heard: bool = False) -> PipelineFacts:
         name=row[2],
         status=row[3],
         current_version_id=row[4],
-        team=TeamFacts(*row[5:]),
+        subject_record=row[5],
+        team=TeamFacts(*row[6:]),
         heard=heard,
         context={"id": row[0], "key": row[1], "name": row[2]},
     )

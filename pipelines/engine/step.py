@@ -42,10 +42,9 @@ from pipelines.engine.moves import leave
 from pipelines.engine.plain import fits, plain
 from pipelines.engine.searching import searched
 from pipelines.engine.writing.making import make_records
-from pipelines.engine.writing.records import OWN
 from pipelines.models import StepExecution
 from pipelines.states import RunPhase, RunStatus
-from pipelines.subjects import subject_types
+from pipelines.subjects import OWN, subject_types
 
 Log = StepExecution.Event
 # A running step is looked at again after this long if no answer came back.

@@ -13,7 +13,7 @@ from pipelines.engine.entry import Occasion
 from pipelines.engine.glance import Glance
 from pipelines.engine.store import store
 from pipelines.models import EngineState, EnrollmentDecision, Pipeline, PipelineRun, Trigger
-from pipelines.subjects import SubjectType, subject_types
+from pipelines.subjects import RECORD, SubjectType, subject_types
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +26,16 @@ SELECT c.id, t.pipeline_id, p.team_id
   JOIN pipelines_pipeline p ON p.team_id = c.team_id
   JOIN pipelines_trigger t ON t.pipeline_id = p.id
  WHERE c.id > %s AND t.model_id = %s AND t.kind = %s AND t.enabled AND t.armed_at IS NOT NULL
-   AND p.status = %s AND p.current_version_id IS NOT NULL AND c.created_at >= t.armed_at
+   AND p.status = %s AND p.current_version_id IS NOT NULL AND c.created_at >= t.armed_at{typed}
    AND NOT EXISTS (SELECT 1 FROM pipelines_pipelinerun r
                     WHERE r.subject_type_id = %s AND r.subject_id = c.id AND r.pipeline_id = t.pipeline_id)
    AND NOT EXISTS (SELECT 1 FROM pipelines_enrollmentdecision d
                     WHERE d.subject_type_id = %s AND d.subject_id = c.id AND d.trigger_id = t.id)
  ORDER BY c.id LIMIT %s
 """
+# Records of all types share one table; each enters what is about its own type.
+OF_TYPE = """
+   AND EXISTS (SELECT 1 FROM contacts_recordtype k WHERE k.id = c.type_id AND k.key = p.subject_record)"""
 
 
 def sweep(*, now: datetime, glance: Glance) -> int:
@@ -148,7 +151,10 @@ def _missed(kind: SubjectType, after: int) -> list[tuple[int, int, int]]:
     """(record, pipeline, team) for records that have neither a run nor a decision for a trigger that awaits them."""
     with connection.cursor() as cursor:
         cursor.execute(
-            MISSED.format(table=connection.ops.quote_name(kind.model._meta.db_table)),
+            MISSED.format(
+                table=connection.ops.quote_name(kind.model._meta.db_table),
+                typed=OF_TYPE if kind.label == RECORD else "",
+            ),
             [
                 after,
                 kind.content_type_id,

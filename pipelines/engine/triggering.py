@@ -15,7 +15,7 @@ from pipelines.engine.entry import Candidate, Decision, Occasion, Refusal, recor
 from pipelines.engine.keys import RESTART
 from pipelines.engine.ways import Way, ways_for, ways_of
 from pipelines.models import Event, Quiet, Trigger
-from pipelines.subjects import subject_type
+from pipelines.subjects import OWN, subject_type
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +111,11 @@ def _candidates(heard: Sequence[Heard], now: datetime) -> tuple[list[Candidate],
             refusals.append(outcome)
         else:
             found.append((each, outcome))
-    doubtful = {id(each) for each, _ in found if each.way.subject is not None or each.way.reads_subject}
+    doubtful = {id(each) for each, _ in found if each.way.is_doubtful}
     subjects = _load([(each.way.subject_type_id, pk) for each, pk in found if id(each) in doubtful])
+    found = [
+        (each, pk) for each, pk in found if not _is_of_another_type(each, subjects.get((each.way.subject_type_id, pk)))
+    ]
     candidates = [
         Candidate(
             each.way.entry,
@@ -124,6 +127,12 @@ def _candidates(heard: Sequence[Heard], now: datetime) -> tuple[list[Candidate],
         for each, pk in found
     ]
     return _last_of_those_who_begin_anew(candidates), refusals
+
+
+def _is_of_another_type(heard: Heard, subject: Mapping[str, Any] | None) -> bool:
+    """Records of all own types share one table: what happens to an order is nothing to a pipeline about products."""
+    wanted = heard.way.entry.facts.subject_record
+    return bool(wanted) and heard.way.subject is None and subject is not None and subject["model"] != f"{OWN}{wanted}"
 
 
 def _subject(heard: Heard, sources: Mapping[Any, Mapping[str, Any]], now: datetime) -> int | Refusal | None:

@@ -25,8 +25,8 @@ _OWN: Final = (
 )  # fmt: skip
 _FACTS: Final = (
     "pipeline_id", "pipeline__key", "pipeline__name", "pipeline__status", "pipeline__current_version_id",
-    "pipeline__team_id", "pipeline__team__name", "pipeline__team__timezone", "pipeline__team__sender_name",
-    "pipeline__team__sender_email", "pipeline__team__reply_to",
+    "pipeline__subject_record", "pipeline__team_id", "pipeline__team__name", "pipeline__team__timezone",
+    "pipeline__team__sender_name", "pipeline__team__sender_email", "pipeline__team__reply_to",
 )  # fmt: skip
 
 
@@ -44,6 +44,11 @@ class Way:
     # How to find whom an event is about, and the type of record that the pipeline is about.
     subject: Value | None
     subject_type_id: int | None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the record must be looked at before it enters."""
+        return self.subject is not None or bool(self.entry.facts.subject_record) or self.reads_subject
 
     @property
     def reads_subject(self) -> bool:

@@ -34,6 +34,8 @@ class Pipeline(TeamScoped):
     subject_type = models.ForeignKey(
         ContentType, null=True, blank=True, on_delete=models.PROTECT, related_name="+", verbose_name="applies to"
     )
+    # Which of the team's own types of record, where the model is that of records.
+    subject_record = models.CharField(max_length=40, blank=True, default="", verbose_name="type of record")
     subject_alias = models.CharField(max_length=40, blank=True, validators=[KEY])
     status = models.SmallIntegerField(choices=Status.choices, default=Status.DRAFT)
     current_version = models.ForeignKey(

@@ -27,6 +27,7 @@ from pipelines.operations.letter_problems import letter_problems
 from pipelines.operations.references import reference_problems
 from pipelines.operations.timing import timed_problems
 from pipelines.step_rows import STEP_COLUMNS, fill_step
+from pipelines.subjects import OWN, RECORD, subject_named
 
 _RECORD_TRIGGERS: Final = frozenset({"created", "updated", "deleted"})
 _MESSAGE_PARTS: Final = ("template", "text", "html")
@@ -52,9 +53,9 @@ def validate_document(document: object, team: Team, *, beside: Collection[str] =
 
 
 def _subject_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
-    known = ", ".join(settings.PIPELINES_SUBJECTS)
+    known = ", ".join([*(label for label in settings.PIPELINES_SUBJECTS if label != RECORD), f"{OWN}<type>"])
     model = subject_model(document)
-    if model is not None and model not in settings.PIPELINES_SUBJECTS:
+    if model is not None and subject_named(model) is None:
         yield Problem("subject", f"'{model}' cannot go through pipelines; it may be {known}")
     for index, trigger in enumerate(document.get("triggers", [])):
         yield from _model_problems(trigger, index, model)

@@ -9,7 +9,7 @@ from contacts.models import RecordType, Segment
 from crm.models import Member, MessageTemplate, Team
 from pipelines.actions.registry import kinds
 from pipelines.definition.document import Problem
-from pipelines.definition.layout import every_place
+from pipelines.definition.layout import every_place, subject_model
 from pipelines.definition.shapes import spoken_path
 from pipelines.definition.values import is_dynamic
 from pipelines.models import Pipeline
@@ -39,6 +39,9 @@ def named_pipelines(document: Mapping[str, Any]) -> set[str]:
 
 def _references(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     known = kinds()
+    subject = subject_model(document)
+    if subject is not None and subject.startswith(_OWN):
+        yield "record_model", subject, "subject"
     for place in every_place(document):
         properties = known[place.step["type"]].schema.get("properties", {})
         for name, value in place.step.get("with", {}).items():

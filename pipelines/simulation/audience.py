@@ -103,7 +103,7 @@ def _condition(where: Any) -> Condition | None:
 
 def _fitting(team: Team, kind: SubjectType, audience: Audience, condition: Condition | None) -> list[int]:
     """Ids of the newest records that meet the condition, looked at a thousand at a time."""
-    rows = kind.model._default_manager.filter(team=team).order_by("-pk").values_list("pk", flat=True)
+    rows = kind.records(team.pk).order_by("-pk").values_list("pk", flat=True)
     if condition is None:
         return list(rows[: audience.limit])
     found: list[int] = []

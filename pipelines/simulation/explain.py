@@ -14,7 +14,7 @@ from pipelines.engine.entry import Occasion
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, PipelineStep, StepExecution, Trigger
 from pipelines.simulation.triggers import verdicts
 from pipelines.states import RunStatus
-from pipelines.subjects import SubjectType, subject_types
+from pipelines.subjects import SubjectType, subject_of_record
 
 RUNS = 20
 VISITS = 2_000
@@ -56,7 +56,9 @@ def explain(
     Narrowed to one pipeline or to the steps that send one message template. The number of statements does not
     depend on how much there is.
     """
-    kind = subject_types()[subject._meta.label_lower]
+    kind = subject_of_record(subject)
+    if kind is None:
+        return []
     found = _facts(team, kind, subject, pipeline, template)
     data = kind.load([subject.pk]).get(subject.pk, {})
     _judge_now(found, kind, subject.pk, data, now or engine_now())
@@ -64,7 +66,7 @@ def explain(
 
 
 def _facts(team: Team, kind: SubjectType, subject: Model, pipeline: Pipeline | None, template: str) -> list[Facts]:
-    rows = Pipeline.objects.filter(team=team, subject_type_id=kind.content_type_id)
+    rows = Pipeline.objects.filter(team=team, subject_type_id=kind.content_type_id, subject_record=kind.record_type)
     if pipeline is not None:
         rows = rows.filter(pk=pipeline.pk)
     if template:

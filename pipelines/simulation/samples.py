@@ -1,7 +1,7 @@
 """Records that exist only in a simulation, from the values of a scenario."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import models
@@ -10,9 +10,7 @@ from contacts.models import Record, RecordType
 from contacts.record_fields import InvalidValues, checked
 from crm.models import Member, Team
 from pipelines.simulation.scenario import ScenarioError
-from pipelines.subjects import RELATED_MODELS, SubjectType, subject_types
-
-OWN: Final = "records."
+from pipelines.subjects import OWN, RELATED_MODELS, SubjectType, subject_types
 
 
 def make_records(given: Mapping[str, Sequence[Mapping[str, Any]]], *, team: Team) -> None:
@@ -29,19 +27,37 @@ def make_records(given: Mapping[str, Sequence[Mapping[str, Any]]], *, team: Team
                 raise ScenarioError(f"records.{label}", f"is no kind of record; there are {known}")
 
 
-def _make_own(label: str, values: Mapping[str, Any], *, team: Team, path: str) -> None:
+def _make_own(label: str, values: Mapping[str, Any], *, team: Team, path: str) -> Record:
     kind = RecordType.objects.filter(team=team, key=label.removeprefix(OWN)).first()
     if kind is None:
         raise ScenarioError(f"records.{label}", f"there is no such type of record in {team.name}")
     try:
-        Record.objects.create(team=team, type=kind, values=checked(kind.fields, values))
+        return Record.objects.create(team=team, type=kind, values=checked(kind.fields, values))
     except InvalidValues as error:
         name, sentence = error.problems[0]
         raise ScenarioError(f"{path}.{name}", sentence) from None
 
 
+def own_sample(key: str, *, team: Team) -> dict[str, Any]:
+    """A value for every field of a type of record that the team defines, as its definition asks for it."""
+    kind = RecordType.objects.filter(team=team, key=key).first()
+    return {str(each["key"]): _own_value(each) for each in kind.fields} if kind is not None else {}
+
+
+def _own_value(field: Mapping[str, Any]) -> Any:
+    given: Mapping[str, Any] = {
+        "integer": 1, "number": 1, "boolean": True, "date": "2027-03-01", "datetime": "2027-03-01T09:00:00Z",
+        "email": "sample@example.com", "url": "https://example.com",
+    }  # fmt: skip
+    options = field.get("options") or [field.get("label") or field["key"]]
+    return given.get(str(field.get("type")), options[0])
+
+
 def make_sample(kind: SubjectType, values: Mapping[str, Any], *, team: Team, path: str = "subject") -> models.Model:
     """A record that exists only here, from the values of a scenario."""
+    if kind.record_type:
+        given = {name: value for name, value in values.items() if name not in ("id", "model")}
+        return _make_own(kind.label, given, team=team, path=path)
     columns: dict[str, Any] = {}
     plain: dict[str, Any] = dict(values)
     custom = dict(plain.pop("custom", None) or {})

@@ -17,7 +17,7 @@ from pipelines.operations import InvalidDocument, validate_document
 from pipelines.simulation.people import People
 from pipelines.simulation.play import Outside, play
 from pipelines.simulation.reading import read_only
-from pipelines.simulation.samples import make_records, make_sample
+from pipelines.simulation.samples import make_records, make_sample, own_sample
 from pipelines.simulation.scenario import BY_HAND, Happening, Scenario, ScenarioError
 from pipelines.simulation.scratch import scratch
 from pipelines.simulation.twin import OutsideTwin, check_stubs
@@ -104,11 +104,14 @@ def subject_on(stage: Stage) -> int | None:
         return None
     if isinstance(wanted, int):
         return wanted
-    return int(make_sample(kind, wanted if wanted is not None else our_sample(kind), team=stage.world.team).pk)
+    values = wanted if wanted is not None else our_sample(kind, stage.world.team)
+    return int(make_sample(kind, values, team=stage.world.team).pk)
 
 
-def our_sample(kind: SubjectType) -> dict[str, Any]:
+def our_sample(kind: SubjectType, team: Team) -> dict[str, Any]:
     """Values of a record for those who give none."""
+    if kind.record_type:
+        return own_sample(kind.record_type, team=team)
     names = {column.name for column in kind.model._meta.concrete_fields}
     if "first_name" in names:
         names.discard("name")

@@ -21,7 +21,7 @@ from pipelines.simulation.scenario import ScenarioError
 from pipelines.simulation.scratch import scratch
 from pipelines.simulation.stage import our_sample
 from pipelines.simulation.world import World
-from pipelines.subjects import SubjectType, subject_types
+from pipelines.subjects import SubjectType, subject_named, subject_types
 
 Kind = Trigger.Kind
 
@@ -31,13 +31,14 @@ def trigger_verdicts(
     payload: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One entry per trigger of the team that listens to this; raises ScenarioError. Nothing is written."""
-    kind = subject_types().get(model)
+    kind = subject_named(model)
     if kind is None:
         raise ScenarioError("model", f"must be one of {', '.join(subject_types())}")
     subject_id, data = _subject(team, kind, subject)
     rows = Trigger.objects.filter(pipeline__team=team).exclude(pipeline__status=Pipeline.Status.ARCHIVED)
     rows = rows.filter(_listening_to(event))
-    rows = rows.filter(pipeline__subject_type_id=kind.content_type_id).select_related("pipeline")
+    about = {"pipeline__subject_type_id": kind.content_type_id, "pipeline__subject_record": kind.record_type}
+    rows = rows.filter(**about).select_related("pipeline")
     occasion = Occasion(engine_now(), payload=payload or {}, key="test")
     triggers = list(rows.order_by("pipeline__key", "position", "id"))
     found = verdicts(triggers, kind, subject_id, data, occasion)
@@ -143,5 +144,5 @@ def _subject(
         world.read_team()
     with scratch():
         world.settle()
-        row = make_sample(kind, subject if subject is not None else our_sample(kind), team=team)
+        row = make_sample(kind, subject if subject is not None else our_sample(kind, team), team=team)
         return row.pk, kind.load([row.pk])[row.pk]

@@ -15,11 +15,10 @@ from pipelines.documents import apply_document
 from pipelines.models import Pipeline, PipelineStep, PipelineVersion, SendingRules, Trigger
 from pipelines.operations import publish
 from pipelines.simulation.scenario import ScenarioError
-from pipelines.subjects import SubjectType, subject_types
+from pipelines.subjects import OWN, SubjectType, subject_named, subject_types
 
 MAX_SUPPRESSIONS = 5_000
 MAX_SEARCHED = 5_000
-OWN = "records."
 # SQLite takes at most 32,766 parameters in one statement.
 MAX_PARAMETERS = 30_000
 # Apps whose records are copied along when a copied record points to them.
@@ -88,7 +87,7 @@ def read_world(*, team: Team, document: Mapping[str, Any], subject_ids: Collecti
 def subject_kind(document: Mapping[str, Any]) -> SubjectType | None:
     """What the pipeline of a checked document is about."""
     model = subject_model(document)
-    return None if model is None else subject_types()[model]
+    return None if model is None else subject_named(model)
 
 
 def _without_passwords(users: Iterable[User]) -> Iterator[User]:
@@ -133,7 +132,7 @@ def _read_subjects(world: World, document: Mapping[str, Any], ids: Collection[in
     kind = subject_kind(document)
     if kind is None:
         raise ScenarioError("subject", "this pipeline is about no record: leave the subject out")
-    rows = list(kind.model._default_manager.filter(pk__in=ids, team=world.team))
+    rows = list(kind.records(world.team.pk).filter(pk__in=ids))
     missing = sorted(set(ids) - {row.pk for row in rows})
     if missing:
         raise ScenarioError("subject", f"there is no {kind.name} {missing[0]} in this team")

@@ -89,7 +89,11 @@ def _changes(kind: SubjectType, instance: Any, before: Mapping[str, Any]) -> dic
 def _told_apart(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
     """What differs between two rows, custom values by their own keys."""
     old, new = dict(before), dict(after)
-    kept, given = old.pop("custom", None) or {}, new.pop("custom", None) or {}
+    kept: dict[str, Any] = {}
+    given: dict[str, Any] = {}
+    for name in ("custom", "values"):
+        kept |= old.pop(name, None) or {}
+        given |= new.pop(name, None) or {}
     return changes_of({**kept, **old}, {**dict.fromkeys(kept), **given, **new})
 
 

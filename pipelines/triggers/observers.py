@@ -7,7 +7,7 @@ from django.db.models import Model
 from django.db.models.signals import post_delete, post_migrate, post_save, pre_save
 
 from pipelines.engine.automatic import enroll_created
-from pipelines.subjects import subject_types
+from pipelines.subjects import subject_of_record, subject_types
 from pipelines.triggers.announcing import look_before_change, tell_of_change, tell_of_removal
 
 
@@ -35,7 +35,9 @@ def on_saved(sender: type[Model], instance: Any, created: bool, raw: bool = Fals
     """A new record enters its automatic pipelines in the same transaction; a changed one is told to who listens."""
     if raw:
         return
-    kind = subject_types()[sender._meta.label_lower]
+    kind = subject_of_record(instance)
+    if kind is None:
+        return
     if created:
         enroll_created(kind=kind, ids=[instance.pk], team_id=instance.team_id)
     else:

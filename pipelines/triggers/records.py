@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 
 from contacts import hooks, merging, panels, timeline
-from contacts.models import Contact
+from contacts.models import Contact, Record
 from crm.models import Message, Team
 from crm.signals import message_decided
 from pipelines.engine.automatic import enroll_created, leave_out
@@ -16,7 +16,7 @@ from pipelines.engine.controls import send_again
 from pipelines.engine.enroll import NotEnrollable, enroll
 from pipelines.engine.manual import live_pipelines, rehome_runs, sync_manual_runs
 from pipelines.models import Pipeline
-from pipelines.subjects import subject_types
+from pipelines.subjects import OWN, SubjectType, among, subject_named, subject_types
 from pipelines.triggers.panels import count_runs, run_entries, runs_panel
 
 
@@ -34,18 +34,27 @@ def connect() -> None:
 
 def enroll_bulk(model: type[Model], ids: Sequence[int], team: Team, /) -> int:
     """Records created in bulk, which no signal announces, enter like any others; the number of runs."""
-    kind = subject_types().get(model._meta.label_lower)
-    if kind is None:
-        return 0
-    return len(enroll_created(kind=kind, ids=ids, team_id=team.pk).enrolled)
+    groups = _by_kind(model, ids)
+    return sum(len(enroll_created(kind=kind, ids=some, team_id=team.pk).enrolled) for kind, some in groups)
 
 
 def leave_out_bulk(model: type[Model], ids: Sequence[int], team: Team, /) -> int:
     """Records that were imported quietly stay out of automatic pipelines for good."""
-    kind = subject_types().get(model._meta.label_lower)
-    if kind is not None:
-        leave_out(kind=kind, ids=ids, team_id=team.pk)
+    for kind, some in _by_kind(model, ids):
+        leave_out(kind=kind, ids=some, team_id=team.pk)
     return 0
+
+
+def _by_kind(model: type[Model], ids: Sequence[int]) -> list[tuple[SubjectType, Sequence[int]]]:
+    """The records by what pipelines call them: own types share one table."""
+    if model is not Record:
+        kind = subject_types().get(model._meta.label_lower)
+        return [(kind, ids)] if kind is not None else []
+    groups: dict[str, list[int]] = {}
+    for pk, key in Record.objects.filter(pk__in=among(ids)).order_by("pk").values_list("pk", "type__key"):
+        groups.setdefault(key, []).append(pk)
+    named = ((subject_named(f"{OWN}{key}"), some) for key, some in groups.items())
+    return [(kind, some) for kind, some in named if kind is not None]
 
 
 def move_runs(keep: Contact, others: Sequence[Contact], /) -> None:
@@ -56,12 +65,13 @@ def move_runs(keep: Contact, others: Sequence[Contact], /) -> None:
 class ManualPipelines:
     """The pipelines a person may choose on a record's form."""
 
-    def choices(self, team: Team, model: type[Model]) -> Sequence[tuple[str, str, int]]:
+    def choices(self, team: Team, model: type[Model], record_type: str = "") -> Sequence[tuple[str, str, int]]:
         """Pipelines of the team about this kind of record, by name; paused ones hold who is in, but take nobody."""
         rows = Pipeline.objects.for_team(team).filter(
             status__in=[Pipeline.Status.ACTIVE, Pipeline.Status.PAUSED],
             subject_type__app_label=model._meta.app_label,
             subject_type__model=model._meta.model_name,
+            subject_record=record_type,
         )
         return [(row.key, _words(row), row.pk) for row in rows.order_by("name")]
 

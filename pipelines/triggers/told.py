@@ -21,7 +21,7 @@ from pipelines.definition.shapes import parameter_shape
 from pipelines.engine.events import Fact, publish_each
 from pipelines.engine.unheard import commit_unheard
 from pipelines.models import EventType, Pipeline, PipelineStep, Trigger
-from pipelines.subjects import subject_types
+from pipelines.subjects import SubjectType, subject_named, subject_types
 
 MOST: Final = 1_000
 LARGEST_BYTES: Final = 64 * 1024
@@ -214,7 +214,7 @@ def _subjects(
             wrong.append(Wrong(f"{place}subject", 'names no record here; use {"type": "contacts.contact", "id": 5}'))
             found.append(None)
         else:
-            found.append((subject_types()[named[0]].content_type_id, named[1]))
+            found.append((_kind(named[0]).content_type_id, named[1]))
     return found
 
 
@@ -222,7 +222,8 @@ def _named(subject: Any) -> tuple[str, int] | None:
     if not isinstance(subject, Mapping):
         return None
     label, pk = subject.get("type") or subject.get("model"), subject.get("id")
-    if label not in subject_types() or isinstance(pk, bool) or not isinstance(pk, int) or not 0 < pk < 2**63:
+    known = isinstance(label, str) and subject_named(label) is not None
+    if not known or isinstance(pk, bool) or not isinstance(pk, int) or not 0 < pk < 2**63:
         return None
     return str(label), pk
 
@@ -237,8 +238,14 @@ def _existing(team: Team, items: Sequence[Mapping[str, Any]]) -> set[tuple[str, 
 
 
 def _of_team(team: Team, label: str, ids: Collection[int]) -> list[int]:
-    rows = subject_types()[label].model._default_manager.filter(team=team, pk__in=ids)
-    return list(rows.values_list("pk", flat=True))
+    return list(_kind(label).records(team.pk).filter(pk__in=ids).values_list("pk", flat=True))
+
+
+def _kind(label: str) -> SubjectType:
+    kind = subject_named(label)
+    if kind is None:
+        raise KeyError(label)
+    return kind
 
 
 def _refers_elsewhere(schema: Any) -> bool:

@@ -11,7 +11,7 @@ from pipelines.engine.ending import LIVE
 from pipelines.engine.enroll import NotEnrollable, enroll
 from pipelines.engine.writing.records import ForeignRecord, check_records
 from pipelines.models import Pipeline, PipelineRun
-from pipelines.subjects import subject_types
+from pipelines.subjects import subject_named
 
 Named = dict[tuple[int, str], Pipeline]
 
@@ -62,8 +62,9 @@ def _found(known: Mapping[tuple[int, str], Pipeline], team: int, key: str) -> Pi
 def _enter(pipeline: Pipeline, several: Sequence[tuple[Cursor, Enroll]]) -> None:
     """Those already in it stay where they are; each group counts as deep as its deepest run."""
     _, first = several[0]
-    about = subject_types()[first.model].content_type_id if first.model else None
-    if about != pipeline.subject_type_id:
+    kind = subject_named(first.model) if first.model else None
+    about = (kind.content_type_id, kind.record_type) if kind is not None else (None, "")
+    if about != (pipeline.subject_type_id, pipeline.subject_record):
         raise ForeignRecord(f"{pipeline.name} is about other records.")
     # The same subject may come from several runs of a batch; it enters once.
     subjects = list(dict.fromkeys(change.pk for _, change in several))

@@ -12,8 +12,7 @@ from pipelines.actions.base import Create, Done, Fail, Input, Outcome
 from pipelines.engine.batch import Batch
 from pipelines.engine.cursor import Cursor
 from pipelines.engine.plain import plain
-from pipelines.engine.writing.records import OWN
-from pipelines.subjects import subject_types
+from pipelines.subjects import OWN, subject_types
 
 Made = tuple[int, int, Create]
 

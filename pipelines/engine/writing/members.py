@@ -3,7 +3,7 @@
 from contacts.models import Segment, SegmentMembership
 from pipelines.engine.batch import Batch
 from pipelines.engine.writing.records import ForeignRecord, check_records
-from pipelines.subjects import subject_types
+from pipelines.subjects import subject_named
 
 Place = tuple[int, int, int]
 
@@ -27,7 +27,10 @@ def write_members(batch: Batch) -> None:
         segment = known.get((teams[cursor.id], change.segment))
         if segment is None:
             raise ForeignRecord(f"There is no segment {change.segment!r} in this team: create it first.")
-        wanted[segment, subject_types()[change.model].content_type_id, change.pk] = (change.add, cursor.id)
+        kind = subject_named(change.model)
+        if kind is None:
+            raise ForeignRecord(f"{change.model} cannot be in segments.")
+        wanted[segment, kind.content_type_id, change.pk] = (change.add, cursor.id)
     added = [
         SegmentMembership(segment_id=segment, subject_type_id=kind, subject_id=pk, added_at=batch.now, run_id=run)
         for (segment, kind, pk), (add, run) in wanted.items()

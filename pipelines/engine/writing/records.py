@@ -10,9 +10,7 @@ from contacts.models import Record
 from pipelines.engine.batch import Batch
 from pipelines.engine.cause import caused_by
 from pipelines.engine.changes import changes_of
-from pipelines.subjects import subject_types
-
-OWN = "records."
+from pipelines.subjects import OWN, RECORD, SubjectType, subject_named, subject_types
 
 
 class ForeignRecord(IntegrityError):
@@ -29,7 +27,12 @@ def write_updates(batch: Batch) -> None:
         teams[update.model, update.pk] = team_id
     # Every writer is checked, not only the last: a batch may hold runs of several teams.
     check_records(batch, {((update.model, update.pk), team_id) for team_id, update in updates})
-    before = _before(batch, merged, teams)
+    told = dict(merged)
+    for team_id, update in batch.updates:
+        if update.model.startswith(OWN):
+            told[update.model, update.pk] = {**told.get((update.model, update.pk), {}), **update.values}
+            teams[update.model, update.pk] = team_id
+    before = _before(batch, told, teams)
     columns: dict[tuple[str, tuple[str, ...]], list[tuple[int, tuple[Any, ...]]]] = {}
     customs: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
     for (label, pk), values in merged.items():
@@ -44,8 +47,8 @@ def write_updates(batch: Batch) -> None:
         _update(batch, label, names, rows)
     for label, custom_rows in customs.items():
         batch.store.merge_values(apps.get_model(label), custom_rows)
-    _announce(batch, merged, teams, before)
     _write_own(batch)
+    _announce(batch, told, teams, before)
 
 
 def _before(
@@ -57,7 +60,14 @@ def _before(
     for label, pk in merged:
         if teams[label, pk] in heard:
             wanted.setdefault(label, []).append(pk)
-    return {(label, pk): row for label, ids in wanted.items() for pk, row in subject_types()[label].load(ids).items()}
+    return {(label, pk): row for label, ids in wanted.items() for pk, row in _kind(label).load(ids).items()}
+
+
+def _kind(label: str) -> SubjectType:
+    kind = subject_named(label)
+    if kind is None:
+        raise ForeignRecord(f"{label} is not a record that pipelines can change.")
+    return kind
 
 
 def _heard(batch: Batch) -> set[int]:
@@ -77,7 +87,7 @@ def _announce(
     for (label, pk), values in merged.items():
         team_id = teams[label, pk]
         if team_id in heard:
-            kind = subject_types()[label]
+            kind = _kind(label)
             changes = changes_of(before.get((label, pk), {}), {**kind.split(values)[0], **kind.split(values)[1]})
             told.setdefault(team_id, {})[kind.content_type_id, pk] = changes
             names.setdefault(team_id, set()).update(values)
@@ -117,7 +127,8 @@ def check_records(batch: Batch, writers: Collection[tuple[tuple[str, int], int]]
         if subject is None or subject["team_id"] != team_id:
             wanted.setdefault(label, set()).add((team_id, pk))
     for label, pairs in wanted.items():
-        if not pairs <= batch.store.in_team(apps.get_model(label), [pk for _, pk in pairs]):
+        table = RECORD if label.startswith(OWN) else label
+        if not pairs <= batch.store.in_team(apps.get_model(table), [pk for _, pk in pairs]):
             raise ForeignRecord("There is no such record in this team.")
 
 
