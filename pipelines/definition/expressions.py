@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from . import arithmetic, comparing
 from .functions import FUNCTIONS, METHODS, Function
-from .grammar import NOT_OFFERED, ExpressionError, parse, suggestion
+from .grammar import NOT_OFFERED, ExpressionError, lead, parse, suggestion
 
 __all__ = [
     "Context",
@@ -51,7 +51,7 @@ class Expression:
 def compile_expression(source: str, *, names: Collection[str] | None = None) -> Expression:
     """Compile an expression; with `names` given, any other root name is refused."""
     tree = parse(source)
-    compiler = _Compiler(source.strip(), names)
+    compiler = _Compiler(source, names)
     closure = compiler.build(tree)
     return Expression(
         source=source,
@@ -107,7 +107,8 @@ class _Compiler:
 
     def __init__(self, source: str, names: Collection[str] | None) -> None:
         self.paths: set[tuple[str, ...]] = set()
-        self._lines = source.splitlines()
+        self._lines = source.strip().splitlines()
+        self._lead = lead(source)
         self._names = names
         self._depth = 0
 
@@ -130,7 +131,9 @@ class _Compiler:
     def _place(self, node: ast.expr) -> tuple[int, int]:
         text = self._lines[node.lineno - 1] if node.lineno <= len(self._lines) else ""
         before = text.encode("utf-8", "replace")[: node.col_offset]
-        return node.lineno, len(before.decode("utf-8", "replace")) + 1
+        lines, columns = self._lead
+        column = len(before.decode("utf-8", "replace")) + 1
+        return node.lineno + lines, column + (columns if node.lineno == 1 else 0)
 
     def _refusal(self, part: ast.AST, node: ast.expr) -> ExpressionError:
         reason = NOT_OFFERED.get(type(part), f"'{type(part).__name__}' is not offered")

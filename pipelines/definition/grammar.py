@@ -40,6 +40,22 @@ def suggestion(word: str, known: Collection[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
+def lead(source: str) -> tuple[int, int]:
+    """The lines and columns before the expression begins, which its own places do not count."""
+    blank = source[: len(source) - len(source.lstrip())]
+    return blank.count("\n"), len(blank) - blank.rfind("\n") - 1
+
+
+def _where(source: str, error: SyntaxError) -> tuple[int, int]:
+    lines, columns = lead(source)
+    text = source.strip()
+    line, column = error.lineno or 1, error.offset or 0
+    if column < 1:
+        # Something is missing at the very end.
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+    return line + lines, column + (columns if line == 1 else 0)
+
+
 def parse(source: str) -> ast.expr:
     """The syntax tree of an expression of bounded size."""
     if not isinstance(source, str) or not source.strip():
@@ -51,8 +67,8 @@ def parse(source: str) -> ast.expr:
             warnings.simplefilter("ignore")
             tree = ast.parse(source.strip(), mode="eval").body
     except SyntaxError as error:
-        message = f"cannot read the expression: {error.msg}"
-        raise ExpressionError(message, line=error.lineno, column=error.offset) from None
+        line, column = _where(source, error)
+        raise ExpressionError(f"cannot read the expression: {error.msg}", line=line, column=column) from None
     except (ValueError, MemoryError, RecursionError):
         raise ExpressionError("cannot read the expression") from None
     if sum(1 for _ in ast.walk(tree)) > _MOST_NODES:

@@ -14,6 +14,7 @@ from liquid.static_analysis import TemplateAnalysis
 from .expressions import look_up, suggestion
 from .plain_templates import PlainTemplate, plain_template
 from .rendering import environment, refuse_costly_source, render
+from .template_places import culprit, unclosed
 
 _FAILURES = (
     LiquidError,
@@ -77,7 +78,7 @@ def compile_template(source: str, *, html: bool = False, names: Collection[str] 
         bound = environment(html=html).from_string(source)
         analysis = bound.analyze(include_partials=False)
     except _FAILURES as error:
-        raise _template_error(error) from None
+        raise _placed(_template_error(error), source) from None
     _check_filters(analysis, source)
     read = _paths_read(analysis)
     _check_names(read, source, names)
@@ -126,6 +127,31 @@ def _template_error(error: Exception) -> TemplateError:
     if isinstance(error, RecursionError):
         message = "the template or its data is nested too deeply"
     return TemplateError(message, **_place(source, at))
+
+
+def _placed(error: TemplateError, source: str) -> TemplateError:
+    """The same error with its place, where the parser only noticed that something ended too early."""
+    block = unclosed(source)
+    if block is not None and ("found end of expression" in error.message or "unexpected tag" in error.message):
+        tag = culprit(source, _reads)
+        if tag is None or tag == block:
+            message = f"'{{% {block.name} %}}' is never closed: add '{{% end{block.name} %}}'"
+            return TemplateError(message, **_place(source, block.start)) if tag is None else error
+    if error.line is not None:
+        return error
+    tag = culprit(source, _reads)
+    if tag is None:
+        return error
+    wanted = error.message.removesuffix(", found end of expression").replace("a primitive expression", "a value")
+    return TemplateError(f"{wanted} before this ends", **_place(source, tag.end - 2))
+
+
+def _reads(source: str) -> bool:
+    try:
+        environment(html=False).from_string(source)
+    except _FAILURES:
+        return False
+    return True
 
 
 def _place(source: str, at: int) -> dict[str, int]:

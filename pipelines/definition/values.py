@@ -108,7 +108,8 @@ def _is_html(path: str) -> bool:
 
 def _expression(source: str, names: Collection[str] | None, path: str) -> Value:
     try:
-        expression = compile_expression(source, names=names)
+        # A blank for the sign before it, so that places count from the beginning of what was written.
+        expression = compile_expression(f" {source}", names=names)
     except ExpressionError as error:
         raise ParameterError(path, str(error)) from None
     return Value(False, expression.paths, lambda context: _worked_out(expression, path, context))

@@ -114,3 +114,28 @@ def test_what_would_stay_empty_is_told() -> None:
 def test_a_broken_template_is_refused_with_a_sentence(source: str, sentence: str) -> None:
     with pytest.raises(TemplateError, match=sentence):
         compile_template(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("Hi\n{% for x in %}{{ x }}{% endfor %}", "expected a value before this ends (line 2, column 13)"),
+        ("Hi\n {% if contact.vip %}open", "'{% if %}' is never closed: add '{% endif %}' (line 2, column 2)"),
+        ("{% if a %}\n{% for x in y %}x{% endif %}", "unexpected tag 'endif' (line 2, column 21)"),
+        ("{% raw %}x", "'{% raw %}' is never closed: add '{% endraw %}' (line 1, column 1)"),
+        ("{% if a %}x{% endif %}\n{{ }}", "expected a value before this ends (line 2, column 4)"),
+        ("{% case a %}{% when 1 %}\n{{ a | }}{% endcase %}", "expected word before this ends (line 2, column 8)"),
+        ("a\n{{ contact.x", "'{{' is not closed, or longer than 1000 characters (line 2, column 1)"),
+        ("a\n {% nope %}", "unexpected tag 'nope' (line 2, column 5)"),
+    ],
+)
+def test_a_mistake_is_said_with_its_line_and_column(source: str, said: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        compile_template(source)
+    assert str(caught.value) == said
+
+
+def test_a_long_template_is_searched_for_its_mistake_in_few_steps() -> None:
+    good = "{% if contact.vip %}{{ contact.name }}{% endif %}\n" * 300
+    with pytest.raises(TemplateError, match=r"before this ends \(line 301, column 4\)"):
+        compile_template(f"{good}{{{{ }}}}\n{good}")

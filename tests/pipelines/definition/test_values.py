@@ -81,3 +81,18 @@ def test_a_very_deep_parameter_is_refused() -> None:
 
     with pytest.raises(ParameterError, match="too deeply"):
         compile_value(value)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("= a +", "with.text[0]: cannot read the expression: invalid syntax (line 1, column 6)"),
+        ("=  a b", "with.text[0]: cannot read the expression: invalid syntax (line 1, column 6)"),
+        ("=\n foo(1)", "with.text[0]: unknown function 'foo' (line 2, column 2)"),
+        ("{% for x in %}{% endfor %}", "with.text[0]: expected a value before this ends (line 1, column 13)"),
+    ],
+)
+def test_a_mistake_is_said_with_path_line_and_column(source: str, said: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        compile_value({"with": {"text": [source]}})
+    assert str(caught.value) == said
