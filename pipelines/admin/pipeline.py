@@ -40,7 +40,7 @@ from pipelines.step_rows import outline, told
 from pipelines.subjects import subject_types
 
 # In the order in which they build on each other.
-SCRIPTS = ("dom", "conditions", "lists", "inside", "parameters", "steps", "triggers")
+SCRIPTS = ("dom", "conditions", "lists", "ways", "inside", "parameters", "steps", "triggers")
 STATUS_COLORS = {"Draft": "info", "Active": "success", "Paused": "warning", "Archived": "default"}
 
 

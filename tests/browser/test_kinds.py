@@ -108,3 +108,30 @@ def test_steps_inside_a_block_are_added_moved_and_removed(page: "Page", team: Te
     steps = stored()[0]["with"]["steps"]
     assert [step["with"]["title"] for step in steps] == ["Call", "Write"], json.dumps(steps)
     assert steps[0]["key"] == "second"
+
+
+def test_steps_inside_a_block_lead_somewhere_and_wait_by_a_rule(page: "Page", team: Team) -> None:
+    inner = [
+        {"key": "ask", "type": "condition", "if": "1 > 2"},
+        {"key": "no", "type": "wait"},
+        {"key": "last", "type": "wait"},
+    ]
+    block = {"key": "again", "type": "loop", "with": {"times": 2, "steps": inner}}
+    pipeline = Pipeline.objects.create(team=team, key="p", name="P")
+    document = {"format": "crm.pipeline/1", "key": "p", "name": "P", "subject": "contacts.contact", "steps": [block]}
+    apply_document(pipeline, document)
+    page.goto(f"/admin/pipelines/pipeline/{pipeline.pk}/change/")
+    row = page.locator("[data-row=step]").first
+    row.locator("summary").first.click()
+    cards = row.locator("[data-inside] .pl-entry-card")
+    for index in (0, 2):
+        cards.nth(index).get_by_text("Edit", exact=True).click()
+    cards.nth(0).get_by_label("When it is not met, go to").select_option("last")
+    cards.nth(0).get_by_label("Another way out").select_option("error")
+    cards.nth(0).get_by_label("When it fails, go to").select_option("end")
+    cards.nth(2).get_by_role("button", name="More…").click()
+    cards.nth(2).get_by_label("Rule of the wait").fill('{"at": "09:00", "days": ["mon"]}')
+    save(page)
+    ask, _, last = stored()[0]["with"]["steps"]
+    assert ask["on"] == {"false": "last", "error": "end"}
+    assert last["delay"] == {"at": "09:00", "days": ["mon"]}

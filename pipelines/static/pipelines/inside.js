@@ -18,15 +18,18 @@
   };
 
   function stepList(steps, changed, ownKey, branch) {
-    return editor.cards(steps, (next) => changed(next || []), {
+    let present = steps;
+    return editor.cards(steps, (next) => { present = next || []; changed(present); }, {
       addLabel: "Add a step here",
-      titleOf: (step, index) => {
-        const kind = editor.data.kinds[step.type];
-        return `${index + 1}. ${step.name || (kind ? kind.label : step.type || "New step")}`;
-      },
+      titleOf,
       fresh: () => ({ key: freeKey(ownKey, branch), type: "wait" }),
-      draw: (step, tell) => stepFields(step, tell, steps),
+      draw: (step, tell) => stepFields(step, tell, () => present),
     });
+  }
+
+  function titleOf(step, index) {
+    const kind = editor.data.kinds[step.type];
+    return `${index + 1}. ${step.name || (kind ? kind.label : step.type || "New step")}`;
   }
 
   function freeKey(ownKey, branch) {
@@ -37,7 +40,35 @@
     return `${stem}_${number}`;
   }
 
-  function stepFields(given, tell) {
+  // A time span has two fields; a date, weekdays or hours are a rule, written as it stands in the document.
+  function delayField(delay, changed) {
+    const text = delay === undefined ? "" : typeof delay === "number" ? `${delay}s` : typeof delay === "string" ? delay : JSON.stringify(delay);
+    const box = el("div", { class: "pl-field" });
+    const asRule = () => {
+      const rule = el("input", { class: "pl-input", value: text, "aria-label": "Rule of the wait", placeholder: '{"at": "09:00", "days": ["mon"], "tz": "subject"}' });
+      rule.addEventListener("input", () => {
+        const value = rule.value.trim();
+        if (!value.startsWith("{")) { rule.setCustomValidity(""); return changed(value || undefined); }
+        try {
+          changed(JSON.parse(value));
+          rule.setCustomValidity("");
+        } catch (error) {
+          rule.setCustomValidity(`Not valid JSON: ${error.message}`);
+        }
+      });
+      box.replaceChildren(editor.labelled("Wait before", rule, "A span such as 2d, or a rule as JSON: until a date, at an hour, on weekdays."));
+      return rule;
+    };
+    if (!/^(\d+(\.\d+)?[smhdw])?$/.test(text)) { asRule(); return box; }
+    const control = editor.durationControl(text, (value) => changed(value || undefined));
+    const more = el("button", { type: "button", class: "pl-small", text: "More…", title: "A date, weekdays, hours: write the rule" });
+    more.addEventListener("click", () => asRule().focus());
+    control.append(more);
+    box.append(editor.labelled("Wait before", control));
+    return box;
+  }
+
+  function stepFields(given, tell, siblings) {
     let step = given;
     const box = el("div", { class: "pl-inner" });
     const set = (name, value) => {
@@ -70,14 +101,14 @@
       type.addEventListener("change", () => { set("with", undefined); set("type", type.value); draw(); });
       const name = el("input", { class: "pl-input", value: step.name || "", placeholder: "Name (optional)" });
       name.addEventListener("input", () => set("name", name.value));
-      const delay = typeof step.delay === "object" ? null : editor.durationControl(step.delay === undefined ? "" : typeof step.delay === "number" ? `${step.delay}s` : step.delay, (text) => set("delay", text || undefined));
+      const delay = delayField(step.delay, (value) => set("delay", value));
       const parameters = el("div", { class: "pl-grid pl-parameters" });
       const parts = [
         el("div", { class: "pl-grid" }, editor.labelled("Action", type), editor.labelled("Name", name),
-          delay ? editor.labelled("Wait before", delay) : el("p", { class: "pl-muted", text: "Its wait is a rule: see the JSON below." })),
+          delay),
         parameters,
       ];
-      if (kind) editor.drawParameters(parameters, kind.schema, withoutSteps(step), (next) => { set("with", withSteps(step, next)); if (editor.isBlock(step.type)) drawNested(); });
+      if (kind) editor.drawParameters(parameters, kind.schema, withoutSteps(step), (next) => { set("with", withSteps(step, next)); drawWays(); if (editor.isBlock(step.type)) drawNested(); });
       else parts.push(el("p", { class: "pl-error", text: `The action ${step.type} is not available here.` }));
       if (kind && (kind.speaks || step.message)) {
         const message = el("textarea", { class: "pl-input", rows: 3 });
@@ -87,10 +118,27 @@
       }
       const guard = editor.conditionValue(step.if, (value) => set("if", value));
       parts.push(el("div", { class: "pl-field" }, el("span", { class: "pl-label", text: step.type === "condition" ? "Condition" : "Only if" }), guard));
+      const ways = el("div", { class: "pl-grid pl-ways" });
+      parts.push(ways);
       const nested = el("div", { class: "pl-nested" });
       if (editor.isBlock(step.type)) parts.push(nested);
       parts.push(el("details", { class: "pl-more" }, el("summary", { text: "All of it as JSON" }), json));
       box.replaceChildren(...parts);
+      function drawWays() {
+        editor.drawWays(ways, {
+          code: step.type, data: step.with || {}, ways: { ...(step.next ? { next: step.next } : {}), ...(step.on || {}) },
+          hasTimeout: step.timeout !== undefined, ending: "The end of this branch",
+          targets: () => siblings().map((each, index) => [each.key, titleOf(each, index)]).filter(([key]) => key && key !== step.key),
+          changed: (outcome, target) => {
+            if (outcome === "next") return set("next", target);
+            const next = { ...(step.on || {}) };
+            if (target) next[outcome] = target;
+            else delete next[outcome];
+            set("on", next);
+          },
+        });
+      }
+      drawWays();
       function drawNested() {
         const branches = step.with && Array.isArray(step.with.branches) ? step.with.branches : [];
         const inside = step.type === "loop" ? { "": (step.with || {}).steps || [] } : Object.fromEntries(branches.map((branch) => [branch.name, branch.steps || []]));

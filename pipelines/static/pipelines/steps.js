@@ -3,7 +3,6 @@
   "use strict";
   const editor = window.pipelineEditor;
   const { el, select } = editor;
-  const WORDS = { default: "When no case fits, go to", timeout: "When the time is over, go to", completed: "When it is answered, go to", holdout: "Those held out go to", true: "When it is met, go to", false: "When it is not met, go to", next: "Then go to", error: "When it fails, go to", skipped: "When it is skipped, go to", uncertain: "When nobody knows whether it was sent, go to" };
 
   editor.subjectFields = function () {
     const chosen = document.getElementById("id_subject_type") || document.getElementById("id_model");
@@ -68,48 +67,26 @@
       editor.drawInside(box, action.value, branches, inside, (next) => { field.value = JSON.stringify(next); }, inRow(row, "key").value || "step");
     }
 
-    // What the parameters declare: cases, variants, answers, events.
-    function declared(data) {
-      const names = [];
-      const list = (value) => (Array.isArray(value) ? value : []);
-      for (const part of ["cases", "variants", "events"]) names.push(...list(data[part]).map((each) => each && (each.name || each.event)));
-      names.push(...list(data.outcomes));
-      if (data.holdout !== undefined) names.push("holdout");
-      if (list(data.cases).length) names.push("default");
-      return names.filter((name) => typeof name === "string" && name);
-    }
-
     function drawOutcomes() {
-      const kind = editor.data.kinds[action.value];
-      const box = row.querySelector("[data-outcomes]");
       const edges = editor.readJson(inRow(row, "edges"), {});
+      const box = row.querySelector("[data-outcomes]");
       box.replaceChildren();
-      if (!kind || edges === undefined || typeof edges !== "object") return;
-      const main = action.value === "condition" ? ["true", "false"] : declared(editor.readJson(raw, {}) || {});
-      const onward = inRow(row, "next_key").value.trim() ? ["next"] : [];
-      const shownOutcomes = [...new Set([...main, ...onward, ...Object.keys(edges)])];
-      for (const outcome of shownOutcomes) box.append(outcomeField(outcome, edges));
-      const others = [...new Set([...kind.outcomes, ...(inRow(row, "timeout").value.trim() ? ["timeout"] : [])])].filter((outcome) => !shownOutcomes.includes(outcome));
-      if (others.length === 0) return;
-      const more = select([["", "Another way out…"], ...others.map((outcome) => [outcome, WORDS[outcome] || outcome])], "", { "aria-label": "Another way out" });
-      more.addEventListener("change", () => { if (more.value) more.replaceWith(outcomeField(more.value, edges)); });
-      box.append(more);
-    }
-
-    function outcomeField(outcome, edges) {
-      const target = select([["", outcome === "error" ? "Failure (default)" : "The next step"], ...targets(), ["end", "The end of the run"], ["fail", "Failure"]], (outcome === "next" ? inRow(row, "next_key").value.trim() : edges[outcome]) || "");
-      target.dataset.outcome = outcome;
-      target.addEventListener("change", () => {
-        // Where a step usually leads stands in a field of its own.
-        if (outcome === "next") return editor.write(inRow(row, "next_key"), target.value || undefined);
-        const next = { ...editor.readJson(inRow(row, "edges"), {}) };
-        if (target.value) next[outcome] = target.value;
-        else delete next[outcome];
-        internal = true;
-        editor.write(inRow(row, "edges"), Object.keys(next).length ? next : undefined);
-        internal = false;
+      if (edges === undefined || typeof edges !== "object") return;
+      // Where a step usually leads stands in a field of its own.
+      const usual = inRow(row, "next_key").value.trim();
+      editor.drawWays(box, {
+        code: action.value, data: editor.readJson(raw, {}), ways: { ...(usual ? { next: usual } : {}), ...edges },
+        hasTimeout: Boolean(inRow(row, "timeout").value.trim()), targets, ending: "The end of the run",
+        changed: (outcome, target) => {
+          if (outcome === "next") return editor.write(inRow(row, "next_key"), target || undefined);
+          const next = { ...editor.readJson(inRow(row, "edges"), {}) };
+          if (target) next[outcome] = target;
+          else delete next[outcome];
+          internal = true;
+          editor.write(inRow(row, "edges"), Object.keys(next).length ? next : undefined);
+          internal = false;
+        },
       });
-      return editor.labelled(WORDS[outcome] || `On “${outcome}”, go to`, target);
     }
 
     const targets = () => rowsOf(list).filter((each) => each !== row && !isRemoved(each)).map((each) => {
