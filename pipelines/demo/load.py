@@ -22,11 +22,17 @@ from pipelines.engine.controls import cancel_runs, pause_runs
 from pipelines.engine.enroll import enroll
 from pipelines.engine.tick import process_due_runs
 from pipelines.models import Pipeline, PipelineRun
-from pipelines.operations import import_document
+from pipelines.operations import activate, import_document
+from pipelines.recipes.gallery import recipes
+from pipelines.recipes.using import use_recipe
 from pipelines.states import RunStatus
 
 SLUG: Final = "demo"
 DAYS: Final = 21
+# Recipes of the gallery: one at work, the others as one takes them, to look at and to change.
+SURVEY: Final = "nps_survey"
+SURVEY_DAYS: Final = (6, 16)
+DRAFTS: Final = ("no_show_follow_up", "renewal_reminders")
 DOCUMENTS: Final = Path(__file__).parent / "documents"
 NAMES: Final = {
     Role.OWNER: ("Olivia", "Owens"),
@@ -60,6 +66,8 @@ def load_demo(*, now: datetime, tell: Tell) -> list[Login]:
     start = now - timedelta(days=DAYS)
     with pretend(start):
         pipelines = {path.stem: _import(team, path) for path in sorted(DOCUMENTS.glob("*.json"))}
+        pipelines |= {key: _from_gallery(team, key) for key in (SURVEY, *DRAFTS)}
+        activate(pipeline=pipelines[SURVEY])
     _live_through(team, companies, pipelines, start, tell)
     _add_deals_and_notes(team, now)
     _finish_some_tasks(team, now)
@@ -87,6 +95,11 @@ def _import(team: Team, path: Path) -> Pipeline:
     return import_document(team=team, document=json.loads(path.read_text("utf-8")), activate=True)
 
 
+def _from_gallery(team: Team, key: str) -> Pipeline:
+    """A recipe as somebody takes it from the gallery, with the templates that it needs."""
+    return use_recipe(recipe=recipes()[key], team=team, may=lambda verb, resource: True).pipeline
+
+
 def _live_through(
     team: Team, companies: Sequence[Company], pipelines: dict[str, Pipeline], start: datetime, tell: Tell
 ) -> None:
@@ -100,6 +113,8 @@ def _live_through(
             _arrive(team, companies, arriving[day * per_day : (day + 1) * per_day], morning)
             if day == 4:
                 _win_back(team, pipelines["win_back"])
+            if day in SURVEY_DAYS:
+                _ask_customers(team, pipelines[SURVEY])
         for hours in (1, 9, 23):
             _work(morning + timedelta(hours=hours))
         if day == DAYS - 3:
@@ -125,6 +140,11 @@ def _arrive(team: Team, companies: Sequence[Company], values: Sequence[dict[str,
 def _win_back(team: Team, pipeline: Pipeline) -> None:
     former = Contact.objects.for_team(team).filter(lifecycle_stage__in=["former", "customer"]).order_by("pk")
     enroll(pipeline=pipeline, subject_ids=list(former.values_list("pk", flat=True)[:12]))
+
+
+def _ask_customers(team: Team, pipeline: Pipeline) -> None:
+    customers = Contact.objects.for_team(team).filter(lifecycle_stage="customer").order_by("-pk")
+    enroll(pipeline=pipeline, subject_ids=list(customers.values_list("pk", flat=True)[:8]))
 
 
 def _stop_some(team: Team) -> None:
