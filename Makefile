@@ -57,9 +57,9 @@ properties: $(VENV)/dev ## an hour: what holds for any pipeline, tried on thousa
 chaos: $(VENV)/dev ## minutes of trouble: workers killed, databases stopped, networks cut
 	@rm -f var/faults.jsonl
 	EXAMPLES=thorough $(BIN)/python -m pytest -q -n 2 tests/pipelines/definition tests/pipelines/operations
-	$(BIN)/python -m pytest -q -n 2 tests/faults
+	EXAMPLES=thorough $(BIN)/python -m pytest -q -n 2 tests/faults
 	@if $(BIN)/python -c "import psycopg, sys; psycopg.connect(sys.argv[1], connect_timeout=5)" $(POSTGRES) 2>/dev/null; \
-	then DATABASE_URL=$(POSTGRES) $(BIN)/python -m pytest -q -n 2 tests/faults; fi
+	then EXAMPLES=thorough DATABASE_URL=$(POSTGRES) $(BIN)/python -m pytest -q -n 2 tests/faults; fi
 	$(BIN)/python -m pytest -q -s -m chaos -p no:randomly tests/chaos
 	@$(BIN)/python -m tests.faults.report
 

@@ -1,6 +1,7 @@
 """What every test starts with: empty caches, no compiled programs of another test, no network but loopback."""
 
 import os
+import sys
 
 import pytest
 from django.core.cache import cache
@@ -15,6 +16,11 @@ from tests import databases
 settings.register_profile("suite", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("suite"), max_examples=1_000)
 settings.load_profile(os.environ.get("EXAMPLES", "suite"))
+
+
+# Dozens of programs are started here: each shall find the product compiled, whatever a shell was told.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:

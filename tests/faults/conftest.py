@@ -18,7 +18,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def scene(place: House) -> Iterator[NewScene]:
-    """A pipeline for one kind of effect, closed when the test is over."""
+    """A pipeline for one kind of effect; worked off and closed when the test is over, so that the next is alone."""
     made: list[Scene] = []
 
     def new(kind: str) -> Scene:
@@ -27,5 +27,6 @@ def scene(place: House) -> Iterator[NewScene]:
         return made[-1]
 
     yield new
+    place.nursery.at_hand("drain")
     for each in made:
         each.close()

@@ -1,7 +1,8 @@
 """Worker processes by the dozen: a ready program that forks one for each deed, breaks it on request and watches it.
 
 As a program it reads requests as JSON lines and answers each with one. It never touches the database itself, so every
-child has connections of its own, as the processes of a cluster do.
+child has connections of its own, as the processes of a cluster do. What nobody breaks can be left to one child that
+lives on, as a worker does.
 """
 
 import gc
@@ -13,7 +14,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.faults.programs import Pipe
 
@@ -44,14 +45,14 @@ class Child:
     @property
     def answer(self) -> Any:
         """What the deed returned; it must have ended well."""
-        status = self.wait()
-        text = self._answer.read_text("utf-8") if self._answer.exists() else "nothing"
-        assert status == 0, f"ended with {status}: {text}"
-        return json.loads(text)
+        return _answer(self._answer, self.wait())
 
 
 class Nursery:
-    """`nursery.do("work")` runs a deed to its end, `nursery.start("work", fault="after_claim:kill9")` a doomed one."""
+    """`do("work")` runs a deed to its end in a new process, `start("work", fault="after_claim:kill9")` a doomed one.
+
+    `at_hand("work")` leaves it to the process that lives on.
+    """
 
     def __init__(self, *, folder: Path, environment: dict[str, str]) -> None:
         self._folder = folder
@@ -62,15 +63,59 @@ class Nursery:
         return self._pipe.ask(request)
 
     def start(self, deed: str, *, fault: str = "", **arguments: Any) -> Child:
-        answer = self._folder / f"{time.monotonic_ns()}.json"
+        answer = self._new_answer()
         born = self.ask(start=deed, fault=fault, arguments=arguments, answer=str(answer))
         return Child(self, int(born["pid"]), answer)
 
     def do(self, deed: str, **arguments: Any) -> Any:
         return self.start(deed, **arguments).answer
 
+    def at_hand(self, deed: str, **arguments: Any) -> Any:
+        answer = self._new_answer()
+        done = self.ask(at_hand=True, start=deed, fault="", arguments=arguments, answer=str(answer))
+        return _answer(answer, done["status"])
+
+    def _new_answer(self) -> Path:
+        return self._folder / f"{time.monotonic_ns()}.json"
+
     def close(self) -> None:
         self._pipe.close()
+
+
+class _Hand:
+    """The child that lives on and does one deed after the other."""
+
+    def __init__(self) -> None:
+        asked, asks = os.pipe()
+        answers, answered = os.pipe()
+        if os.fork() == 0:
+            os.close(asks)
+            os.close(answers)
+            _serve(os.fdopen(asked), os.fdopen(answered, "w"))
+            os._exit(0)
+        os.close(asked)
+        os.close(answered)
+        self._asks, self._answers = os.fdopen(asks, "w"), os.fdopen(answers)
+
+    def do(self, request: dict[str, Any]) -> dict[str, Any]:
+        print(json.dumps(request), file=self._asks, flush=True)
+        done: dict[str, Any] = json.loads(self._answers.readline())
+        return done
+
+
+def _serve(requests: IO[str], answers: IO[str]) -> None:
+    from django.db import close_old_connections
+
+    for line in requests:
+        # As between two passes of a worker: a database that was away meanwhile is asked anew.
+        close_old_connections()
+        print(json.dumps({"status": _live(json.loads(line))}), file=answers, flush=True)
+
+
+def _answer(path: Path, status: int | None) -> Any:
+    text = path.read_text("utf-8") if path.exists() else "nothing"
+    assert status == 0, f"ended with {status}: {text}"
+    return json.loads(text)
 
 
 def _main() -> None:
@@ -80,13 +125,18 @@ def _main() -> None:
     importlib.import_module(DEEDS)
     _get_ready()
     statuses: dict[int, int] = {}
+    hand: _Hand | None = None
+    answer: dict[str, Any]
     # The pipe itself is for the answers; whatever a deed prints goes where errors go.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
         request = json.loads(line)
-        if "start" in request:
-            answer: dict[str, Any] = {"pid": _fork(request)}
+        if "at_hand" in request:
+            hand = hand or _Hand()
+            answer = hand.do(request)
+        elif "start" in request:
+            answer = {"pid": _fork(request)}
         elif "poll" in request:
             answer = {"ended": _reaped(int(request["poll"]), statuses, os.WNOHANG) is not None}
         else:

@@ -82,7 +82,7 @@ class Scene:
         return self.house.folder / f"{self.key}.jsonl"
 
     def build(self) -> None:
-        self.house.nursery.do(_BUILT.get(self.kind, "build"), key=self.key, steps=self.house.steps(self.kind))
+        self.house.nursery.at_hand(_BUILT.get(self.kind, "build"), key=self.key, steps=self.house.steps(self.kind))
 
     def numbers(self, size: int) -> list[int]:
         """The next contacts of this scene, as arguments for a deed."""
@@ -92,7 +92,7 @@ class Scene:
 
     def enter(self, size: int = BEFORE) -> None:
         """Contacts that enter while nothing is broken."""
-        self.house.nursery.do("enter", key=self.key, numbers=self.numbers(size), receipts=str(self.receipts))
+        self.house.nursery.at_hand("enter", key=self.key, numbers=self.numbers(size), receipts=str(self.receipts))
 
     def doomed(self, size: int = DURING) -> dict[str, Any]:
         """Arguments of `enter_and_work`."""
@@ -112,7 +112,7 @@ class Scene:
 
     def judged(self, **facts: Any) -> None:
         """What the sinks received is right, every record changed once, and the doctor has nothing that stays."""
-        state = self.house.nursery.do("state", key=self.key)
+        state = self.house.nursery.at_hand("state", key=self.key)
         told = [] if self.kind in ("records", *_BUILT) else list(state["told"])
         common = {"attempted": self.attempted, "acknowledged": oracle.acknowledged(self.receipts),
                   "existing": state["contacts"]}  # fmt: skip
@@ -122,12 +122,12 @@ class Scene:
         oracle.record(effects, effect=self.kind, **facts)
         assert set(state["runs"].values()) <= {1}
         # Doubt and dead workers are worth a word; anything else would be something left behind.
-        left = set(self.house.nursery.do("findings")) - {"messages.uncertain", "steps.deadly"}
+        left = set(self.house.nursery.at_hand("findings")) - {"messages.uncertain", "steps.deadly"}
         assert left == set()
 
     def close(self) -> None:
         """Nobody enters any more, so that later scenes have this one not in their way."""
-        self.house.nursery.do("close", key=self.key)
+        self.house.nursery.at_hand("close", key=self.key)
 
 
 @contextmanager
