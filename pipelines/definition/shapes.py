@@ -56,12 +56,30 @@ def parameter_shape(
     parameters: object, *, schema: Mapping[str, Any], at: Iterable[str | int], literal: bool = False
 ) -> Iterator[Problem]:
     """Where parameters depart from an action's schema; texts worked out later are not judged, unless all is literal."""
+    validator = _parameter_validator(schema)
+    if validator is None:
+        yield Problem(spoken_path(at), "the action has a broken schema: tell its author")
+        return
+    yield from _problems(validator.iter_errors(parameters), list(at), literal=literal)
+
+
+def _parameter_validator(schema: Mapping[str, Any]) -> Any:
+    """The validator of an action's schema, None for a broken one; judging a schema costs more than judging by it."""
+    try:
+        text = json.dumps(schema)
+    except (TypeError, ValueError):
+        return None
+    return _validator_of(text)
+
+
+@lru_cache(maxsize=512)
+def _validator_of(text: str) -> Any:
+    schema = json.loads(text)
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError:
-        yield Problem(spoken_path(at), "the action has a broken schema: tell its author")
-        return
-    yield from _problems(Draft202012Validator(schema).iter_errors(parameters), list(at), literal=literal)
+        return None
+    return Draft202012Validator(schema)
 
 
 def spoken_path(parts: Iterable[str | int]) -> str:

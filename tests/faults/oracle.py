@@ -57,7 +57,7 @@ def judge(
 
 
 def record(tally: Tally, *, excused: int = 0, **facts: Any) -> None:
-    """Keep the figures, then insist on them; so many in a process that was broken need not be acknowledged or arrive."""
+    """Keep the figures, then insist on them; so many, in a broken process, need not be acknowledged or arrive."""
     LEDGER.parent.mkdir(exist_ok=True)
     counted = {name: len(value) if isinstance(value, list) else value for name, value in asdict(tally).items()}
     line = json.dumps({"database": connection.vendor, **facts, **counted})

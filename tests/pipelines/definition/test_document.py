@@ -16,7 +16,7 @@ from pipelines.definition.document import (
     document_schema,
     dumps,
 )
-from pipelines.definition.shapes import document_shape
+from pipelines.definition.shapes import document_shape, parameter_shape
 
 EXAMPLES = sorted(Path(__file__).with_name("examples").glob("*.json"))
 LINES = [
@@ -475,3 +475,9 @@ def test_exported_text_keeps_letters_and_ends_with_a_newline() -> None:
 
 def test_the_schema_is_shipped() -> None:
     assert document_schema()["$schema"].endswith("2020-12/schema")
+
+
+@pytest.mark.parametrize("schema", [{"type": "strange"}, {"enum": {1, 2}}], ids=["no such type", "not JSON"])
+def test_an_action_whose_schema_is_broken_is_named_for_its_author(schema: dict[str, Any]) -> None:
+    (problem,) = parameter_shape({}, schema=schema, at=["steps", 0, "with"])
+    assert (problem.path, problem.message) == ("steps[0].with", "the action has a broken schema: tell its author")
