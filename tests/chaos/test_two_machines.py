@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,12 @@ def _judge(nursery: Nursery, smtp: SmtpSink, receipts: Path) -> None:
     state = nursery.do("state", key=KEY)
     attempted = [f"{KEY}{n}@example.org" for n in range(BACKLOG)]
     known = {"attempted": attempted, "acknowledged": oracle.acknowledged(receipts), "existing": state["contacts"]}
-    facts = {"database": "postgresql", "fault": "two machines, one killed, one cut off", "scene": "mail", "faults": 2}
+    facts: dict[str, Any] = {
+        "database": "postgresql",
+        "fault": "two machines, one killed, one cut off",
+        "scene": "mail",
+        "faults": 2,
+    }
     changes = Counter({name: count for name, count in state["marks"].items() if count})
     oracle.record(oracle.judge(received=changes, **known), effect="change", **facts)
     tally = oracle.judge(received=oracle.mails(smtp.recipients(), KEY), told=state["told"], **known)
