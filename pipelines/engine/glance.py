@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
+from django.db import connection
 from django.db.models import Exists, Q, Subquery
 
 from pipelines.engine.schedules import due_triggers
@@ -24,6 +26,8 @@ from pipelines.subjects import subject_types
 
 TICK: Final = "tick"
 DEAD_AFTER: Final = timedelta(minutes=3)
+# Stands for the time in a statement that was compiled before.
+NOW: Final = object()
 OPEN: Final = (Effect.Status.LEASED.value, Effect.Status.SENDING.value)
 
 
@@ -100,21 +104,37 @@ class Work:
 
 def look_for_work(*, now: datetime) -> Work:
     """One statement."""
+    statement, given = _question(connection.vendor)
+    moment = connection.ops.adapt_datetimefield_value(now)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [moment if each is NOW else each for each in given])
+        row = cursor.fetchone()
     kinds = [kind.value for kind in Effect.Kind]
-    queued = [Effect.objects.filter(kind=kind, status=Effect.Status.QUEUED, available_at__lte=now) for kind in kinds]
-    row = (
+    # Without the note of a tick, as in a test that calls us alone, everything is worth a look.
+    if row is None:
+        return Work(kinds)
+    *some, events, waits, quiet, firings = map(bool, row)
+    return Work([kind for kind, is_some in zip(kinds, some, strict=True) if is_some], events, waits, quiet, firings)
+
+
+@lru_cache
+def _question(vendor: str) -> tuple[str, tuple[object, ...]]:
+    """The statement and its parameters, `NOW` among them: to compile it takes longer than any database to answer it."""
+    then = datetime(2000, 1, 1, tzinfo=UTC)
+    queued = [
+        Effect.objects.filter(kind=kind.value, status=Effect.Status.QUEUED, available_at__lte=then)
+        for kind in Effect.Kind
+    ]
+    statement, given = (
         EngineState.objects.filter(name=TICK)
         .values_list(
             *(Exists(each) for each in queued),
             Exists(Event.objects.filter(dispatched=False)),
             Exists(EventWait.objects.filter(status=EventWait.Status.OPEN, checked=False)),
-            Exists(Quiet.objects.filter(due_at__lte=now)),
+            Exists(Quiet.objects.filter(due_at__lte=then)),
             Exists(Firing.objects.filter(state=Firing.State.OPEN)),
         )
-        .first()
+        .query.sql_with_params()
     )
-    # Without the note of a tick, as in a test that calls us alone, everything is worth a look.
-    if row is None:
-        return Work(kinds)
-    *some, events, waits, quiet, firings = row
-    return Work([kind for kind, is_some in zip(kinds, some, strict=True) if is_some], events, waits, quiet, firings)
+    adapted = connection.ops.adapt_datetimefield_value(then)
+    return statement, tuple(NOW if each == adapted else each for each in given)
