@@ -118,7 +118,7 @@ def look_for_work(*, now: datetime) -> Work:
 
 
 @lru_cache
-def _question(vendor: str) -> tuple[str, tuple[object, ...]]:
+def _question(vendor: str) -> tuple[str, tuple[Any, ...]]:
     """The statement and its parameters, `NOW` among them: to compile it takes longer than any database to answer it."""
     then = datetime(2000, 1, 1, tzinfo=UTC)
     queued = [
