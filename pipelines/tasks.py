@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.models import Schedule
 
-from crm.inbound import mailbox
+from crm.channels import mailbox
 from pipelines.engine.kick import kick
 from pipelines.engine.tick import process_due_runs as tick
 

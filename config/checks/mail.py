@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_domain_name
 
 from crm.channels.email import valid_address
-from crm.inbound.mailbox import mailbox_problem
+from crm.channels.mailbox import mailbox_problem
 
 SMTP: Final = "crm.channels.smtp.EmailBackend"
 KEPT_HERE: Final = (

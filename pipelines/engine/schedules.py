@@ -91,6 +91,14 @@ def _fired(trigger: Trigger, busy: bool, now: datetime) -> list[Firing]:
     return made
 
 
+def plan_first(triggers: Sequence[Trigger], now: datetime) -> None:
+    """When schedules that begin now are due for the first time, by the engine's clock; two statements at most."""
+    for trigger in triggers:
+        first = _first(trigger, now)
+        trigger.next_fire_at = first.at if first is not None else now + timedelta(days=1)
+    Trigger.objects.bulk_update(triggers, ["next_fire_at"], batch_size=LIMIT)
+
+
 def _owed(trigger: Trigger, slots: list[Slot], now: datetime) -> list[Slot]:
     match trigger.misfire:
         case Trigger.Misfire.ALL:

@@ -7,7 +7,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from crm.models import AuditEntry
-from pipelines.models import Pipeline
+from pipelines.engine.clock import engine_now
+from pipelines.engine.schedules import plan_first
+from pipelines.models import Pipeline, Trigger
 from pipelines.operations.refusals import PipelineChanged
 
 
@@ -43,7 +45,9 @@ def arm_triggers(pipeline: Pipeline, *, again: bool = False) -> None:
     triggers = pipeline.triggers.filter(enabled=True)
     if not again:
         triggers = triggers.filter(armed_at=None)
+    schedules = list(triggers.filter(kind=Trigger.Kind.CRON).values_list("pk", flat=True))
     triggers.update(armed_at=timezone.now(), next_fire_at=None)
+    plan_first(list(Trigger.objects.filter(pk__in=schedules)), engine_now())
 
 
 def audit(pipeline: Pipeline, action: str, by: object, **details: Any) -> None:

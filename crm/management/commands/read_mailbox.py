@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from crm.inbound.mailbox import MailboxUnreachable, read_mailbox
+from crm.channels.mailbox import MailboxUnreachable, read_mailbox
 
 
 class Command(BaseCommand):

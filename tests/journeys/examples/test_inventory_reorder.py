@@ -1,6 +1,6 @@
 """Inventory: code finds what is below its minimum, purchasing is told, and each such product gets one order.
 
-The cron trigger is told to the pipeline by hand, which the document allows.
+It is started by hand, which the document allows, and by itself in the morning of every working day.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from crm.models import Notification
 from pipelines.sandbox import running
-from tests.journeys.examples.stage import Stage
+from tests.journeys.examples.stage import HOUR, Stage
 
 STOCK = [("Tea", 3, 10, True), ("Cup", 10, 10, True), ("Pot", 0, 4, True), ("Old pot", 0, 4, False)]
 
@@ -36,6 +36,8 @@ def define(stage: Stage) -> None:
 def products(stage: Stage) -> dict[str, int]:
     """Ids by name of what is in stock."""
     define(stage)
+    # The morning of this day is over when the document arrives.
+    stage.walk(0)
     stage.member("pia", groups=["purchasing"])
     stage.loaded("inventory_reorder")
     found = {}
@@ -69,6 +71,16 @@ def test_each_product_below_its_minimum_gets_one_order(stage: Stage, products: d
         {"product": products["Tea"], "quantity": 17}, {"product": products["Pot"], "quantity": 8},
     ]  # fmt: skip
     assert notes() == ["2 products are below minimum", "2 purchase orders created"]
+
+
+def test_every_working_day_begins_with_it(stage: Stage, products: dict[str, int]) -> None:
+    stage.walk(0)
+    assert orders(stage) == []
+    tomorrow_at_six = 17 * HOUR
+    stage.walk(tomorrow_at_six)
+    assert [order["product"] for order in orders(stage)] == [products["Tea"], products["Pot"]]
+    stage.walk(tomorrow_at_six + HOUR, tomorrow_at_six + 2 * HOUR)
+    assert len(orders(stage)) == 2
 
 
 def test_a_factor_given_by_hand_orders_earlier(stage: Stage, products: dict[str, int]) -> None:

@@ -111,7 +111,7 @@ def test_runs_that_look_for_the_same_look_once(team: Team, run_at: Run, product:
         Contact.objects.create(team=team, first_name=f"c{number}")
     with CaptureQueriesContext(connection) as queries:
         run_at(NOON)
-    searches = [query["sql"] for query in queries if 'FROM "contacts_record"' in query["sql"]]
+    searches = [query["sql"] for query in queries if query["sql"].startswith('SELECT "contacts_record"')]
     assert len(searches) == 1 and StepExecution.objects.filter(outcome="next").count() == 20
 
 
