@@ -187,8 +187,9 @@ def test_a_simulation_plays_with_a_record_there_is_or_with_a_sample(team: Team, 
 
 def test_many_records_cost_as_many_statements_as_one(team: Team, product: RecordType, run_at: Run) -> None:
     about_products(team, {"type": "update_record", "with": {"values": {"state": "low"}}})
-    counts = [statements_for(team, product, many) for many in (1, 1, 20)]
-    assert counts[1] == counts[2]
+    # The first pass fills caches, and any may meet a round of housekeeping, which comes by the clock of the machine.
+    counts = [statements_for(team, product, many) for many in (1, 1, 1, 20, 20)]
+    assert min(counts[1:3]) == min(counts[3:])
 
 
 def statements_for(team: Team, product: RecordType, many: int) -> int:
