@@ -78,7 +78,7 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
     actions = None
     actions_list = ("recipes_page", "import_page")
     fieldsets = (
-        (None, {"fields": (("name", "subject_type", "subject_record"), "description", "seen_revision")}),
+        (None, {"fields": (("name", "subject_type"), "subject_record", "description", "seen_revision")}),
         (
             "Settings and advanced",
             {
