@@ -1,7 +1,8 @@
-"""Secrets of teams at rest: sealed with the keys of the settings, newest first."""
+"""Secrets of teams at rest, and tokens of links in mail: sealed with the keys of the settings, newest first."""
 
 import base64
 import hashlib
+from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -24,6 +25,18 @@ def unseal(sealed: str) -> str:
         raise SealBroken("No key of ENCRYPTION_KEYS opens this secret: put the key it was sealed with back.") from None
 
 
+def link_cipher(purpose: str) -> MultiFernet:
+    """Keys for one kind of link alone, and those of predecessors so that links in old mail keep working."""
+    return _link_ciphers(
+        purpose, tuple(str(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+    )
+
+
+@lru_cache(maxsize=16)
+def _link_ciphers(purpose: str, secrets: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(_derived(secret, purpose)) for secret in secrets])
+
+
 def _cipher() -> MultiFernet:
     """Without keys of its own an installation seals with keys derived from its secret key."""
     derived = [_derived(str(secret)) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
@@ -31,5 +44,5 @@ def _cipher() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys])
 
 
-def _derived(secret: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(b"sealing:" + secret.encode()).digest()).decode()
+def _derived(secret: str, purpose: str = "sealing") -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(f"{purpose}:{secret}".encode()).digest()).decode()

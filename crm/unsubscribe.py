@@ -1,12 +1,10 @@
 """One-click unsubscribing (RFC 8058): a page that only shows, and a POST that settles it for good."""
 
-import base64
-import hashlib
 import json
 import time
 from dataclasses import dataclass
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -16,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from crm.auditing import audit_request
 from crm.models import Message, Suppression, Team
+from crm.sealing import link_cipher
 from crm.suppression import suppress
 
 WAIT_SECONDS = 10.0
@@ -41,23 +40,16 @@ def unsubscribe_url(*, team_id: int, address: str, topic: str) -> str:
 def seal(ticket: Ticket) -> str:
     """The ticket as an opaque token."""
     text = json.dumps([ticket.team_id, ticket.address, ticket.topic], separators=(",", ":"))
-    return _cipher().encrypt(text.encode()).decode().rstrip("=")
+    return link_cipher("unsubscribe").encrypt(text.encode()).decode().rstrip("=")
 
 
 def unseal(token: str) -> Ticket | None:
     """The ticket of a token, or None when it was not made here."""
     try:
-        team_id, address, topic = json.loads(_cipher().decrypt(token + "=" * (-len(token) % 4)))
+        team_id, address, topic = json.loads(link_cipher("unsubscribe").decrypt(token + "=" * (-len(token) % 4)))
     except (InvalidToken, ValueError):
         return None
     return Ticket(team_id, address, topic)
-
-
-def _cipher() -> MultiFernet:
-    """Keys derived from the secret key, and from its predecessors so that links in old mail keep working."""
-    secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    digests = [hashlib.sha256(b"unsubscribe:" + str(secret).encode()).digest() for secret in secrets]
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
 
 
 # Mail providers post here for the reader, without cookies, so there is no CSRF token to ask for.

@@ -3,19 +3,17 @@
 A token names a message and the place of a link in it. No address travels in it, so none can be forged.
 """
 
-import base64
-import hashlib
 import json
 import re
-from functools import lru_cache
 from html import escape, unescape
 from typing import Final
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.urls import reverse
 
 from crm.models import Message
+from crm.sealing import link_cipher
 
 PIXEL: Final = -1
 # A link that no person sees: who follows it follows everything.
@@ -53,7 +51,7 @@ def tracked_html(message: Message, html: str) -> str:
 def read_token(token: str) -> tuple[int, int] | None:
     """The key of the message and the place in it; None for what was not made here."""
     try:
-        message, place = json.loads(_cipher().decrypt(token + "=" * (-len(token) % 4)))
+        message, place = json.loads(link_cipher("tracking").decrypt(token + "=" * (-len(token) % 4)))
     except (InvalidToken, ValueError, TypeError):
         return None
     return (message, place) if isinstance(message, int) and isinstance(place, int) else None
@@ -81,16 +79,5 @@ def _after_body(html: str, more: str) -> str:
 
 
 def _address(name: str, message: int, place: int) -> str:
-    token = _cipher().encrypt(json.dumps([message, place]).encode()).decode().rstrip("=")
+    token = link_cipher("tracking").encrypt(json.dumps([message, place]).encode()).decode().rstrip("=")
     return f"{settings.BASE_URL}{reverse(name, args=[token])}"
-
-
-def _cipher() -> MultiFernet:
-    """Keys of their own, with predecessors so that links in old mail keep working."""
-    return _ciphers(tuple(str(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
-
-
-@lru_cache(maxsize=4)
-def _ciphers(secrets: tuple[str, ...]) -> MultiFernet:
-    digests = [hashlib.sha256(b"tracking:" + secret.encode()).digest() for secret in secrets]
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from crm.signatures import LONGEST_ID, BadSignature, new_secret, verify
 from pipelines.engine.kick import kick
 from pipelines.engine.unheard import commit_unheard
 from pipelines.models import Hook, HookDelivery, Trigger
+from pipelines.triggers.storing import storable
 
 LARGEST_BYTES: Final = 256 * 1024
 DEEPEST: Final = 20
@@ -118,19 +118,6 @@ def _payload(body: bytes) -> dict[str, Any]:
         payload = json.loads(body)
     except (ValueError, RecursionError):
         raise NotAccepted(400, "The body is not JSON.") from None
-    if not isinstance(payload, dict) or not _is_storable(payload, DEEPEST):
+    if not isinstance(payload, dict) or not storable(payload, DEEPEST):
         raise NotAccepted(400, f"The body is a JSON object of at most {DEEPEST} levels, in texts that can be stored.")
     return payload
-
-
-def _is_storable(value: Any, levels: int) -> bool:
-    """Whether both databases can hold it: no endless numbers, no NUL, no half characters, not too deep."""
-    if isinstance(value, str):
-        return "\x00" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict):
-        return levels > 0 and all(_is_storable(each, levels - 1) for pair in value.items() for each in pair)
-    if isinstance(value, list):
-        return levels > 0 and all(_is_storable(each, levels - 1) for each in value)
-    return True

@@ -1,7 +1,6 @@
 """Events that others tell: their type is known, what they carry fits it, and whom they are about is of the team."""
 
 import json
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ from pipelines.engine.events import Fact, publish_each
 from pipelines.engine.unheard import commit_unheard
 from pipelines.models import EventType, Pipeline, PipelineStep, Trigger
 from pipelines.subjects import SubjectType, subject_named, subject_types
+from pipelines.triggers.storing import storable
 
 MOST: Final = 1_000
 LARGEST_BYTES: Final = 64 * 1024
@@ -132,19 +132,6 @@ def _moment_problems(value: Any, at: str, now: datetime) -> Iterator[Wrong]:
         yield Wrong(at, "must be a time with its zone, such as 2027-03-01T12:00:00Z")
     elif moment > now:
         yield Wrong(at, "lies in the future")
-
-
-def storable(value: Any, levels: int = 20) -> bool:
-    """Whether both databases can hold it: no endless numbers, no NUL, no half characters, not too deep."""
-    if isinstance(value, str):
-        return "\x00" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, Mapping):
-        return levels > 0 and all(storable(each, levels - 1) for pair in value.items() for each in pair)
-    if isinstance(value, list):
-        return levels > 0 and all(storable(each, levels - 1) for each in value)
-    return True
 
 
 def _type_problems(team: Team, items: Sequence[Mapping[str, Any]], at: str) -> Iterator[Wrong]:
