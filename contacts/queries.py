@@ -6,7 +6,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db.models import Count, Exists, F, Model, OuterRef, Q, QuerySet, Subquery, Value, Window
@@ -149,8 +148,7 @@ _ICONS: Final = {
 
 
 def _activities(subject: Model, before: datetime | None, limit: int) -> list[Entry]:
-    kind = ContentType.objects.get_for_model(subject)
-    rows = Activity.objects.filter(subject_type=kind, subject_id=subject.pk)
+    rows = Activity.objects.about(subject)
     if before is not None:
         rows = rows.filter(at__lt=before)
     return [
@@ -167,8 +165,7 @@ def _activities(subject: Model, before: datetime | None, limit: int) -> list[Ent
 
 
 def _tasks(subject: Model, before: datetime | None, limit: int) -> list[Entry]:
-    kind = ContentType.objects.get_for_model(subject)
-    about = Task.objects.filter(subject_type=kind, subject_id=subject.pk)
+    about = Task.objects.about(subject)
     rows = about.alias(at=Coalesce("completed_at", "created_at"))
     if before is not None:
         rows = rows.filter(at__lt=before)
@@ -186,8 +183,7 @@ def _tasks(subject: Model, before: datetime | None, limit: int) -> list[Entry]:
 
 
 def _messages(subject: Model, before: datetime | None, limit: int) -> list[Entry]:
-    kind = ContentType.objects.get_for_model(subject)
-    about = Message.objects.filter(about_type=kind, about_id=subject.pk)
+    about = Message.objects.about(subject)
     rows = about.alias(at=Coalesce("sent_at", "created_at"))
     if before is not None:
         rows = rows.filter(at__lt=before)

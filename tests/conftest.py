@@ -2,8 +2,12 @@
 
 import os
 import sys
+from functools import partial
+from typing import Any
 
 import pytest
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 from hypothesis import HealthCheck, settings
 from pytest_socket import socket_allow_hosts
@@ -31,6 +35,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Workers of a parallel run leave what all share to the one who started them."""
     if not hasattr(config, "workerinput"):
         databases.end()
+
+
+@pytest.fixture
+def django_assert_num_queries(django_assert_num_queries: Any) -> Any:
+    """Statements of a process at work: which tests ran before does not decide whether kinds are known already."""
+    return partial(_with_kinds_known, django_assert_num_queries)
+
+
+@pytest.fixture
+def django_assert_max_num_queries(django_assert_max_num_queries: Any) -> Any:
+    return partial(_with_kinds_known, django_assert_max_num_queries)
+
+
+def _with_kinds_known(budget: Any, *args: Any, **named: Any) -> Any:
+    ContentType.objects.get_for_models(*apps.get_models())
+    return budget(*args, **named)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib import messages
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -124,8 +123,7 @@ class RecordPage:
 
 
 def _tasks(record: Model) -> Card:
-    kind = ContentType.objects.get_for_model(record)
-    rows = Task.objects.filter(subject_type=kind, subject_id=record.pk, status=Task.Status.OPEN)
+    rows = Task.objects.about(record).filter(status=Task.Status.OPEN)
     found = list(rows.select_related("assignee").order_by("due_at", "pk")[:SHOWN])
     return Card(
         "Open tasks",
@@ -140,8 +138,7 @@ def _task_detail(task: Task) -> str:
 
 
 def _messages(record: Model) -> Card:
-    kind = ContentType.objects.get_for_model(record)
-    rows = Message.objects.filter(about_type=kind, about_id=record.pk)
+    rows = Message.objects.about(record)
     # Bodies can be large and are not shown here.
     found = rows.defer("text", "html", "attachments", "headers").order_by("-pk")[:SHOWN]
     return Card(

@@ -2,6 +2,7 @@
 
 from typing import Self, TypeVar
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
 from crm.models.team import Team
@@ -14,6 +15,12 @@ class TeamScopedQuerySet(models.QuerySet[M]):
 
     def for_team(self, team: Team | None) -> Self:
         return self if team is None else self.filter(**{self.team_path(): team})
+
+    def about(self, record: models.Model) -> Self:
+        """Rows that point at a record, of the record's own team: a wrong id shows nothing of another."""
+        column = "subject" if hasattr(self.model, "subject_type") else "about"
+        named = {f"{column}_type": ContentType.objects.get_for_model(record), f"{column}_id": record.pk}
+        return self.filter(**named, **{self.team_path(): getattr(record, "team_id")})  # noqa: B009
 
     def team_path(self) -> str:
         return str(getattr(self.model, "team_lookup", "team"))

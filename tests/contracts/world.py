@@ -90,6 +90,8 @@ class Side:
             return None
         if isinstance(field, models.JSONField):
             return {"note": self.word}
+        if field.name in ("subject_id", "about_id"):
+            return self._row_of(Contact).pk
         return next(_numbers)
 
     def _related(self, field: Any) -> Any:
@@ -126,8 +128,13 @@ class Side:
             process_due_runs()
         for label in SIMPLE:
             model = apps.get_model(label)
-            for _ in range(count):
-                model._default_manager.create(**dict(self._values(model)))
+            for number in range(count):
+                model._default_manager.create(**{**dict(self._values(model)), **self._subject(model, number)})
+
+    def _subject(self, model: type[models.Model], number: int) -> dict[str, int]:
+        """Each row is about another contact: some tables hold one row a record."""
+        about = Contact.objects.filter(team=self.team).order_by("-pk")[number].pk
+        return dict.fromkeys(subject_columns(model), about)
 
     def snapshot(self) -> dict[str, list[dict[str, Any]]]:
         """Every column of every row of this side."""

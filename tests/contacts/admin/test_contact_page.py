@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
 from contacts.models import Activity, Contact
@@ -30,6 +31,16 @@ def saved(client: Client, path: str, **values: Any) -> Any:
 def live(contact: Contact) -> set[str]:
     runs = PipelineRun.objects.filter(subject_id=contact.pk, status__lt=RunStatus.COMPLETED.value)
     return set(runs.values_list("pipeline__key", flat=True))
+
+
+def test_what_another_team_wrote_under_the_same_id_does_not_show(sign_in: SignIn, team: Team) -> None:
+    other_team = Team.objects.create(name="Other", slug="other")
+    contact = Contact.objects.create(team=team, first_name="Ann")
+    about = {"subject_type": ContentType.objects.get_for_model(Contact), "subject_id": contact.pk}
+    Activity.objects.create(team=other_team, text="their secret", at=NOON, **about)
+    Task.objects.create(team=other_team, title="their secret", **about)
+    page = sign_in().get(f"/admin/contacts/contact/{contact.pk}/change/")
+    assert b"their secret" not in page.content
 
 
 def test_a_new_contact_enters_automatic_and_chosen_pipelines(sign_in: SignIn, manual: Pipeline, team: Team) -> None:
