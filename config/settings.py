@@ -5,7 +5,10 @@ from typing import Any
 
 import django_stubs_ext
 import environ
-from django.templatetags.static import static
+
+from config.fixed import CONTENT_SECURITY_POLICY as CONTENT_SECURITY_POLICY
+from config.fixed import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
+from config.fixed import UNFOLD as UNFOLD
 
 django_stubs_ext.monkeypatch()
 
@@ -252,40 +255,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNAUTHENTICATED_USER": None,
 }
-SPECTACULAR_SETTINGS: dict[str, Any] = {
-    "TITLE": "CRM API",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SCHEMA_PATH_PREFIX": r"/api/v1",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {
-        "MessageState": "crm.models.message.Message.State",
-        "TaskStatus": "crm.models.task.Task.Status",
-        "PipelineStatus": ["draft", "active", "paused", "archived"],
-        "RunStatus": ["pending", "running", "waiting", "paused", "completed", "failed", "cancelled"],
-    },
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-}
 
-CONTENT_SECURITY_POLICY: dict[str, Any] = {
-    "DIRECTIVES": {
-        "default-src": ["'none'"],
-        "script-src": ["'self'"],
-        "style-src": ["'self'"],
-        "img-src": ["'self'", "data:"],
-        "font-src": ["'self'"],
-        "connect-src": ["'self'"],
-        "frame-src": ["'self'"],
-        "form-action": ["'self'"],
-        "object-src": ["'none'"],
-        "base-uri": ["'none'"],
-        "frame-ancestors": ["'none'"],
-    }
-}
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -313,22 +283,6 @@ SILENCED_SYSTEM_CHECKS = ["models.W038", "models.W047"]
 
 HEALTH_CHECKS: list[str] = ["crm.health.database", "crm.health.migrations"]
 
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "CRM",
-    "SITE_HEADER": "CRM",
-    "SITE_SUBHEADER": "config.navigation.team_name",
-    "SITE_DROPDOWN": [
-        {"icon": "groups", "title": "Switch team", "link": "/admin/team/"},
-        {"icon": "api", "title": "API", "link": "/api/v1/docs/"},
-    ],
-    "SITE_SYMBOL": "conversion_path",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("crm/icon.svg")}],
-    "STYLES": [lambda request: static("crm/admin.css")],
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "config.dashboard.dashboard",
-    "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "config.navigation.sidebar"},
-}
 
 LOGGING: dict[str, Any] = {
     "version": 1,
