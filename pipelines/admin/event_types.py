@@ -10,7 +10,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from crm.scoping import TeamScopedAdmin
 from pipelines.models import EventType, Trigger
-from pipelines.triggers.told import schema_problems
+from pipelines.triggers.told import type_problems
 
 SCHEMA = '{"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}'
 
@@ -44,7 +44,8 @@ class EventTypeForm(forms.ModelForm[EventType]):
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
-        for wrong in schema_problems(self.cleaned_data.get("schema"), self.cleaned_data.get("sample")):
+        given = self.cleaned_data
+        for wrong in type_problems(given.get("name", ""), given.get("schema"), given.get("sample")):
             name, _, inside = wrong.path.partition(".")
             self.add_error(
                 name if name in self.fields else None, f"{inside}: {wrong.message}" if inside else wrong.message

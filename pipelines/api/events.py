@@ -14,7 +14,7 @@ from pipelines.api.runs import SUBJECTS
 from pipelines.api.shapes import AnyJson
 from pipelines.engine.clock import engine_now
 from pipelines.models import Event, EventType
-from pipelines.triggers.told import MOST, NotTold, Wrong, schema_problems, tell
+from pipelines.triggers.told import MOST, NotTold, Wrong, tell, type_problems
 
 EXAMPLE = {"type": "purchase_completed", "email": "ada@example.org", "key": "order-77", "payload": {"total": 42}}
 
@@ -118,7 +118,8 @@ class EventTypeSerializer(TeamScopedSerializer):
         attrs = super().validate(attrs)
         schema = attrs.get("schema", self.instance.schema if self.instance else None)
         sample = attrs.get("sample", self.instance.sample if self.instance else None)
-        wrong = list(schema_problems(schema, sample))
+        name = attrs.get("name", self.instance.name if self.instance else "")
+        wrong = list(type_problems(name, schema, sample))
         if wrong:
             raise ValidationError(_detail(wrong))
         return attrs

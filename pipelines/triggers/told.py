@@ -29,13 +29,13 @@ NAMES: Final = ("type", "subject", "email", "payload", "key", "occurred_at")
 # Named events of every CRM, which need no definition; what they carry is free.
 BUILT_IN: Final = frozenset({
     "signup", "login", "user_login", "purchase_completed", "abandoned_cart", "app_installed", "app_uninstalled",
-    "email_sent", "email_delivered", "email_opened", "email_clicked", "email_bounced", "email_complained",
-    "email_replied", "unsubscribed", "push_opened", "user_inactive", "custom_event",
+    "push_opened", "user_inactive", "custom_event",
 })  # fmt: skip
 # What the CRM itself finds out; whoever could tell it from outside could forge it.
 OWN: Final = frozenset({
     "created", "updated", "deleted", "stage_changed", "task_completed", "form_answered",
-    "segment_entered", "segment_left",
+    "segment_entered", "segment_left", "email_sent", "email_delivered", "email_opened", "email_clicked",
+    "email_bounced", "email_complained", "email_replied", "subscribed", "unsubscribed",
 })  # fmt: skip
 
 register("in_told", "events that were told are stored, nothing is committed", in_transaction=True)
@@ -144,7 +144,7 @@ def _type_problems(team: Team, items: Sequence[Mapping[str, Any]], at: str) -> I
     for index, item in enumerate(items):
         name, place = item["type"], _place(at, index)
         if name in OWN:
-            yield Wrong(f"{place}type", f"'{name}' is told by the CRM itself when it happens")
+            yield Wrong(f"{place}type", f"'{name}' is told by the CRM itself when it happens; choose another name")
         elif name in unknown and name not in known:
             hint = suggestion(name, known | BUILT_IN)
             yield Wrong(
@@ -241,6 +241,13 @@ def _refers_elsewhere(schema: Any) -> bool:
         words = [schema[name] for name in ("$ref", "$dynamicRef", "$id") if name in schema]
         return any(not str(word).startswith("#") for word in words) or any(map(_refers_elsewhere, schema.values()))
     return isinstance(schema, list) and any(map(_refers_elsewhere, schema))
+
+
+def type_problems(name: str, schema: Any, sample: Any) -> Iterator[Wrong]:
+    """What is wrong with an event type: its name, its schema, its sample."""
+    if name in OWN:
+        yield Wrong("name", f"'{name}' is told by the CRM itself: choose another name, such as my_{name}")
+    yield from schema_problems(schema, sample)
 
 
 def schema_problems(schema: Any, sample: Any) -> Iterator[Wrong]:

@@ -58,7 +58,7 @@ def test_what_is_not_expected_is_refused_with_its_path_and_nothing_is_stored(tea
         {"type": "order.paid", "payload": {"total": 1}},
         {"type": "order.paid", "payload": {"total": "{{ much }}"}},
         {"type": "order.payed"},
-        {"type": "stage_changed"},
+        {"type": "email_clicked"},
         {"type": "signup", "email": "nobody@example.org"},
         {"type": "signup", "subject": {"type": "contacts.contact", "id": elsewhere.pk}},
     ]
@@ -66,7 +66,7 @@ def test_what_is_not_expected_is_refused_with_its_path_and_nothing_is_stored(tea
         "events[1].payload.total": "must be a number",
         "events[2].type": "there is no event type 'order.payed'; did you mean 'order.paid'?; define it first, or let a "
         "pipeline listen to it",
-        "events[3].type": "'stage_changed' is told by the CRM itself when it happens",
+        "events[3].type": "'email_clicked' is told by the CRM itself when it happens; choose another name",
         "events[4].email": "no contact has this address: create the contact first",
         "events[5].subject": 'names no record here; use {"type": "contacts.contact", "id": 5}',
     }
@@ -84,6 +84,7 @@ def test_a_schema_that_is_none_or_asks_elsewhere_is_refused(api: Api) -> None:
     assert told(schema={"type": "objekt"}) == {"schema"}
     assert told(schema={"properties": {"a": {"$ref": "http://127.0.0.1/x"}}}) == {"schema"}
     assert told(schema=ORDER, sample={"total": "much"}) == {"sample.total"}
+    assert told(name="email_replied") == {"name"}
 
 
 def test_a_task_that_is_done_starts_a_pipeline_once(team: Team, api: Api, run_at: Run) -> None:
