@@ -27,11 +27,19 @@ RELATED_FIELDS: Mapping[str, tuple[str, ...]] = {
 RELATED_MODELS: Mapping[str, str] = {"company": "contacts.company", "contact": "contacts.contact", "owner": "auth.user"}
 
 
+NOBODY = "{}"
+
+
 def among(ids: Collection[int]) -> Any:
     """Ids as one parameter where the database takes arrays: a thousand parameters cost more than the rows."""
     if connection.vendor != "postgresql":
         return ids
-    return RawSQL("SELECT unnest(%s::bigint[])", ["{" + ",".join(map(str, ids)) + "}"])
+    return RawSQL("SELECT unnest(%s::bigint[])", [listed(ids)])
+
+
+def listed(ids: Collection[int]) -> str:
+    """Ids as the text of an array, the parameter of `among`."""
+    return "{" + ",".join(map(str, ids)) + "}"
 
 
 class SubjectType:

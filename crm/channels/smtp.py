@@ -18,6 +18,7 @@ from crm.logs import CONTROL
 
 # A header of less than 76 characters with its colon and blank is one line for any writer of mail.
 SHORT = 75
+PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 ENHANCED = re.compile(r"5\.(\d{1,3})\.\d{1,3}\b")
 
 register("in_send", "the mail server has accepted sender and recipient and waits for the text")
@@ -29,7 +30,7 @@ class _ShortLines(Compat32):
     def fold_binary(self, name: str, value: Any) -> bytes:
         if isinstance(value, str) and len(name) + len(value) < SHORT and value.isascii() and value.isprintable():
             return f"{name}: {value}{self.linesep}".encode("ascii")
-        return bytes(super().fold_binary(name, value))  # type: ignore[no-untyped-call]
+        return bytes(super().fold_binary(name, value))
 
 
 _POLICY = _ShortLines(linesep="\r\n")
@@ -140,8 +141,13 @@ class EmailBackend(DjangoEmailBackend):
             self.connection = None
 
 
-@lru_cache(maxsize=1_000)
 def _sanitized(address: str, encoding: str) -> str:
+    """The address as the server is to read it; one that is bare and plain is that already."""
+    return address if PLAIN_ADDRESS.fullmatch(address) else _encoded(address, encoding)
+
+
+@lru_cache(maxsize=1_000)
+def _encoded(address: str, encoding: str) -> str:
     """A sender is the same for thousands of messages; errors are raised anew each time."""
     return str(sanitize_address(address, encoding))
 
