@@ -1,5 +1,6 @@
 """Messages as values, and one connection that knows what was handed over."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pytest_django import Settings
 
 from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
 from crm.channels.email import EmailContent, InvalidMessage, Mailer, build, html_to_text, message_id, valid_address
+from crm.channels.smtp import wire_bytes
 from tests.sinks.smtp import SmtpSink, free_port
 
 
@@ -124,6 +126,23 @@ def test_after_a_lost_answer_a_new_connection_goes_on(sink: SmtpSink) -> None:
     second = next(mailer.deliver([mail(1)]))
     mailer.close()
     assert isinstance(first, Unknown) and isinstance(second, Delivered)
+
+
+@pytest.mark.parametrize(
+    "subject", ["Hi", "x" * 69, "x" * 70, "word " * 20, "Grüße", "a  b", "trail ", "=?utf-8?q?x?="]
+)
+@pytest.mark.parametrize("html", ["", f"<p>Häuser {'y' * 2_000}</p>"])
+def test_what_is_handed_over_is_what_djangos_own_backend_would_send(subject: str, html: str) -> None:
+    content = EmailContent(
+        to="ann@example.org", subject=subject, text="Hello\n.\nFrom here\n", html=html, from_email="Jö <jo@example.org>",
+        message_id="<run-1.1.0@example.org>", headers={"X-Long": "z " * 60},
+        attachments=[("a.txt", "ä\nb".encode(), "text/plain")],
+    )  # fmt: skip
+    built = build(content)
+    built.extra_headers["Date"] = "Thu, 1 Jan 2026 00:00:00 -0000"
+    boundary = re.compile(rb"={15}[0-9]+==")
+    theirs: Any = built.message()
+    assert boundary.sub(b"", wire_bytes(built)) == boundary.sub(b"", theirs.as_bytes(linesep="\r\n"))
 
 
 def test_a_lost_goodbye_changes_nothing(sink: SmtpSink) -> None:
