@@ -41,8 +41,7 @@ def unsubscribe_url(*, team_id: int, address: str, topic: str) -> str:
 @cache
 def _page() -> str:
     """The page with a dash for the token: thousands of links have it in common."""
-    path = reverse("unsubscribe", args=["-"])
-    return path
+    return reverse("unsubscribe", args=["-"])
 
 
 def seal(ticket: Ticket) -> str:

@@ -134,7 +134,8 @@ def test_after_a_lost_answer_a_new_connection_goes_on(sink: SmtpSink) -> None:
 @pytest.mark.parametrize("html", ["", f"<p>Häuser {'y' * 2_000}</p>"])
 def test_what_is_handed_over_is_what_djangos_own_backend_would_send(subject: str, html: str) -> None:
     content = EmailContent(
-        to="ann@example.org", subject=subject, text="Hello\n.\nFrom here\n", html=html, from_email="Jö <jo@example.org>",
+        to="ann@example.org", subject=subject, html=html, from_email="Jö <jo@example.org>",
+        text="Hello\n.\nFrom here\n",
         message_id="<run-1.1.0@example.org>", headers={"X-Long": "z " * 60},
         attachments=[("a.txt", "ä\nb".encode(), "text/plain")],
     )  # fmt: skip
