@@ -45,6 +45,8 @@ GROUPS: Final = (
             ("crm.message", "Messages", "mail", ""),
             ("crm.messagetemplate", "Templates", "description", ""),
             ("crm.messagetemplate", "Files", "attach_file", FILES),
+            ("crm.topic", "Topics", "topic", ""),
+            ("crm.consententry", "Consents", "how_to_reg", ""),
             ("crm.suppression", "Suppressions", "unsubscribe", ""),
         ),
     ),

@@ -6,6 +6,8 @@ from django.views.generic import RedirectView
 
 from config import dashboard
 from crm import file_pages, health, mailbox
+from crm.confirming import confirm_page
+from crm.preferences import choose, preferences
 from crm.tracking.views import track_click, track_open
 from crm.unsubscribe import unsubscribe
 from crm.views import Invitation, switch_team
@@ -30,6 +32,9 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),
     path("u/<str:token>/", unsubscribe, name="unsubscribe"),
+    path("u/<str:token>/choose/", choose, name="choose"),
+    path("p/<str:token>/", preferences, name="preferences"),
+    path("y/<str:token>/", confirm_page, name="confirm"),
     path("c/<str:token>/", track_click, name="track-click"),
     path("o/<str:token>.gif", track_open, name="track-open"),
     path("t/<str:token>/", answer_task, name="answer-task"),

@@ -8,3 +8,8 @@ class ContactsConfig(AppConfig):
 
     name = "contacts"
     verbose_name = "Contacts"
+
+    def ready(self) -> None:
+        from contacts import consent_panel, panels
+
+        panels.register(consent_panel.consent_panel)

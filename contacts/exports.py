@@ -1,24 +1,13 @@
-"""Contacts as CSV, streamed, with no cell that a spreadsheet would run as a formula.
+"""Contacts as CSV, streamed, with no cell that a spreadsheet would run as a formula."""
 
-A cell is dangerous when its first visible character starts a formula, however many spaces,
-control characters or apostrophes come before. Such a cell gets one apostrophe in front, and an
-import takes exactly one away, so any number of round trips changes nothing.
-"""
-
-import csv
 import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from typing import Any, Final, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from django.db.models import QuerySet
 
 from contacts.models import Contact
-
-_FORMULA: Final = "=+\\-@|\uff1d\uff0b\uff0d\uff20\uff5c"
-_UNSEEN: Final = "'\\s\x00-\x1f\x7f-\x9f\u00a0\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
-_DANGEROUS: Final = re.compile(f"(?:[{_UNSEEN}]*[{_FORMULA}])|(?:'*[\t\r\n])")
+from crm.tables import Echo, SafeWriter, as_text
 
 COLUMNS: Final = (
     "id",
@@ -39,45 +28,6 @@ COLUMNS: Final = (
 )
 
 
-def neutralized(cell: str) -> str:
-    """The cell as a spreadsheet may open it."""
-    return f"'{cell}" if _DANGEROUS.match(cell) else cell
-
-
-def restored(cell: str) -> str:
-    """The cell as it was before `neutralized`; the exact opposite for every text."""
-    return cell[1:] if cell.startswith("'") and _DANGEROUS.match(cell[1:]) else cell
-
-
-class TextSink(Protocol):
-    """Anything that text can be written to."""
-
-    def write(self, text: str, /) -> object: ...
-
-
-class SafeWriter:
-    """A CSV writer whose cells are quoted and neutralized."""
-
-    def __init__(self, sink: TextSink) -> None:
-        self._writer = csv.writer(sink, quoting=csv.QUOTE_ALL)
-
-    def writerow(self, cells: Iterable[object]) -> Any:
-        return self._writer.writerow([neutralized(_text(cell)) for cell in cells])
-
-
-def _text(cell: object) -> str:
-    if cell is None:
-        return ""
-    return cell.isoformat() if isinstance(cell, datetime) else str(cell)
-
-
-class _Echo:
-    """A sink that hands back what is written, so that rows can be streamed one by one."""
-
-    def write(self, text: str, /) -> str:
-        return text
-
-
 def custom_keys(*, contacts: QuerySet[Contact]) -> list[str]:
     """Every key of custom fields in use among these contacts, sorted."""
     found: set[str] = set()
@@ -90,7 +40,7 @@ def custom_keys(*, contacts: QuerySet[Contact]) -> list[str]:
 def csv_lines(*, contacts: QuerySet[Contact]) -> Iterator[str]:
     """The header and one line per contact, read in chunks so that memory stays flat."""
     keys = custom_keys(contacts=contacts)
-    writer = SafeWriter(_Echo())
+    writer = SafeWriter(Echo())
     yield str(writer.writerow([*COLUMNS, *(f"custom.{key}" for key in keys)]))
     rows = contacts.select_related("company", "owner").prefetch_related("tags")
     for contact in rows.iterator(chunk_size=1000):
@@ -130,4 +80,4 @@ def json_lines(*, contacts: QuerySet[Contact]) -> Iterator[str]:
     for contact in rows.iterator(chunk_size=1000):
         cells = dict(zip(COLUMNS, _cells(contact, []), strict=True))
         cells["tags"] = sorted(tag.name for tag in contact.tags.all())
-        yield json.dumps({**cells, "custom": contact.custom}, default=_text) + "\n"
+        yield json.dumps({**cells, "custom": contact.custom}, default=as_text) + "\n"

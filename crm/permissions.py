@@ -52,6 +52,10 @@ MATRIX: Final[Mapping[str, Verbs]] = {
     },
     "templates": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
     "suppressions": {"view": LEADERS, "add": LEADERS, "change": NOBODY, "delete": ADMINS},
+    "topics": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
+    # Signup forms subscribe by key; who chose what is seen by those who see who is suppressed.
+    "subscriptions": {"view": LEADERS, "add": WORKERS, "change": NOBODY, "delete": WORKERS},
+    "consents": {"view": LEADERS, "add": NOBODY, "change": NOBODY, "delete": NOBODY, "export": LEADERS},
     "notifications": {"view": EVERYONE, "add": NOBODY, "change": NOBODY, "delete": NOBODY},
     "pipelines": _rows(
         view=EVERYONE,
@@ -109,6 +113,9 @@ RESOURCES: Final[Mapping[str, str]] = {
     "crm.messageevent": "messages",
     "crm.messagetemplate": "templates",
     "crm.suppression": "suppressions",
+    "crm.topic": "topics",
+    "crm.subscription": "subscriptions",
+    "crm.consententry": "consents",
     "crm.notification": "notifications",
     "crm.team": "teams",
     "crm.member": "members",

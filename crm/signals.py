@@ -10,6 +10,13 @@ message_decided = Signal()
 # the transaction that stores it.
 message_happened = Signal()
 
+# An address gets mail of a topic from now on. Sends `team_id`, `address` and `topic`, inside the transaction that
+# stores it.
+topic_subscribed = Signal()
+
+# Mail of this app itself waits to leave; sent after the commit that stores it, so that it leaves at once.
+mail_waits = Signal()
+
 # Addresses get no more mail from now on. Sends `addresses` (a list of team id, address, topic) and `reason`, inside
 # the transaction that stores it.
 addresses_suppressed = Signal()

@@ -1,24 +1,59 @@
 """Addresses nothing may be sent to."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import Q, Value
 
-from crm.models import Suppression
+from crm.models import Subscription, Suppression, Topic
 from crm.signals import addresses_suppressed
+
+NOT_SUBSCRIBED, NOT_CONFIRMED = "not_subscribed", "not_confirmed"
+WORDS: Final[Mapping[str, str]] = {
+    NOT_SUBSCRIBED: "has not subscribed to this topic",
+    NOT_CONFIRMED: "has not confirmed the subscription to this topic yet",
+}
+# What a row of the one query is: a suppression, a subscription, a topic that must have been asked for.
+KEPT, ASKED, WANTED = "kept", "asked", "wanted"
 
 
 def suppressed(*, team_id: int, addresses: Collection[str], topic: str) -> dict[str, str]:
     """Reason by lower-case address, for those that may not get mail of `topic`; one query.
 
-    A suppression without a topic stops everything; one with a topic stops that topic only.
+    A suppression without a topic stops everything; one with a topic stops that topic only. A topic that is off by
+    default, or asks for confirmation, is for those alone who subscribed, and confirmed.
     """
     wanted = {address.strip().lower() for address in addresses}
     if not wanted:
         return {}
-    rows = Suppression.objects.filter(team_id=team_id, address__in=wanted, topic__in={"", topic})
+    kept = Suppression.objects.filter(team_id=team_id, address__in=wanted, topic__in={"", topic})
+    rows: Any = kept.annotate(what=Value(KEPT)).values_list("what", "topic", "address", "reason")
+    if topic:
+        mine: Any = Subscription.objects.filter(team_id=team_id, address__in=wanted, topic=topic)
+        asked = Topic.objects.filter(Q(default_on=False) | Q(confirm=True), team_id=team_id, key=topic)
+        rows = rows.union(
+            mine.annotate(what=Value(ASKED)).values_list("what", "topic", "address", "state"),
+            asked.annotate(what=Value(WANTED)).values_list("what", "key", "name", "key"),
+            all=True,
+        )
+    return _reasons(list(rows), wanted)
+
+
+def _reasons(rows: Sequence[tuple[str, str, str, str]], wanted: Collection[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if any(what == WANTED for what, *_ in rows):
+        states = {address: state for what, _, address, state in rows if what == ASKED}
+        found = {each: NOT_SUBSCRIBED if each not in states else NOT_CONFIRMED for each in wanted}
+        found = {each: reason for each, reason in found.items() if states.get(each) != Subscription.State.ON}
     # A general suppression is named before one of the topic.
-    return dict(rows.order_by("-topic").values_list("address", "reason"))
+    kept = sorted((row for row in rows if row[0] == KEPT), key=lambda row: row[1], reverse=True)
+    return found | {address: reason for _, _, address, reason in kept}
+
+
+def in_words(reason: str) -> str:
+    """Why somebody gets nothing, as the rest of a sentence about the recipient."""
+    return WORDS.get(reason, f"is on the suppression list ({reason})")
 
 
 def suppress_bounced(addresses: Collection[tuple[int, str]], *, source: str) -> None:

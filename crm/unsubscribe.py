@@ -10,17 +10,21 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from crm import consent
 from crm.auditing import audit_request
-from crm.models import Message, Suppression, Team
+from crm.consent import Act
+from crm.models import Message, Team, Topic
 from crm.sealing import link_cipher
-from crm.suppression import suppress
 
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.1
 RETRY_AFTER = 30
+# Beside the page itself, so that the page is the same for every token.
+CHOOSE = "choose/"
 
 
 @dataclass(frozen=True)
@@ -63,34 +67,39 @@ def unseal(token: str) -> Ticket | None:
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
-    """GET shows a button; POST stores the wish and answers once nothing more can leave."""
+    """GET shows buttons; POST stores the wish, for the topic or for everything, once nothing more can leave."""
     if request.method != "POST":
-        return render(request, "crm/unsubscribe.html", {"done": False})
+        return render(request, "crm/unsubscribe.html", {"done": False, "choose": CHOOSE})
     ticket = unseal(token)
-    if ticket is not None and not _carry_out(request, ticket):
-        answer = render(request, "crm/unsubscribe.html", {"done": False, "busy": True}, status=503)
-        answer["Retry-After"] = str(RETRY_AFTER)
-        return answer
-    return render(request, "crm/unsubscribe.html", {"done": True})
+    if ticket is not None and not _carry_out(request, ticket, everything="everything" in request.POST):
+        return busy(request)
+    return render(request, "crm/unsubscribe.html", {"done": True, "choose": CHOOSE})
 
 
-def _carry_out(request: HttpRequest, ticket: Ticket) -> bool:
+def busy(request: HttpRequest, *, look: bool = False) -> HttpResponse:
+    """The wish is stored, but a message is just leaving; `look` offers to look again instead of a button."""
+    answer = render(request, "crm/unsubscribe.html", {"done": False, "busy": True, "look": look}, status=503)
+    answer["Retry-After"] = str(RETRY_AFTER)
+    return answer
+
+
+def _carry_out(request: HttpRequest, ticket: Ticket, *, everything: bool) -> bool:
     team = Team.objects.filter(pk=ticket.team_id).first()
     if team is None:
         return True
-    new = suppress(
-        team_id=team.pk,
-        address=ticket.address,
-        topic=ticket.topic,
-        reason=Suppression.Reason.UNSUBSCRIBED,
-        source="one-click",
-    )
-    if new:
-        audit_request(request=request, action="unsubscribed", team=team, topic=ticket.topic)
-    return _wait_until_none_is_leaving(ticket)
+    topic = "" if everything else ticket.topic
+    act = Act(timezone.now(), "one-click", wording=_wording(team, topic))
+    if consent.unsubscribe(team_id=team.pk, address=ticket.address, topic=topic, act=act):
+        audit_request(request=request, action="unsubscribed", team=team, topic=topic)
+    return none_is_leaving(ticket)
 
 
-def _wait_until_none_is_leaving(ticket: Ticket) -> bool:
+def _wording(team: Team, topic: str) -> str:
+    row = Topic.objects.filter(team=team, key=topic).first() if topic else None
+    return row.wording if row else ""
+
+
+def none_is_leaving(ticket: Ticket) -> bool:
     """A message handed over right now may still arrive; say "done" only after it has left or failed."""
     leaving = Message.objects.filter(
         team_id=ticket.team_id, recipient__iexact=ticket.address, state=Message.State.SENDING

@@ -11,12 +11,12 @@ from django.core.validators import validate_email
 from django.db.models import Model
 
 from contacts.custom import MAX_BYTES
-from contacts.exports import restored
 from contacts.imports.mapping import Column, ColumnMap
 from contacts.imports.parse import Row
 from contacts.models import Company, Contact
 from contacts.tagging import MAX_NAME, clean_names
 from crm.models import Member, Team
+from crm.tables import restored
 
 MAX_TAGS: Final = 50
 _STAGES: Final = {spelling.lower(): value for value, label in Contact.Stage.choices for spelling in (value, str(label))}

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern
 
-from crm.api import views
+from crm.api import consent, views
 from crm.api.router import TeamRouter
 
 urlpatterns: list[URLPattern] = []
@@ -18,3 +18,6 @@ def register(router: TeamRouter) -> None:
     router.register("message-events", views.MessageEventViewSet)
     router.register("templates", views.TemplateViewSet)
     router.register("suppressions", views.SuppressionViewSet)
+    router.register("topics", consent.TopicViewSet)
+    router.register("subscriptions", consent.SubscriptionViewSet)
+    router.register("consents", consent.ConsentViewSet)

@@ -3,6 +3,7 @@
 from crm.models.api_key import ApiKey
 from crm.models.audit import AuditEntry
 from crm.models.base import TeamScoped, TeamScopedQuerySet
+from crm.models.consent import ConsentEntry, Subscription, Topic
 from crm.models.idempotency import IdempotentRequest
 from crm.models.member import Member, Role
 from crm.models.message import Message, MessageTemplate, Notification, Suppression
@@ -13,6 +14,7 @@ from crm.models.team import Team
 __all__ = [
     "ApiKey",
     "AuditEntry",
+    "ConsentEntry",
     "IdempotentRequest",
     "Member",
     "Message",
@@ -20,9 +22,11 @@ __all__ = [
     "MessageTemplate",
     "Notification",
     "Role",
+    "Subscription",
     "Suppression",
     "Task",
     "Team",
     "TeamScoped",
     "TeamScopedQuerySet",
+    "Topic",
 ]

@@ -63,7 +63,7 @@ def _wanted(message: Message, by_team: bool) -> bool:
 
 def _is_ours(address: str) -> bool:
     """The pages to unsubscribe and to answer must work without a detour."""
-    return address.startswith((f"{settings.BASE_URL}/u/", f"{settings.BASE_URL}/t/"))
+    return address.startswith(tuple(f"{settings.BASE_URL}/{page}/" for page in ("u", "p", "y", "t")))
 
 
 def _led(match: "re.Match[str]", places: dict[str, int], message: int) -> str:

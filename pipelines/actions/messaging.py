@@ -5,6 +5,7 @@ from typing import Any
 
 from crm.channels.email import html_to_text, valid_address
 from crm.channels.inlining import inline_css
+from crm.mail_links import PLACES
 from pipelines.actions.base import (
     Await,
     Done,
@@ -120,6 +121,8 @@ class SendEmail(Kind):
 
     def _decide(self, step: Step, visit: Input) -> Outcome:
         try:
+            # Their values stand for links that only the message of this reader gets, as it leaves.
+            visit = visit._replace(context={**PLACES, **visit.context})
             params = step.params.evaluate(visit.context)
             draft = _draft(step, params, visit)
         except (ParameterError, TemplateError) as error:

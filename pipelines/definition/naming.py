@@ -11,6 +11,8 @@ from .reading import Reads, reads_of
 from .shapes import Problem, spoken_path
 
 EVENT = frozenset({"event"})
+# Links of the one who reads a mail.
+READER_LINKS = frozenset({"preferences_url", "unsubscribe_url"})
 _ONLY_OUTPUT = frozenset({"find_records", "code"})
 # The conditions of a loop are asked before or after each round, which its index counts.
 _ITERATING = frozenset({("with", "while"), ("with", "until")})
@@ -109,6 +111,8 @@ def _more_names(place: Place, locals_of: Mapping[str, frozenset[str]]) -> Callab
     around = locals_of.get(place.scope, frozenset())
     if place.step["type"] == "wait_for":
         around |= EVENT
+    if place.step["type"] == "send_email":
+        around |= READER_LINKS
 
     def known(inside: Path) -> frozenset[str]:
         if inside[:2] in _ITERATING:

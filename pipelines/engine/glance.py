@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models import Exists, Q, Subquery
 
+from crm.models import Subscription
 from pipelines.engine.schedules import due_triggers
 from pipelines.models import (
     Effect,
@@ -45,6 +46,7 @@ class Glance:
     delivered: bool
     reminders: bool
     scheduled: bool
+    confirmations: bool
     newest: Mapping[str, int]
 
 
@@ -70,13 +72,15 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
         Exists(HookDelivery.objects.filter(state=HookDelivery.State.RECEIVED)),
         Exists(HumanTask.objects.filter(status__in=[0, 1], remind_at__lte=now)),
         Exists(due_triggers(now)),
+        Exists(Subscription.objects.filter(mail_at__lte=now)),
         *newest,
     )
     found = list(rows)
     if not found:
-        yes = dict.fromkeys(("expired", "undecided", "suspects", "delivered", "reminders", "scheduled"), True)
+        names = ("expired", "undecided", "suspects", "delivered", "reminders", "scheduled", "confirmations")
+        yes = dict.fromkeys(names, True)
         return Glance({}, **yes, newest={})
-    _, _, _, expired, undecided, suspects, delivered, reminders, scheduled, *ids = found[0]
+    _, _, _, expired, undecided, suspects, delivered, reminders, scheduled, confirmations, *ids = found[0]
     return Glance(
         states={row[0]: (row[1], row[2] or {}) for row in found},
         expired=expired,
@@ -85,6 +89,7 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
         delivered=delivered,
         reminders=reminders,
         scheduled=scheduled,
+        confirmations=confirmations,
         newest={label: pk for label, pk in zip(labels, ids, strict=True) if pk is not None},
     )
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from mimetypes import guess_type
 from pathlib import PurePosixPath
@@ -16,7 +16,9 @@ from django.db import transaction
 from crm.channels.base import DeliveryResult, Refused, Unknown
 from crm.channels.email import EmailContent, InvalidMessage, Mailer, build
 from crm.channels.letters import Channel, Letter, hand_over
+from crm.mail_links import fill_places
 from crm.models import Message
+from crm.preferences import preferences_url
 from crm.suppression import suppressed
 from crm.tracking.links import tracked_html
 from crm.unsubscribe import unsubscribe_url
@@ -139,7 +141,7 @@ def content_of(message: Message) -> EmailContent:
     link = ""
     if message.topic:
         link = unsubscribe_url(team_id=message.team_id, address=message.recipient, topic=message.topic)
-    text, html = _with_footer(message.text, message.html, link)
+    text, html = _with_links(message, link)
     if _is_about_a_task(message):
         text, html = fill_links(text), fill_links(html)
     else:
@@ -166,14 +168,25 @@ def _is_about_a_task(message: Message) -> bool:
     return message.run_id is not None and message.run_seq is None
 
 
-def _with_footer(text: str, html: str, link: str) -> tuple[str, str]:
-    """A visible way out below mail that can be unsubscribed, unless the text already has one."""
-    if not link:
-        return text, html
+def _with_links(message: Message, link: str) -> tuple[str, str]:
+    """The bodies with the links of their reader, and a visible way out below mail that can be unsubscribed."""
+
+    def choose() -> str:
+        return preferences_url(team_id=message.team_id, address=message.recipient)
+
+    links = {"preferences": choose, "unsubscribe": lambda: link or choose()}
+    text, html = fill_places(message.text, links), fill_places(message.html, links)
+    return _with_footer(text, html, link, choose) if link else (text, html)
+
+
+def _with_footer(text: str, html: str, link: str, choose: Callable[[], str]) -> tuple[str, str]:
+    """Unless the text already has one; a link to the preferences is no way out by one click."""
+    preferences = choose()
     if link not in text:
-        text = f"{text.rstrip()}\n\n--\nUnsubscribe: {link}\n"
+        text = f"{text.rstrip()}\n\n--\nUnsubscribe: {link}\nChoose what you get: {preferences}\n"
     if html and link not in html:
-        footer = f'<p style="font-size:12px;color:#666"><a href="{link}">Unsubscribe</a></p>'
+        ways = f'<a href="{link}">Unsubscribe</a> · <a href="{preferences}">Choose what you get</a>'
+        footer = f'<p style="font-size:12px;color:#666">{ways}</p>'
         body, tag, rest = html.rpartition("</body>")
         html = f"{body}{footer}{tag}{rest}" if tag else f"{html}{footer}"
     return text, html

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
 from crm.faults import point, register
 from crm.models import Message
+from crm.suppression import in_words
 from pipelines.definition.retries import Retrier, retry_after
 from pipelines.engine.advance import Progress, process
 from pipelines.engine.answers import signal_of
@@ -104,7 +105,7 @@ def _verdict(effect: Effect, result: Result, cursor: Cursor | None, now: datetim
         case Delivered():
             return Verdict(Status.DONE, now, result={"reference": result.reference, **_detail(result.detail)})
         case Skipped():
-            why = result.why or f"Not sent: the recipient is suppressed ({result.reason})."
+            why = result.why or f"Not sent: the recipient {in_words(result.reason)}."
             return Verdict(
                 Status.CANCELLED, now, error=why[:400], result={"code": result.reason} if result.why else None
             )

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import close_old_connections, connection
 
+from crm.confirming import send_confirmations
 from pipelines.alarms import NAME as ALARMS
 from pipelines.alarms import watch
 from pipelines.engine.advance import Progress, advance_lane
@@ -104,6 +105,8 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
             fire_due(now=engine_now())
         if glance.reminders:
             remind(now=engine_now())
+        if glance.confirmations:
+            send_confirmations(now=engine_now())
         _until_idle(report, presence, until)
     finally:
         presence.leave()

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crm.letter_checks import letter_warnings
+from crm.mail_links import PLACES
 from crm.models import MessageTemplate, Team
 from pipelines.definition.document import Problem
 from pipelines.definition.layout import every_place, subject_alias
@@ -11,7 +12,7 @@ from pipelines.definition.shapes import spoken_path
 from pipelines.definition.templates import TemplateError, compile_template
 
 _NAMES = frozenset({"contact", "company", "deal", "subject", "team", "now", "vars", "trigger", "steps", "run"})
-_MORE = frozenset({"pipeline", "task", "record", "event"})
+_MORE = frozenset({"pipeline", "task", "record", "event", *PLACES})
 
 
 def letter_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import DEFAULT_DB_ALIAS, models
 
 from contacts.models import Record, RecordType, Segment, SegmentMembership
-from crm.models import Member, MessageTemplate, Suppression, Team
+from crm.models import Member, MessageTemplate, Subscription, Suppression, Team, Topic
 from pipelines.definition.layout import every_place, subject_model
 from pipelines.documents import apply_document
 from pipelines.models import Pipeline, PipelineStep, PipelineVersion, SendingRules, Trigger
@@ -200,6 +200,10 @@ def _read_suppressions(world: World) -> None:
     world.add(rows.filter(address__in=addresses))
     # Steps also write to addresses that stand in no record we read.
     world.add(rows.order_by("-pk")[:MAX_SUPPRESSIONS])
+    world.add(Topic.objects.filter(team=world.team))
+    asked = Subscription.objects.filter(team=world.team)
+    world.add(asked.filter(address__in=addresses))
+    world.add(asked.order_by("-pk")[:MAX_SUPPRESSIONS])
 
 
 def install(*, world: World, document: Mapping[str, Any]) -> tuple[Pipeline, dict[str, Trigger]]:

@@ -12,10 +12,11 @@ from contacts import hooks
 from contacts.models import Contact
 from contacts.queries import with_email
 from crm.models import Message, MessageEvent, Suppression, Task, Team
-from crm.signals import addresses_suppressed, message_happened
+from crm.signals import addresses_suppressed, mail_waits, message_happened, topic_subscribed
 from crm.tracking.judging import DOUBTFUL
 from pipelines.engine.changes import announce, changes_of
 from pipelines.engine.events import Fact, publish_all
+from pipelines.engine.kick import kick
 from pipelines.engine.listening import anybody_listens
 from pipelines.engine.plain import plain
 from pipelines.engine.ways import DELETED
@@ -41,6 +42,8 @@ def connect() -> None:
     post_save.connect(tell_of_task, sender=Task, dispatch_uid="pipelines:task-completed")
     message_happened.connect(on_message, dispatch_uid="pipelines:message-happened")
     addresses_suppressed.connect(on_suppressed, dispatch_uid="pipelines:addresses-suppressed")
+    topic_subscribed.connect(on_subscribed, dispatch_uid="pipelines:topic-subscribed")
+    mail_waits.connect(on_mail, dispatch_uid="pipelines:mail-waits")
 
 
 def look_before_change(*, kind: SubjectType, instance: Any, fields: Collection[str] | None) -> None:
@@ -161,6 +164,16 @@ def on_suppressed(*, addresses: Sequence[tuple[int, str, str]], reason: str, **_
     type_ = EVENTS.get(reason)
     if type_ is not None:
         _apart(lambda: _publish(type_, addresses))
+
+
+def on_subscribed(*, team_id: int, address: str, topic: str, **_: Any) -> None:
+    """An event for each contact of the address that wants a topic from now on."""
+    _apart(lambda: _publish("subscribed", [(team_id, address, topic)]))
+
+
+def on_mail(**_: Any) -> None:
+    """Mail of the ground floor waits: a worker shall not sleep until the next minute."""
+    kick()
 
 
 def _publish(type_: str, addresses: Sequence[tuple[int, str, str]]) -> None:

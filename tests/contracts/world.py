@@ -24,7 +24,8 @@ SECRET = "secretb"
 SIMPLE = (
     "contacts.company", "contacts.deal", "contacts.tag", "contacts.activity", "contacts.segment",
     "contacts.segmentmembership", "contacts.recordtype", "contacts.record", "crm.task", "crm.message",
-    "crm.messageevent", "crm.messagetemplate", "crm.suppression", "crm.notification", "crm.auditentry",
+    "crm.messageevent", "crm.messagetemplate", "crm.suppression", "crm.topic",
+    "crm.subscription", "crm.consententry", "crm.notification", "crm.auditentry",
 )  # fmt: skip
 _numbers = count(1)
 

@@ -95,9 +95,13 @@ def patterns(resolver: Any = None, prefix: str = "") -> Any:
             yield f"{prefix}{pattern.pattern}", pattern.callback
 
 
-def test_only_the_one_click_page_and_the_api_take_posts_without_a_token() -> None:
+def test_only_pages_of_sealed_links_and_the_api_take_posts_without_a_token() -> None:
     exempt = {path for path, callback in patterns() if getattr(callback, "csrf_exempt", False)}
-    assert {path for path in exempt if not path.startswith("api/v1/")} == {"u/<str:token>/"}
+    assert {path for path in exempt if not path.startswith("api/v1/")} == {
+        "u/<str:token>/",
+        "p/<str:token>/",
+        "y/<str:token>/",
+    }
 
 
 def test_forms_without_a_token_are_refused_in_words(owner: User) -> None:

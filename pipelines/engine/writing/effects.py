@@ -7,6 +7,7 @@ from django.conf import settings
 
 from crm.channels.email import message_id
 from crm.models import Message
+from crm.suppression import in_words
 from pipelines.actions.base import EffectRequest, MessageDraft
 from pipelines.definition.program import Step
 from pipelines.engine.batch import Batch
@@ -65,7 +66,7 @@ def _reason(
 
 
 def _skip(batch: Batch, cursor: Cursor, step: Step, reason: str) -> None:
-    told = f"Not sent: the recipient is on the suppression list ({reason})."
+    told = f"Not sent: the recipient {in_words(reason)}."
     batch.visits.append(visit_of(cursor, batch.now, StepExecution.Event.SKIPPED, "skipped", error=told))
     program = batch.programs[cursor.version_id].program
     leave(cursor, program=program, step=step, outcome="skipped", context=batch.context_of(cursor), now=batch.now)

@@ -1,0 +1,166 @@
+"""Double opt-in: the mail that asks for a confirmation, and the page that takes it by a button, never by a visit."""
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from email.utils import formataddr, parseaddr
+from typing import Final
+
+from cryptography.fernet import InvalidToken
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
+from crm.channels.email import EmailContent, InvalidMessage, Mailer, build
+from crm.channels.email import message_id as id_of
+from crm.consent import EXPIRES, Act, confirm
+from crm.models import Message, Subscription, Team, Topic
+from crm.models.consent import CONFIRM_SUBJECT, CONFIRM_TEXT, CONFIRM_URL
+from crm.preferences import masked, private
+from crm.sealing import link_cipher
+from crm.suppression import suppressed
+
+log = logging.getLogger(__name__)
+
+MOST: Final = 50
+# After an outage of the mail server.
+LATER: Final = timedelta(minutes=2)
+# Stored messages hold this in place of the link, so that whoever may read messages cannot confirm for others.
+PLACE: Final = "⟦confirm⟧"
+HOW: Final = "confirmation link"
+State = Message.State
+
+
+def confirm_url(row: Subscription) -> str:
+    """The absolute address of the page that confirms this wish."""
+    text = json.dumps([row.pk, int(row.asked_at.timestamp())])
+    token = link_cipher("confirm").encrypt(text.encode()).decode().rstrip("=")
+    return f"{settings.BASE_URL}{reverse('confirm', args=[token])}"
+
+
+def _read(token: str) -> tuple[int, datetime] | None:
+    try:
+        pk, asked = json.loads(link_cipher("confirm").decrypt(token + "=" * (-len(token) % 4)))
+        return int(pk), datetime.fromtimestamp(asked, UTC)
+    except (InvalidToken, ValueError, TypeError):
+        return None
+
+
+# The link in the mail is the key; there is no cookie that another site could misuse.
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+def confirm_page(request: HttpRequest, token: str) -> HttpResponse:
+    """GET asks, as programs open links too; POST confirms."""
+    read = _read(token)
+    row = Subscription.objects.filter(pk=read[0]).select_related("team").first() if read else None
+    now = timezone.now()
+    if read is None or row is None:
+        return private(render(request, "crm/no_link.html", status=404))
+    done = row.state == Subscription.State.ON
+    if not done and now - read[1] >= EXPIRES:
+        return private(render(request, "crm/confirm.html", {"old": True}, status=410))
+    if request.method == "POST":
+        done = confirm(subscription=row.pk, asked_at=read[1], act=Act(now, HOW))
+    topic = Topic.objects.filter(team_id=row.team_id, key=row.topic).first()
+    context = {"done": done, "team": row.team, "topic": topic or row.topic, "wording": row.wording}
+    return private(render(request, "crm/confirm.html", {**context, "address": masked(row.address)}))
+
+
+def send_confirmations(*, now: datetime) -> int:
+    """Hand over the confirmation mails that wait, each at most once; how many left."""
+    mailer = Mailer()
+    if mailer.open() is not None:
+        _put_off(now)
+        return 0
+    try:
+        ready = _claim(now)
+        for row, message in ready:
+            _settle(message, _deliver(mailer, row, message), now)
+        return len(ready)
+    finally:
+        mailer.close()
+
+
+def _put_off(now: datetime) -> None:
+    Subscription.objects.filter(mail_at__lte=now).update(mail_at=now + LATER)
+
+
+@transaction.atomic
+def _claim(now: datetime) -> list[tuple[Subscription, Message]]:
+    """From here on a mail is never sent a second time by itself."""
+    due = Subscription.objects.filter(mail_at__lte=now, state=Subscription.State.PENDING).order_by("pk")
+    rows = list(due.select_for_update(skip_locked=True, of=("self",)).select_related("team")[:MOST])
+    topics = {(each.team_id, each.key): each for each in Topic.objects.filter(team__in={row.team_id for row in rows})}
+    Subscription.objects.filter(pk__in=[row.pk for row in rows]).update(mail_at=None)
+    wanted = [(row, topics[row.team_id, row.topic]) for row in rows if (row.team_id, row.topic) in topics]
+    stopped = _stopped([row for row, _ in wanted])
+    messages = [_message(row, topic, now, stopped.get((row.team_id, row.address), "")) for row, topic in wanted]
+    Message.objects.bulk_create(messages)
+    pairs = zip([row for row, _ in wanted], messages, strict=True)
+    return [(row, message) for row, message in pairs if message.state == State.SENDING]
+
+
+def _stopped(rows: list[Subscription]) -> dict[tuple[int, str], str]:
+    """Who gets nothing at all gets no question either; one statement for each team."""
+    found: dict[tuple[int, str], str] = {}
+    for team_id in {row.team_id for row in rows}:
+        mine = [row.address for row in rows if row.team_id == team_id]
+        reasons = suppressed(team_id=team_id, addresses=mine, topic="")
+        found |= {(team_id, address): reason for address, reason in reasons.items()}
+    return found
+
+
+def _message(row: Subscription, topic: Topic, now: datetime, stopped: str) -> Message:
+    team = row.team
+    sender = formataddr((team.sender_name, team.sender_email)) if team.sender_email else settings.DEFAULT_FROM_EMAIL
+    domain = settings.MAIL_DOMAIN or parseaddr(sender)[1].rpartition("@")[2] or "localhost"
+    return Message(
+        team=team,
+        state=State.SKIPPED if stopped else State.SENDING,
+        reason=stopped,
+        recipient=row.address,
+        sender=sender[:320],
+        reply_to=team.reply_to[:320],
+        subject=" ".join(_filled(topic.confirm_subject or CONFIRM_SUBJECT, topic, team).split())[:500],
+        text=_filled(topic.confirm_text or CONFIRM_TEXT, topic, team),
+        headers={"Auto-Submitted": "auto-generated"},
+        message_id=id_of(run_id=0, seq=row.pk, n=int(now.timestamp()), domain=domain),
+        attempts=1,
+        created_at=now,
+    )
+
+
+def _filled(text: str, topic: Topic, team: Team) -> str:
+    text = text.replace("{{ topic }}", topic.name).replace("{{ team }}", team.name)
+    return text.replace(CONFIRM_URL, PLACE)
+
+
+def _deliver(mailer: Mailer, row: Subscription, message: Message) -> DeliveryResult:
+    content = EmailContent(
+        to=message.recipient,
+        subject=message.subject,
+        text=message.text.replace(PLACE, confirm_url(row)),
+        from_email=message.sender,
+        reply_to=message.reply_to,
+        message_id=message.message_id,
+        headers=message.headers,
+    )
+    try:
+        return next(iter(mailer.deliver([build(content)])))
+    except InvalidMessage as error:
+        return Refused(code="validation", detail=str(error)[:400], permanent=True)
+
+
+def _settle(message: Message, result: DeliveryResult, now: datetime) -> None:
+    if isinstance(result, Delivered):
+        message.state, message.sent_at = State.SENT, now
+    else:
+        message.state = State.UNCERTAIN if isinstance(result, Unknown) else State.FAILED
+        message.error, message.reason = result.detail[:400], "" if isinstance(result, Unknown) else "refused"
+    message.save(update_fields=["state", "sent_at", "error", "reason"])
