@@ -170,6 +170,14 @@ MEDIA_URL = ""
 
 # captured:// keeps mail in files, which /admin/mail/captured/ shows.
 environ.Env.EMAIL_SCHEMES["captured"] = "crm.channels.captured.EmailBackend"
+# Providers whose webhooks are taken in, and whose API mail may leave by: EMAIL_URL=postmark://
+MAIL_PROVIDERS: list[str] = env.list("MAIL_PROVIDERS", default=[])
+for _provider in MAIL_PROVIDERS:
+    environ.Env.EMAIL_SCHEMES[_provider.replace("_", "-")] = f"anymail.backends.{_provider}.EmailBackend"
+ANYMAIL: dict[str, Any] = env.json("ANYMAIL", default={})
+ANYMAIL["WEBHOOK_SECRET"] = env.str("ANYMAIL_WEBHOOK_SECRET", default="")
+if MAIL_PROVIDERS:
+    INSTALLED_APPS.append("anymail")
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="captured://" if DEBUG else "consolemail://")
 globals().update(EMAIL_CONFIG)
 if EMAIL_CONFIG["EMAIL_BACKEND"] == "django.core.mail.backends.smtp.EmailBackend":

@@ -5,7 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from config import dashboard
-from crm import file_pages, health, mailbox
+from crm import file_pages, health, mailbox, providers
 from crm.confirming import confirm_page
 from crm.preferences import choose, preferences
 from crm.tracking.views import track_click, track_open
@@ -35,6 +35,7 @@ urlpatterns = [
     path("u/<str:token>/choose/", choose, name="choose"),
     path("p/<str:token>/", preferences, name="preferences"),
     path("y/<str:token>/", confirm_page, name="confirm"),
+    path("anymail/", include((providers.urls(), "anymail"))),
     path("c/<str:token>/", track_click, name="track-click"),
     path("o/<str:token>.gif", track_open, name="track-open"),
     path("t/<str:token>/", answer_task, name="answer-task"),

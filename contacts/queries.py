@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce, Lower, RowNumber
 from contacts import timeline as lines
 from contacts.models import Activity, Company, Contact, Tag
 from contacts.timeline import Entry
-from crm.models import Message, Task, Team, TeamScopedQuerySet
+from crm.models import Message, MessageEvent, Task, Team, TeamScopedQuerySet
 
 MAX_WORDS: Final = 6
 MAX_WORD: Final = 100
@@ -132,6 +132,7 @@ def timeline(*, subject: Model, before: datetime | None = None, limit: int = TIM
         *_activities(subject, before, limit),
         *_tasks(subject, before, limit),
         *_messages(subject, before, limit),
+        *_answers(subject, before, limit),
     ]
     for provider in lines.providers:
         entries += provider(subject=subject, before=before, limit=limit)
@@ -199,6 +200,25 @@ def _messages(subject: Model, before: datetime | None, limit: int) -> list[Entry
             icon="mail",
         )
         for row in rows.order_by("-at")[:limit]
+    ]
+
+
+def _answers(subject: Model, before: datetime | None, limit: int) -> list[Entry]:
+    """What was written back to messages about a record."""
+    about = Message.objects.about(subject).values("pk")
+    rows = MessageEvent.objects.filter(kind=MessageEvent.Kind.REPLIED, message__in=about)
+    if before is not None:
+        rows = rows.filter(at__lt=before)
+    return [
+        Entry(
+            at=row.at,
+            kind="answer",
+            title=f"{'Answered' if row.likely_human else 'Automatic answer'}: {row.message.subject}",
+            text=row.text,
+            who=row.message.recipient,
+            icon="reply",
+        )
+        for row in rows.select_related("message").order_by("-at")[:limit]
     ]
 
 

@@ -10,7 +10,8 @@ class CrmConfig(AppConfig):
     verbose_name = "Workspace"
 
     def ready(self) -> None:
-        from crm import auth, beat  # noqa: F401  (auth connects the receivers that count and record logins)
+        from crm import auth, beat, providers  # noqa: F401  (auth connects the receivers that count and record logins)
         from crm.api import schema  # noqa: F401  (registers how the API describes its keys)
 
         beat.connect()
+        providers.connect()

@@ -18,8 +18,8 @@ from django.views.decorators.http import require_http_methods
 
 from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
 from crm.channels.email import EmailContent, InvalidMessage, Mailer, build
-from crm.channels.email import message_id as id_of
 from crm.consent import EXPIRES, Act, confirm
+from crm.message_ids import message_id
 from crm.models import Message, Subscription, Team, Topic
 from crm.models.consent import CONFIRM_SUBJECT, CONFIRM_TEXT, CONFIRM_URL
 from crm.preferences import masked, private
@@ -130,7 +130,7 @@ def _message(row: Subscription, topic: Topic, now: datetime, stopped: str) -> Me
         subject=" ".join(_filled(topic.confirm_subject or CONFIRM_SUBJECT, topic, team).split())[:500],
         text=_filled(topic.confirm_text or CONFIRM_TEXT, topic, team),
         headers={"Auto-Submitted": "auto-generated"},
-        message_id=id_of(run_id=0, seq=row.pk, n=int(now.timestamp()), domain=domain),
+        message_id=message_id(run_id=0, seq=row.pk, n=int(now.timestamp()), domain=domain),
         attempts=1,
         created_at=now,
     )

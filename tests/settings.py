@@ -11,6 +11,8 @@ os.environ.update(
     ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
     EMAIL_URL="memorymail://",
     DEFAULT_FROM_EMAIL="Acme <hello@acme.example>",
+    MAIL_PROVIDERS="postmark",
+    ANYMAIL_WEBHOOK_SECRET="hooks:a-password-of-tests-0123",
     REDIS_URL="",
     PIPELINES_KICK="0",
     PIPELINES_TEST_CLOCK="0",

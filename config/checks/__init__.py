@@ -35,6 +35,7 @@ ALWAYS: Final[Sequence[Check]] = (
     outbound.check_ports_and_seconds,
     mail.check_sender,
     mail.check_timeout,
+    mail.check_providers,
 )
 # Right on a laptop, wrong where others depend on it: `check --deploy` asks.
 BEFORE_DEPLOYING: Final[Sequence[Check]] = (

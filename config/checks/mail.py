@@ -10,6 +10,7 @@ from django.core.validators import validate_domain_name
 
 from crm.channels.email import valid_address
 from crm.channels.mailbox import mailbox_problem
+from crm.providers import is_known_provider
 
 SMTP: Final = "crm.channels.smtp.EmailBackend"
 KEPT_HERE: Final = (
@@ -19,6 +20,7 @@ KEPT_HERE: Final = (
     "django.core.mail.backends.locmem.EmailBackend",
     "crm.channels.captured.EmailBackend",
 )
+SECRET_LENGTH: Final = 20
 THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -35,6 +37,20 @@ def check_sender(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     problem = mailbox_problem(settings.BOUNCE_MAILBOX) if settings.BOUNCE_MAILBOX else ""
     if problem:
         found.append(Error("BOUNCE_MAILBOX is not the address of a mailbox.", hint=problem, id="crm.E077"))
+    return found
+
+
+def check_providers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """crm.E078, crm.E079: webhooks of providers need the package, a name it knows, and a secret."""
+    found: list[CheckMessage] = []
+    for provider in settings.MAIL_PROVIDERS:
+        if not is_known_provider(provider):
+            hint = "Install requirements-anymail.txt, and use names such as postmark, sendgrid or amazon_ses."
+            found.append(Error(f"MAIL_PROVIDERS names {provider}, which is not known.", hint=hint, id="crm.E078"))
+    name, _, password = str(settings.ANYMAIL.get("WEBHOOK_SECRET", "")).partition(":")
+    if settings.MAIL_PROVIDERS and (not name or len(f"{name}{password}") < SECRET_LENGTH or not password):
+        hint = "Set it to name:password with 20 characters or more; without it no webhook of a provider is taken in."
+        found.append(Error("ANYMAIL_WEBHOOK_SECRET is missing or weak.", hint=hint, id="crm.E079"))
     return found
 
 

@@ -18,6 +18,7 @@ from crm.models import Message, MessageEvent
 from crm.scoping import TeamScopedReadOnlyAdmin, TeamScopedTabularInline
 
 LABELS = {"Sent": "success", "Failed": "danger", "Uncertain": "warning", "Queued": "info", "Sending": "info"}
+TOLD_BY_SERVERS = (MessageEvent.Kind.DELIVERED, MessageEvent.Kind.BOUNCED, MessageEvent.Kind.COMPLAINED)
 # Mail is written for white paper, also where the page around it is dark.
 PAPER = (
     '<!doctype html><meta charset="utf-8"><style>html{background:#fff;color:#111;color-scheme:light}'
@@ -58,13 +59,13 @@ class MessageEventInline(TeamScopedTabularInline):
 
     @display(description="By")
     def judged(self, event: MessageEvent) -> str:
-        if event.kind in (MessageEvent.Kind.BOUNCED, MessageEvent.Kind.COMPLAINED):
+        if event.kind in TOLD_BY_SERVERS:
             return event.reason or "the receiving side"
         return "a person" if event.likely_human else f"a program? ({event.reason})"
 
-    @display(description="Link")
+    @display(description="Link or words")
     def link(self, event: MessageEvent) -> str:
-        return Truncator(event.url).chars(60) or "–"
+        return Truncator(event.url).chars(60) or Truncator(event.text).chars(400) or "–"
 
 
 @admin.register(Message)

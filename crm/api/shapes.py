@@ -171,7 +171,7 @@ class MessageEventSerializer(TeamScopedSerializer):
 
     class Meta:
         model = MessageEvent
-        fields = ("id", "message", "kind", "url", "likely_human", "reason", "count", "at", "last_at")
+        fields = ("id", "message", "kind", "url", "text", "likely_human", "reason", "count", "at", "last_at")
         read_only_fields = fields
 
 

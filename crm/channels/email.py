@@ -13,7 +13,7 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connectio
 from django.core.validators import validate_email
 from django.utils.html import escape, linebreaks
 
-from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
+from crm.channels.base import Code, Delivered, DeliveryResult, Refused, Unknown
 from crm.outside import check_open
 
 # Django checks the values of headers but not their names, so names come from this list or begin with X-.
@@ -61,11 +61,6 @@ def valid_address(address: str) -> bool:
     return True
 
 
-def message_id(*, run_id: int, seq: int, n: int, domain: str) -> str:
-    """The same id for every attempt at one visit of a step."""
-    return f"<run-{run_id}.{seq}.{n}@{domain}>"
-
-
 def build(content: EmailContent) -> EmailMessage:
     """A message ready to hand over; raises InvalidMessage."""
     if not valid_address(content.to):
@@ -82,6 +77,8 @@ def build(content: EmailContent) -> EmailMessage:
     )
     if content.html:
         mail.attach_alternative(content.html, "text/html")
+    # What providers hand back with everything they tell of it.
+    mail.metadata = {"message": content.message_id} if content.message_id else {}  # type: ignore[attr-defined]
     for name, data, media_type in content.attachments:
         mail.attach(_line(name, "attachment name"), data, _media_type(media_type))
     return mail
@@ -176,6 +173,11 @@ class Mailer:
         try:
             count = self._connection.send_messages([mail])
         except Exception as error:  # every backend has its own
+            status = getattr(error, "status_code", None)
+            if isinstance(status, int) and 400 <= status < 500:
+                # The API of a provider that says no has not taken it.
+                code: Code = "http_429" if status == 429 else "http_4xx"
+                return Refused(code=code, detail=f"{status} {type(error).__name__}"[:400], permanent=status != 429)
             return Unknown(detail=f"{type(error).__name__}: {error}"[:400])
         if not count:
             return Refused(code="connection", detail="The mail backend did not accept it.", permanent=False)

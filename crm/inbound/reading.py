@@ -7,6 +7,8 @@ from email.message import Message
 from email.utils import parseaddr
 from typing import Any, Final, Literal
 
+from crm.inbound.answers import answer_text
+
 _ID: Final = re.compile(r"<[^<>\s]{1,190}>")
 _ID_LINE: Final = re.compile(r"^message-id:\s*(<[^<>\s]{1,190}>)", re.IGNORECASE | re.MULTILINE)
 _STATUS: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
@@ -33,6 +35,9 @@ class Returned:
     gone: bool = False
     automatic: bool = False
     detail: str = ""
+    # Of an answer: its own Message-ID and its words.
+    own_id: str = ""
+    text: str = ""
 
 
 def read_returned(mail: Message) -> Returned | None:
@@ -49,7 +54,9 @@ def read_returned(mail: Message) -> Returned | None:
     if not ids:
         return None
     sender = parseaddr(_text(mail.get("From", "")))[1]
-    return Returned("replied", ids, sender, automatic=is_automatic(mail), detail=_text(mail.get("Subject", ""))[:200])
+    own = next(iter(_ids(mail, "Message-ID")), "")
+    text = answer_text(mail)
+    return Returned("replied", ids, sender, automatic=is_automatic(mail), own_id=own, text=text)
 
 
 def is_automatic(mail: Message) -> bool:

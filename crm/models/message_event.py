@@ -1,4 +1,4 @@
-"""What became of a message after it was sent: opened, followed, bounced, complained about, answered."""
+"""What became of a message after it was sent: delivered, opened, followed, bounced, complained about, answered."""
 
 from django.db import models
 
@@ -10,6 +10,7 @@ class MessageEvent(TeamScoped):
     """One kind of thing that happened to a message, at one place of it, counted when it happens again."""
 
     class Kind(models.TextChoices):
+        DELIVERED = "delivered", "Delivered"
         OPENED = "opened", "Opened"
         CLICKED = "clicked", "Clicked"
         BOUNCED = "bounced", "Bounced"
@@ -18,9 +19,12 @@ class MessageEvent(TeamScoped):
 
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="events")
     kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.OPENED)
-    place = models.IntegerField(help_text="Which link of the message; -1 the picture, -2 the hidden link.")
+    place = models.IntegerField(
+        help_text="Which link; -1 the picture, -2 the hidden one; of bounces 1: no such mailbox."
+    )
     url = models.CharField(max_length=2000, blank=True)
     likely_human = models.BooleanField(default=False)
+    text = models.TextField(blank=True, help_text="Of an answer: its words, without what it quotes.")
     reason = models.CharField(max_length=60, blank=True, help_text="Why it does not look like a person.")
     count = models.PositiveIntegerField(default=1)
     at = models.DateTimeField()

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.template.loader import render_to_string
 
-from crm.channels.email import message_id
+from crm.message_ids import message_id
 from crm.models import Message
 from pipelines.engine.programs import TeamFacts
 from pipelines.engine.store import PortableStore

@@ -11,6 +11,7 @@ from django.db.models.signals import post_save
 from contacts import hooks
 from contacts.models import Contact
 from contacts.queries import with_email
+from crm.happenings import SOFT
 from crm.models import Message, MessageEvent, Suppression, Task, Team
 from crm.signals import addresses_suppressed, mail_waits, message_happened, topic_subscribed
 from crm.tracking.judging import DOUBTFUL
@@ -142,8 +143,13 @@ def _removed(kind: SubjectType, instance: Any) -> None:
 
 
 def on_message(*, message: Message, event: MessageEvent, **_: Any) -> None:
-    """Opens, clicks and answers; what programs do to mail moves nobody, and opens always come with a doubt."""
-    if event.likely_human or (event.kind == MessageEvent.Kind.OPENED and event.reason in DOUBTFUL):
+    """What became of a message; what programs do to mail moves nobody, and opens always come with a doubt.
+
+    Complaints, and bounces of mailboxes that do not exist, are told of the address, as it is suppressed.
+    """
+    doubtful = event.kind == MessageEvent.Kind.OPENED and event.reason in DOUBTFUL
+    soft = event.kind == MessageEvent.Kind.BOUNCED and event.place == SOFT
+    if event.likely_human or doubtful or soft or event.kind == MessageEvent.Kind.DELIVERED:
         _apart(lambda: publish_all([_fact(message, event)]))
 
 
@@ -151,7 +157,8 @@ def _fact(message: Message, event: MessageEvent) -> Fact:
     payload = {
         "email": message.recipient, "message": message.pk, "subject": message.subject, "run": message.run_id,
         "step": message.step_id, "likely_human": event.likely_human, "reason": event.reason,
-        **({"url": event.url} if event.url else {}),
+        **({"url": event.url} if event.url else {}), **({"text": event.text[:2000]} if event.text else {}),
+        **({"hard": False} if event.kind == MessageEvent.Kind.BOUNCED else {}),
     }  # fmt: skip
     return Fact(
         message.team_id, f"email_{event.kind}", message.about_type_id, message.about_id, payload,
@@ -179,10 +186,11 @@ def on_mail(**_: Any) -> None:
 def _publish(type_: str, addresses: Sequence[tuple[int, str, str]]) -> None:
     kind = subject_types()[Contact._meta.label_lower]
     facts: list[Fact] = []
+    bounced = type_ == EVENTS[Suppression.Reason.BOUNCED.value]
     for team in Team.objects.filter(pk__in={team_id for team_id, _, _ in addresses}):
         mine = {address.lower(): topic for team_id, address, topic in addresses if team_id == team.pk}
         for pk, email in with_email(team=team, emails=list(mine)).values_list("pk", "email"):
-            payload = {"email": email, "topic": mine[email.lower()]}
+            payload = {"email": email, "topic": mine[email.lower()], **({"hard": True} if bounced else {})}
             facts.append(Fact(team.pk, type_, kind.content_type_id, pk, payload))
     if facts:
         publish_all(facts)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 
-from crm.channels.email import message_id
+from crm.message_ids import message_id
 from crm.models import Message
 from crm.suppression import in_words
 from pipelines.actions.base import EffectRequest, MessageDraft

@@ -10,8 +10,9 @@ from django.core.mail import EmailMessage
 from pytest_django import Settings
 
 from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
-from crm.channels.email import EmailContent, InvalidMessage, Mailer, build, html_to_text, message_id, valid_address
+from crm.channels.email import EmailContent, InvalidMessage, Mailer, build, html_to_text, valid_address
 from crm.channels.smtp import wire_bytes
+from crm.message_ids import is_ours, message_id
 from tests.sinks.smtp import SmtpSink, free_port
 
 
@@ -226,6 +227,15 @@ def test_a_message_that_can_be_left_says_how_in_one_click() -> None:
 def test_the_same_visit_has_the_same_id() -> None:
     assert message_id(run_id=5, seq=2, n=0, domain="x.org") == message_id(run_id=5, seq=2, n=0, domain="x.org")
     assert message_id(run_id=5, seq=3, n=0, domain="x.org") != message_id(run_id=5, seq=2, n=0, domain="x.org")
+
+
+def test_an_id_is_known_for_ours_while_its_key_is_kept(settings: Settings) -> None:
+    made = message_id(run_id=5, seq=-2, n=0, domain="x.org")
+    assert is_ours(made) and not is_ours(made.replace("run-5", "run-6")) and not is_ours("<run-5.2.0@x.org>")
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another-key"
+    assert is_ours(made)
+    settings.SECRET_KEY_FALLBACKS = []
+    assert not is_ours(made)
 
 
 @pytest.mark.parametrize(

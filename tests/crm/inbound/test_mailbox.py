@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from email import message_from_string
 from io import StringIO
 from typing import Any
 
@@ -12,6 +13,8 @@ from django_q.models import Schedule
 from pytest_django import Settings
 
 from contacts.models import Contact
+from contacts.queries import timeline
+from crm.inbound.answers import answer_text
 from crm.models import Message, MessageEvent, Suppression, Team
 from pipelines.engine.tick import process_due_runs
 from pipelines.models import Event, PipelineRun
@@ -142,6 +145,60 @@ def test_a_report_about_mail_that_nobody_sent_is_left_alone(box: ImapBox, messag
     box.put("Subject: =?utf-8?b?////?=\n\nBuy this")
     assert _read() == {"read": 3, "unrelated": 3} and box.seen == {1, 2, 3}
     assert not MessageEvent.objects.exists() and not Suppression.objects.exists()
+
+
+def test_a_report_by_somebody_who_cannot_have_seen_the_message_changes_nothing(box: ImapBox, message: Message) -> None:
+    """Ids that can be guessed, such as those of before, prove nothing; answers to them still count."""
+    forged = f"<run-{message.run_id}.1.0@acme.example>"
+    box.put(BOUNCE.format(to="ann@example.org", action="failed", status="5.1.1", id=forged))
+    assert _read() == {"read": 1, "unrelated": 1}
+    Message.objects.update(message_id=forged)
+    box.put(BOUNCE.format(to="ann@example.org", action="failed", status="5.1.1", id=forged))
+    box.put(COMPLAINT.format(id=forged))
+    box.put(ANSWER.format(id=forged, subject="Re: Hi", more=""))
+    assert _read() == {"read": 3, "unrelated": 2, "replied": 1}
+    assert not Suppression.objects.exists() and MessageEvent.objects.get().kind == "replied"
+
+
+QUOTED = """Message-ID: <{own}@x.example>
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: 8bit
+
+Yes, please!
+Tomorrow at ten.
+
+On Mon, 1 Mar 2027 at 12:00, Acme
+<hello@acme.example> wrote:
+> Hello Ann
+> more
+"""
+
+
+def test_answers_stand_in_the_timeline_without_what_they_quote_each_once(box: ImapBox, message: Message) -> None:
+    head = ANSWER.format(id=message.message_id, subject="Re: Hi", more="").split("\n\n")[0].rstrip() + "\n"
+    for own in ("one", "one", "two"):
+        box.put(head + QUOTED.format(own=own))
+    assert _read() == {"read": 3, "replied": 3}
+    contact = Contact.objects.get()
+    told = [(entry.title, entry.text) for entry in timeline(subject=contact) if entry.kind == "answer"]
+    assert told == [("Answered: Hi", "Yes, please!\nTomorrow at ten.")] * 2
+    event = Event.objects.filter(type="email_replied").first()
+    assert event is not None and event.payload["text"].startswith("Yes, please!")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("Gern!\n\nAm 01.03.27 um 12:00 schrieb Acme:\n> Hallo", "Gern!"),
+        ("No.\r\n\r\n-----Original Message-----\r\nFrom: x", "No."),
+        ("Fine\n\nFrom: Acme <hello@acme.example>\nSent: Monday", "Fine"),
+        ("> only\n> quoted", ""),
+    ],
+)
+def test_what_is_quoted_is_cut_in_the_ways_of_common_programs(body: str, words: str) -> None:
+    assert answer_text(message_from_string(f"Subject: x\n\n{body}")) == words
+    markup = body.replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br>")
+    assert answer_text(message_from_string(f"Content-Type: text/html\n\n{markup}")) == words
 
 
 def test_who_complains_gets_no_more_mail(box: ImapBox, message: Message) -> None:
