@@ -1,6 +1,7 @@
 """Contacts, companies, deals and what happened to them."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ContactsConfig(AppConfig):
@@ -11,5 +12,7 @@ class ContactsConfig(AppConfig):
 
     def ready(self) -> None:
         from contacts import consent_panel, panels
+        from contacts.watching import put_back
 
         panels.register(consent_panel.consent_panel)
+        post_migrate.connect(put_back, sender=self, dispatch_uid="contacts:watching")

@@ -36,6 +36,34 @@ class BulkUpdateHook(Protocol):
     ) -> object: ...  # fmt: skip
 
 
+# (segment, kind of record, id)
+Place = tuple[int, int, int]
+
+
+class MembershipHook(Protocol):
+    """Called inside the transaction in which records entered segments and left others."""
+
+    def __call__(self, entered: Sequence[Place], left: Sequence[Place], /) -> object: ...
+
+
+class RulePreview(NamedTuple):
+    """How many contacts meet a rule, and the first of them; `at_least` says that not all were looked at."""
+
+    total: int
+    at_least: bool
+    first: Sequence[Any]
+
+
+class SegmentRules(Protocol):
+    """What the app that evaluates conditions offers to segments."""
+
+    def problems(self, where: Any) -> Sequence[str]:
+        """What is wrong with a rule, as sentences."""
+
+    def preview(self, team: Team, where: Any, limit: int) -> RulePreview:
+        """Who meets a rule now; a fixed number of statements."""
+
+
 class PipelineChoice(NamedTuple):
     """A pipeline that a person may put a record into by hand."""
 
@@ -111,6 +139,24 @@ class ManualPipelinesSlot:
         return 0 if self.provider is None else self.provider.enroll(team, model, pipeline, ids, by)
 
 
+class SegmentRulesSlot:
+    """The app that evaluates conditions; without one no segment has a rule."""
+
+    def __init__(self) -> None:
+        self.provider: SegmentRules | None = None
+
+    def register(self, provider: SegmentRules | None) -> None:
+        self.provider = provider
+
+    def problems(self, *, where: Any) -> list[str]:
+        return ["Nothing here evaluates rules."] if self.provider is None else list(self.provider.problems(where))
+
+    def preview(self, *, team: Team, where: Any, limit: int = 10) -> RulePreview:
+        return RulePreview(0, False, ()) if self.provider is None else self.provider.preview(team, where, limit)
+
+
+segment_rules = SegmentRulesSlot()
+after_membership: Registry[MembershipHook] = Registry()
 after_bulk_create: Registry[BulkCreateHook] = Registry()
 # Records that were created on the wish that nothing begins.
 after_quiet_create: Registry[BulkCreateHook] = Registry()

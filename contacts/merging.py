@@ -11,7 +11,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from contacts.hooks import Registry
-from contacts.models import Activity, Contact, Deal, SegmentMembership
+from contacts.models import Activity, Contact, Deal, Segment, SegmentMembership
+from contacts.segments import change_members
 from crm.models import Message, Notification, Task
 
 FILLED: Final = (
@@ -145,15 +146,16 @@ def _move(keep: Contact, others: Sequence[Contact]) -> None:
 
 
 def _move_memberships(keep: Contact, ids: Sequence[int], kind: ContentType) -> None:
-    """The one that stays is in every segment that any of them was in."""
-    rows = SegmentMembership.objects.filter(subject_type=kind, subject_id__in=ids).order_by("pk")
+    """The one that stays is in every list that any of them was in; where a rule decides, it decides anew."""
+    rows = SegmentMembership.objects.filter(
+        subject_type=kind, subject_id__in=ids, segment__kind=Segment.Kind.STATIC
+    ).order_by("pk")
     joined = {segment: (added, run) for segment, added, run in rows.values_list("segment_id", "added_at", "run_id")}
-    SegmentMembership.objects.bulk_create(
-        [
+    change_members(
+        added=[
             SegmentMembership(segment_id=segment, subject_type=kind, subject_id=keep.pk, added_at=added, run_id=run)
             for segment, (added, run) in joined.items()
-        ],
-        ignore_conflicts=True,
+        ]
     )
 
 

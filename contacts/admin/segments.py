@@ -1,48 +1,19 @@
-"""Segments and who is in them."""
+"""Who is in which segment."""
 
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from contacts.admin.records import count_of
 from contacts.models import Segment, SegmentMembership
+from contacts.segments import change_members
 from crm.scoping import TeamScopedAdmin
-
-
-@admin.register(Segment)
-class SegmentAdmin(TeamScopedAdmin[Segment]):
-    """Named groups of records."""
-
-    list_before_template = "admin/contacts/no_records.html"
-    list_display = ("name", "key", "people")
-    search_fields = ("name", "key")
-    ordering = ("name", "id")
-    fields = ("name", "key")
-    nothing = "A segment is a group with a name, filled by hand, by the API or by steps of pipelines."
-
-    class Media:
-        css = {"all": ("contacts/contacts.css",)}
-
-    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return {"key": ["name"]} if obj is None and self.has_add_permission(request) else {}
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Segment]:
-        rows: QuerySet[Segment] = super().get_queryset(request)
-        through = SegmentMembership.objects.filter(segment=OuterRef("pk"))
-        return rows.annotate(people_count=count_of(through, "segment"))
-
-    @display(description="Members", ordering="people_count")
-    def people(self, segment: Any) -> str:
-        url = reverse("admin:contacts_segmentmembership_changelist")
-        link = f"{url}?segment__id__exact={segment.pk}"
-        return format_html('<a class="ct-link" href="{}">{}</a>', link, f"{segment.people_count:,}")
 
 
 class MembershipForm(forms.ModelForm[SegmentMembership]):
@@ -67,7 +38,7 @@ class SegmentMembershipAdmin(TeamScopedAdmin[SegmentMembership]):
     ordering = ("-id",)
     list_select_related = ("segment", "subject_type")
     fields = ("segment", "subject_type", "subject_id")
-    nothing = "Members of segments are added here, by the API and by steps of pipelines."
+    nothing = "Members of lists are added here, by the API and by steps of pipelines; rules bring theirs by themselves."
 
     class Media:
         css = {"all": ("contacts/contacts.css",)}
@@ -81,7 +52,28 @@ class SegmentMembershipAdmin(TeamScopedAdmin[SegmentMembership]):
 
     def save_model(self, request: HttpRequest, obj: SegmentMembership, form: Any, change: bool) -> None:
         obj.added_at = timezone.now()
-        super().save_model(request, obj, form, change)
+        change_members(added=[obj])
+        obj.pk = SegmentMembership.objects.values_list("pk", flat=True).get(
+            segment=obj.segment_id, subject_type=obj.subject_type_id, subject_id=obj.subject_id
+        )
+
+    def delete_model(self, request: HttpRequest, obj: SegmentMembership) -> None:
+        change_members(removed=[(obj.segment_id, obj.subject_type_id, obj.subject_id)])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[SegmentMembership]) -> None:
+        """Who is in a segment with a rule stays: the rule would put them back."""
+        lists = queryset.filter(segment__kind=Segment.Kind.STATIC)
+        change_members(removed=list(lists.values_list("segment_id", "subject_type_id", "subject_id")))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who is in a segment with a rule leaves by the rule."""
+        return super().has_delete_permission(request, obj) and (obj is None or not obj.segment.is_dynamic)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "segment" and field is not None:
+            field.queryset = field.queryset.filter(kind=Segment.Kind.STATIC)
+        return field
 
     @display(description="Member")
     def member(self, row: SegmentMembership) -> str:
@@ -95,4 +87,6 @@ class SegmentMembershipAdmin(TeamScopedAdmin[SegmentMembership]):
 
     @display(description="Added by")
     def by_run(self, row: SegmentMembership) -> str:
+        if row.segment.is_dynamic:
+            return "rule"
         return f"run {row.run_id}" if row.run_id else "hand"

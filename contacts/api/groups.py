@@ -15,9 +15,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
+from contacts.hooks import segment_rules
 from contacts.models import Record, RecordType, Segment, SegmentMembership
 from contacts.record_fields import InvalidValues, checked
-from contacts.segments import add_members, remove_members
+from contacts.segments import add_members, keep_rule, remove_members
 from crm.api.filters import refuse_unknown
 from crm.scoping import SubjectField, TeamScopedSerializer, TeamScopedViewSet
 from crm.scoping.api import team_of_context
@@ -31,11 +32,34 @@ class SegmentSerializer(TeamScopedSerializer):
     """A segment and how many are in it."""
 
     count = serializers.IntegerField(read_only=True, default=0)
+    where = serializers.JSONField(
+        required=False, allow_null=True, help_text="A rule, such as those of triggers: who meets it is in the segment."
+    )
 
     class Meta:
         model = Segment
-        fields = ("id", "key", "name", "kind", "count", "created_at")
-        read_only_fields = ("id", "kind", "created_at")
+        fields = ("id", "key", "name", "kind", "where", "count", "looked_at", "created_at")
+        read_only_fields = ("id", "kind", "looked_at", "created_at")
+
+    def validate_where(self, where: Any) -> Any:
+        if self.instance is not None and self.instance.is_dynamic == (where is None):
+            raise ValidationError("A list stays a list, and a segment with a rule keeps one: make another segment.")
+        _check_rule(where)
+        return where
+
+    def create(self, validated_data: dict[str, Any]) -> Segment:
+        return keep_rule(super().create(validated_data))
+
+    def update(self, instance: Segment, validated_data: dict[str, Any]) -> Segment:
+        changed = "where" in validated_data and validated_data["where"] != instance.where
+        segment: Segment = super().update(instance, validated_data)
+        return keep_rule(segment) if changed else segment
+
+
+def _check_rule(where: Any) -> None:
+    problems = segment_rules.problems(where=where) if where is not None else []
+    if problems:
+        raise ValidationError(problems)
 
 
 class SegmentMemberSerializer(serializers.Serializer[Any]):
@@ -72,6 +96,32 @@ class ChangeMembersSerializer(serializers.Serializer[Any]):
         return {**attrs, "model": model}
 
 
+class RuleSerializer(serializers.Serializer[Any]):
+    """A rule that is to be tried."""
+
+    where = serializers.JSONField()
+
+    def validate_where(self, where: Any) -> Any:
+        _check_rule(where if where is not None else [])
+        return where
+
+
+class RuleContactSerializer(serializers.Serializer[Any]):
+    """One of those who meet a rule."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    email = serializers.CharField()
+
+
+PREVIEW = inline_serializer(
+    name="RulePreview",
+    fields={
+        "count": serializers.IntegerField(),
+        "at_least": serializers.BooleanField(help_text="Whether there may be more, because not all were looked at."),
+        "first": RuleContactSerializer(many=True),
+    },
+)
 CHANGED = inline_serializer(
     name="MembersChanged",
     fields={"added": serializers.IntegerField(), "removed": serializers.IntegerField()},
@@ -82,7 +132,7 @@ class SegmentViewSet(TeamScopedViewSet):
     """Segments."""
 
     resource = "segments"
-    verbs = {"members": "view", "change_members": "change"}
+    verbs = {"members": "view", "change_members": "change", "preview": "view"}
     queryset = Segment.objects.annotate(
         count=Coalesce(
             Subquery(
@@ -97,7 +147,7 @@ class SegmentViewSet(TeamScopedViewSet):
         )
     )
     serializer_class = SegmentSerializer
-    filter_fields = {"key": "key"}
+    filter_fields = {"key": "key", "kind": "kind"}
     search_fields = ("name", "key")
     ordering_fields = ("name", "key", "created_at")
 
@@ -131,6 +181,8 @@ class SegmentViewSet(TeamScopedViewSet):
     def change_members(self, request: Request, pk: str) -> Response:
         """Add records to the segment and take others out, up to 1,000 each."""
         segment = self.get_object()
+        if segment.is_dynamic:
+            raise ValidationError({"kind": ["A rule says who is in this segment: change the rule, or the contacts."]})
         body = ChangeMembersSerializer(data=request.data, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         asked = body.validated_data
@@ -139,6 +191,16 @@ class SegmentViewSet(TeamScopedViewSet):
             removed = remove_members(segment=segment, model=asked["model"], ids=asked["remove"])
             self.audit("members", segment, added=added, removed=removed)
         return Response({"added": added, "removed": removed})
+
+    @extend_schema(request=RuleSerializer, responses=PREVIEW)
+    @action(detail=False, methods=["post"])
+    def preview(self, request: Request) -> Response:
+        """How many contacts meet a rule, and the newest ten of them; nothing is stored."""
+        body = RuleSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        found = segment_rules.preview(team=self.team, where=body.validated_data["where"])
+        first = RuleContactSerializer(found.first, many=True).data
+        return Response({"count": found.total, "at_least": found.at_least, "first": first})
 
 
 class _After(serializers.Serializer[Any]):

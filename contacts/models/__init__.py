@@ -5,7 +5,7 @@ from contacts.models.company import Company
 from contacts.models.contact import Contact, Tag
 from contacts.models.deal import Deal
 from contacts.models.record import Record, RecordType
-from contacts.models.segment import Segment, SegmentMembership
+from contacts.models.segment import Segment, SegmentChange, SegmentMembership
 
 __all__ = [
     "Activity",
@@ -15,6 +15,7 @@ __all__ = [
     "Record",
     "RecordType",
     "Segment",
+    "SegmentChange",
     "SegmentMembership",
     "Tag",
 ]

@@ -57,9 +57,20 @@ def _kind(kind: Kind) -> dict[str, Any]:
     }
 
 
+def contact_fields() -> list[dict[str, Any]]:
+    """Fields of a contact that conditions can name."""
+    return _fields("contacts.contact")
+
+
+def operators() -> list[dict[str, str]]:
+    """Operators about things as they are."""
+    return [
+        {"code": code, "label": code.replace("_", " "), "takes": operator.takes} for code, operator in OPERATORS.items()
+    ]
+
+
 def _operators() -> Iterable[dict[str, str]]:
-    for code, operator in OPERATORS.items():
-        yield {"code": code, "label": code.replace("_", " "), "takes": operator.takes}
+    yield from operators()
     for code in sorted(CHANGE_OPERATORS):
         takes = "a value" if code == "changed_to" else "nothing"
         yield {"code": code, "label": code.replace("_", " "), "takes": takes}

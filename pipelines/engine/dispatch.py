@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 
+from contacts.models import Contact
 from crm.faults import point, register
 from pipelines.engine.advance import Progress
 from pipelines.engine.answers import signal_of_wait
@@ -14,6 +16,7 @@ from pipelines.engine.cursor import Answer, Cursor
 from pipelines.engine.leaving import apply_rules
 from pipelines.engine.listening import listeners_of
 from pipelines.engine.matching import fits, met, waits_for
+from pipelines.engine.segments.refreshing import note_events
 from pipelines.engine.store import store
 from pipelines.engine.triggering import enter_by_events
 from pipelines.engine.unheard import commit_unheard
@@ -42,9 +45,22 @@ def dispatch(*, now: datetime) -> tuple[int, Progress]:
         ended = apply_rules(listening, batch, now=now)
         progress = _wake(batch, _fresh(candidates, batch), ended, now)
         progress.entered = enter_by_events(events, now=now)
+        _tell_segments(events)
         Event.objects.filter(pk__in=[event.pk for event in events]).update(dispatched=True)
         point("in_dispatch", then=commit_unheard)
     return len(events), progress
+
+
+def _tell_segments(events: Sequence[Event]) -> None:
+    """What happened to contacts may let them into segments, or out of them."""
+    kind = ContentType.objects.get_for_model(Contact).pk
+    about = {
+        (event.team_id, event.subject_id, event.type)
+        for event in events
+        if event.subject_type_id == kind and event.subject_id is not None
+    }
+    if about:
+        note_events(team_ids={team for team, _, _ in about}, subjects=about)
 
 
 def check_waits(*, now: datetime) -> Progress:

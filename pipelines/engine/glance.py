@@ -11,6 +11,7 @@ from django.db.models import Exists, Q, Subquery
 
 from crm.models import Subscription
 from pipelines.engine.schedules import due_triggers
+from pipelines.engine.segments.refreshing import changes_waiting, looks_due
 from pipelines.models import (
     Effect,
     EngineState,
@@ -97,7 +98,8 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
 @dataclass(frozen=True, slots=True)
 class Work:
     """What there is to do beside the lanes: kinds of effects to deliver, events to hand out, waits to look at,
-    events that wait for quiet and have it, schedules whose records are not all in.
+    events that wait for quiet and have it, schedules whose records are not all in, contacts that changed where
+    segments have rules, and segments for which all contacts are to be looked at.
     """
 
     kinds: Sequence[int]
@@ -105,6 +107,8 @@ class Work:
     waits: bool = True
     quiet: bool = True
     firings: bool = True
+    changed: bool = True
+    looks: bool = True
 
 
 def look_for_work(*, now: datetime) -> Work:
@@ -118,8 +122,9 @@ def look_for_work(*, now: datetime) -> Work:
     # Without the note of a tick, as in a test that calls us alone, everything is worth a look.
     if row is None:
         return Work(kinds)
-    *some, events, waits, quiet, firings = map(bool, row)
-    return Work([kind for kind, is_some in zip(kinds, some, strict=True) if is_some], events, waits, quiet, firings)
+    found = [bool(each) for each in row]
+    some, others = found[: len(kinds)], found[len(kinds) :]
+    return Work([kind for kind, is_some in zip(kinds, some, strict=True) if is_some], *others)
 
 
 @lru_cache
@@ -138,6 +143,8 @@ def _question(vendor: str) -> tuple[str, tuple[Any, ...]]:
             Exists(EventWait.objects.filter(status=EventWait.Status.OPEN, checked=False)),
             Exists(Quiet.objects.filter(due_at__lte=then)),
             Exists(Firing.objects.filter(state=Firing.State.OPEN)),
+            Exists(changes_waiting()),
+            Exists(looks_due(then)),
         )
         .query.sql_with_params()
     )

@@ -7,8 +7,9 @@ from functools import cache
 from typing import Any
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
+from contacts.models import Segment
 from pipelines.actions.base import text_template
 from pipelines.actions.registry import kinds
 from pipelines.definition.blocks import Parallel
@@ -154,6 +155,8 @@ class PipelineFacts:
     subject_record: str = ""
     # Whether a change of a record of the team may matter to somebody.
     heard: bool = False
+    # Whether segments of the team have rules.
+    ruled: bool = False
     context: dict[str, Any] = field(default_factory=dict)
 
 
@@ -173,12 +176,14 @@ def pipeline_facts(pipeline_ids: Collection[int]) -> dict[int, PipelineFacts]:
         with connection.cursor() as cursor:
             cursor.execute(statement, [wanted if each == NOBODY else each for each in parameters])
             rows = cursor.fetchall()
-    return {row[0]: facts_of(row[:-1], heard=bool(row[-1])) for row in rows}
+    return {row[0]: facts_of(row[:-2], heard=bool(row[-2]), ruled=bool(row[-1])) for row in rows}
 
 
 def _facts_query(pipeline_ids: Collection[int]) -> "QuerySet[Pipeline, Any]":
     names = (*_FACTS, *(f"team__{name}" for name in _TEAM))
-    return Pipeline.objects.filter(pk__in=among(pipeline_ids)).values_list(*names, someone_listens("team_id"))
+    ruled = Exists(Segment.objects.filter(team_id=OuterRef("team_id"), kind=Segment.Kind.DYNAMIC))
+    rows = Pipeline.objects.filter(pk__in=among(pipeline_ids))
+    return rows.values_list(*names, someone_listens("team_id"), ruled)
 
 
 @cache
@@ -199,7 +204,7 @@ def pipelines_called(wanted: Collection[tuple[int, str]]) -> dict[tuple[int, str
     return {key: facts[pk] for key, pk in found.items() if key in wanted}
 
 
-def facts_of(row: Sequence[Any], *, heard: bool = False) -> PipelineFacts:
+def facts_of(row: Sequence[Any], *, heard: bool = False, ruled: bool = False) -> PipelineFacts:
     """From a row of the pipeline's columns, in the order of `_FACTS`, and its team's."""
     return PipelineFacts(
         id=row[0],
@@ -210,5 +215,6 @@ def facts_of(row: Sequence[Any], *, heard: bool = False) -> PipelineFacts:
         subject_record=row[5],
         team=TeamFacts(*row[6:]),
         heard=heard,
+        ruled=ruled,
         context={"id": row[0], "key": row[1], "name": row[2]},
     )

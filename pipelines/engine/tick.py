@@ -25,6 +25,7 @@ from pipelines.engine.incoming import work_off
 from pipelines.engine.reminders import remind
 from pipelines.engine.rescue import lane_sizes, rescue
 from pipelines.engine.schedules import fire_due
+from pipelines.engine.segments.refreshing import refresh_changed, refresh_whole
 from pipelines.engine.store import store
 from pipelines.engine.sweep import sweep
 from pipelines.engine.triggering import enter_after_quiet
@@ -153,6 +154,7 @@ def _hand_out(report: TickReport, work: Work, now: datetime, until: float) -> bo
         progress = check_waits(now=now)
         report.add(progress)
         moved = progress.runs > 0
+    moved = _follow_segments(work, now, until) or moved
     while work.events and time.monotonic() < until:
         count, progress = dispatch(now=now)
         report.add(progress)
@@ -169,6 +171,18 @@ def _hand_out(report: TickReport, work: Work, now: datetime, until: float) -> bo
         moved = moved or fired.entered > 0
         if not fired.worked:
             break
+    return moved
+
+
+def _follow_segments(work: Work, now: datetime, until: float) -> bool:
+    """Bring memberships up to date with the contacts; True when anybody entered or left."""
+    moved = False
+    for is_due, refresh in ((work.changed, refresh_changed), (work.looks, refresh_whole)):
+        while is_due and time.monotonic() < until:
+            done = refresh(now=now)
+            moved = moved or done.entered + done.left > 0
+            if not done.worked:
+                break
     return moved
 
 

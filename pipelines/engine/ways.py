@@ -11,6 +11,7 @@ from django.db.models import Q
 from pipelines.definition.conditions import Condition, compile_condition
 from pipelines.definition.values import Value, compile_value
 from pipelines.engine.entry import Entry
+from pipelines.engine.keys import ONCE, RELEASED_ON_LEAVING, WHILE_ACTIVE
 from pipelines.engine.programs import facts_of, programs
 from pipelines.engine.rules import UPDATED
 from pipelines.models import Event, Pipeline, Trigger
@@ -123,7 +124,7 @@ def _way(row: Sequence[Any], loaded: Mapping[int, Any]) -> Way:
         trigger_id=own["pk"],
         trigger_revision=own["revision"],
         where=condition_of(own["where"]),
-        reentry=own["reentry"],
+        reentry=_reentry(own["kind"], own["segment"], own["reentry"]),
         assign=own["assign"],
     )
     return Way(
@@ -137,6 +138,16 @@ def _way(row: Sequence[Any], loaded: Mapping[int, Any]) -> Way:
         subject=compile_value(own["subject_expression"]) if own["subject_expression"] else None,
         subject_type_id=own["pipeline__subject_type_id"],
     )
+
+
+def _reentry(kind: int, segment: str, policy: Any) -> Any:
+    """A segment takes each record once unless it says otherwise.
+
+    Who enters the segment again has left it before, so a key that is freed by leaving is free by then.
+    """
+    if kind != Trigger.Kind.SEGMENT or not segment:
+        return policy
+    return WHILE_ACTIVE if policy == RELEASED_ON_LEAVING else policy or ONCE
 
 
 def condition_of(where: Any) -> Condition | None:

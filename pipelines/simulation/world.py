@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import DEFAULT_DB_ALIAS, models
 
-from contacts.models import Record, RecordType, Segment, SegmentMembership
+from contacts.models import Record, RecordType, Segment, SegmentChange, SegmentMembership
 from crm.models import Member, MessageTemplate, Subscription, Suppression, Team, Topic
 from pipelines.definition.layout import every_place, subject_model
 from pipelines.documents import apply_document
@@ -220,6 +220,9 @@ def install(*, world: World, document: Mapping[str, Any]) -> tuple[Pipeline, dic
     apply_document(pipeline, document)
     version: PipelineVersion = publish(pipeline=pipeline, note="simulation", force=True)
     Trigger.objects.update(enabled=False)
+    # Who was read is in the segments that the real database has them in; what changes from now on is followed.
+    Segment.objects.update(look_at=None)
+    SegmentChange.objects.all().delete()
     Pipeline.objects.filter(pk=pipeline.pk).update(status=Pipeline.Status.ACTIVE, current_version=version)
     pipeline.refresh_from_db()
     return pipeline, {trigger.key: trigger for trigger in pipeline.triggers.order_by("position", "id")}

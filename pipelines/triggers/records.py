@@ -15,6 +15,8 @@ from pipelines.engine.automatic import enroll_created, leave_out
 from pipelines.engine.controls import send_again
 from pipelines.engine.enroll import NotEnrollable, enroll
 from pipelines.engine.manual import live_pipelines, rehome_runs, sync_manual_runs
+from pipelines.engine.segments.previewing import Rules
+from pipelines.engine.segments.telling import tell_of_members
 from pipelines.models import Pipeline
 from pipelines.subjects import OWN, SubjectType, among, subject_named, subject_types
 from pipelines.triggers.panels import count_runs, run_entries, runs_panel
@@ -25,6 +27,8 @@ def connect() -> None:
     hooks.after_bulk_create.register(enroll_bulk)
     hooks.after_quiet_create.register(leave_out_bulk)
     hooks.manual_pipelines.register(ManualPipelines())
+    hooks.segment_rules.register(Rules())
+    hooks.after_membership.register(tell_of_members)
     merging.register(move_runs)
     merging.counters.register(count_runs)
     panels.register(runs_panel)

@@ -59,7 +59,7 @@ def test_a_merged_contact_is_in_the_segments_of_both(team: Team) -> None:
 def test_people_see_and_keep_segments_in_the_admin(team: Team, sign_in: SignIn) -> None:
     client = sign_in()
     ann = Contact.objects.create(team=team, first_name="Ann")
-    client.post("/admin/contacts/segment/add/", {"name": "Important", "key": "vip"})
+    client.post("/admin/contacts/segment/add/", {"name": "Important", "key": "vip", "kept_by": "static"})
     segment = Segment.objects.get()
     add_members(segment=segment, model=Contact, ids=[ann.pk])
     listed = client.get("/admin/contacts/segment/").content.decode()

@@ -19,7 +19,7 @@ import time_machine
 from django.db import connection, transaction
 from django.test import Client
 
-from contacts.models import Contact
+from contacts.models import Contact, Segment
 from contacts.operations import bulk_create_contacts
 from crm import faults
 from crm import unsubscribe as unsubscribing
@@ -123,6 +123,16 @@ def build_timed(key: str, steps: list[dict[str, Any]]) -> None:
     triggers = [{"type": "cron", "cron": "0 * * * *", "tz": "UTC", "for_each": each, "reentry": "once"}]
     import_document(team=_team(), document=document(steps, key=key, triggers=triggers), activate=True)
     Trigger.objects.filter(pipeline__key=key).update(next_fire_at=engine_now(), armed_at=engine_now())
+
+
+def build_ruled(key: str, steps: list[dict[str, Any]]) -> None:
+    """An active pipeline for who enters a segment, whose rule is met by the contacts of its source."""
+    where = {"field": "contact.lead_source", "operator": "equals", "value": key}
+    Segment.objects.create(
+        team=_team(), key=key, name=key, kind=Segment.Kind.DYNAMIC, where=where, look_at=engine_now()
+    )
+    triggers = [{"type": "segment", "segment": key}]
+    import_document(team=_team(), document=document(steps, key=key, triggers=triggers), activate=True)
 
 
 class NotTaken(Exception):

@@ -22,9 +22,9 @@ ACTIONS = ("PostLetter", "Poison", "Breed")
 KINDS = ("records", "mail", "calls", "letters", "blocks")
 # Contacts of this one are posted to a webhook instead of being saved.
 POSTED = "hooks"
-# Contacts of the one are told of by an event, those of the other are found by a schedule.
-TOLD, TIMED = "told", "timed"
-_BUILT = {POSTED: "build_posted", TOLD: "build_told", TIMED: "build_timed"}
+# Contacts of the first are told of by an event, those of the second found by a schedule; a rule segments the third.
+TOLD, TIMED, RULED = "told", "timed", "ruled"
+_BUILT = {POSTED: "build_posted", TOLD: "build_told", TIMED: "build_timed", RULED: "build_ruled"}
 _numbers = count(1)
 
 

@@ -15,7 +15,7 @@ from crm.faults import ACTIONS
 from tests.faults.conftest import NewScene
 from tests.faults.nursery import Child
 from tests.faults.points import all_points
-from tests.faults.scenes import BEFORE, DURING, KINDS, POSTED, TIMED, TOLD, House, Scene
+from tests.faults.scenes import BEFORE, DURING, KINDS, POSTED, RULED, TIMED, TOLD, House, Scene
 
 pytestmark = pytest.mark.slow
 POINTS = all_points()
@@ -35,7 +35,7 @@ def met(place: House) -> dict[str, set[str]]:
         scene.enter(DURING)
         found[kind] = set(place.nursery.do("met", **scene.doomed()))
     common = set().union(*found.values()) - {"in_dispatch"}
-    for kind in (TOLD, TIMED):
+    for kind in (TOLD, TIMED, RULED):
         scene = Scene(place, kind)
         scene.build()
         scene.enter(DURING)

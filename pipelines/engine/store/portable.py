@@ -8,7 +8,8 @@ from typing import Any
 from django.db import connection, models
 from django.db.models import Count, F, Min, Q
 
-from contacts.models import Segment, SegmentMembership
+from contacts.models import Segment, SegmentChange, SegmentMembership
+from contacts.segments import change_members
 from pipelines.actions.base import TERMINATE
 from pipelines.engine.changes import announce
 from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, InsertedRun, Memory, NewRun, Visit
@@ -279,16 +280,11 @@ class PortableStore(Reading):
 
     def change_members(self, added: Sequence[SegmentMembership], removed: Collection[tuple[int, int, int]]) -> None:
         """Put records into segments and take others out, given as (segment, kind of record, id)."""
-        if added:
-            SegmentMembership.objects.bulk_create(added, ignore_conflicts=True, batch_size=1000)
-        if removed:
-            groups: dict[tuple[int, int], list[int]] = {}
-            for segment, kind, pk in removed:
-                groups.setdefault((segment, kind), []).append(pk)
-            gone = Q(pk__in=[])
-            for (segment, kind), ids in groups.items():
-                gone |= Q(segment_id=segment, subject_type_id=kind, subject_id__in=ids)
-            SegmentMembership.objects.filter(gone).delete()
+        change_members(added=added, removed=removed)
+
+    def note_cause(self, contacts: Collection[int], *, depth: int, origin: int | None) -> None:
+        """Say of contacts that just changed that a step did it, for those who look at them later."""
+        SegmentChange.objects.filter(contact_id__in=among(contacts), depth=0).update(depth=depth, origin_id=origin)
 
     def lease_effects(
         self, *, kind: int, now: datetime, real_now: datetime, until: datetime, limit: int, worker: int

@@ -77,8 +77,10 @@ def _met(search: Search, rows: QuerySet[Any, Any], shaped: Callable[[Any], dict[
 
 
 def segments_by_key(keys: Collection[tuple[int, str]]) -> dict[tuple[int, str], int]:
-    """Ids of segments by (team, key)."""
-    wanted = Segment.objects.filter(team_id__in={team for team, _ in keys}, key__in={key for _, key in keys})
+    """Ids of lists by (team, key); segments with rules are not among them, for nobody is put into those."""
+    wanted = Segment.objects.filter(
+        team_id__in={team for team, _ in keys}, key__in={key for _, key in keys}, kind=Segment.Kind.STATIC
+    )
     found = {(team, key): pk for team, key, pk in wanted.values_list("team_id", "key", "pk")}
     return {pair: found[pair] for pair in keys if pair in found}
 

@@ -2,6 +2,7 @@
 
 from contacts.models import Segment, SegmentMembership
 from pipelines.engine.batch import Batch
+from pipelines.engine.cause import caused_by
 from pipelines.engine.writing.records import ForeignRecord, check_records
 from pipelines.subjects import subject_named
 
@@ -26,7 +27,7 @@ def write_members(batch: Batch) -> None:
     for cursor, change in batch.members:
         segment = known.get((teams[cursor.id], change.segment))
         if segment is None:
-            raise ForeignRecord(f"There is no segment {change.segment!r} in this team: create it first.")
+            raise ForeignRecord(f"This team has no list {change.segment!r}: create it first, unless a rule keeps it.")
         kind = subject_named(change.model)
         if kind is None:
             raise ForeignRecord(f"{change.model} cannot be in segments.")
@@ -37,4 +38,7 @@ def write_members(batch: Batch) -> None:
         if add
     ]
     removed = [place for place, (add, _) in wanted.items() if not add]
-    batch.store.change_members(added, removed)
+    pipelines = {cursor.pipeline_id for cursor, _ in batch.members}
+    depth = max(cursor.depth for cursor, _ in batch.members)
+    with caused_by(depth, min(pipelines) if len(pipelines) == 1 else None):
+        batch.store.change_members(added, removed)

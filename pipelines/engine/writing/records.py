@@ -1,7 +1,7 @@
 """Changes of records: one statement per model and set of fields, and never a record of another team."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.db import IntegrityError, models
@@ -11,6 +11,8 @@ from pipelines.engine.batch import Batch
 from pipelines.engine.cause import caused_by
 from pipelines.engine.changes import changes_of
 from pipelines.subjects import OWN, RECORD, SubjectType, subject_named, subject_types
+
+CONTACT: Final = "contacts.contact"
 
 
 class ForeignRecord(IntegrityError):
@@ -49,6 +51,7 @@ def write_updates(batch: Batch) -> None:
         batch.store.merge_values(apps.get_model(label), custom_rows)
     _write_own(batch)
     _announce(batch, told, teams, before)
+    _note_cause(batch, told, teams)
 
 
 def _before(
@@ -100,6 +103,16 @@ def _announce(
             batch.store.announce(
                 team_id=team_id, subjects=set(changed), fields=sorted(names[team_id]), changes=changed, now=batch.now
             )
+
+
+def _note_cause(batch: Batch, told: Collection[tuple[str, int]], teams: Mapping[tuple[str, int], int]) -> None:
+    """Where segments have rules, those who look at these contacts later know which pipeline changed them."""
+    ruled = {facts.team.id for facts in batch.facts.values() if facts.ruled}
+    contacts = [pk for label, pk in told if label == CONTACT and teams[label, pk] in ruled]
+    if contacts:
+        pipelines = {cursor.pipeline_id for cursor in batch.cursors}
+        depth = max((cursor.depth for cursor in batch.cursors), default=0) + 1
+        batch.store.note_cause(contacts, depth=depth, origin=min(pipelines) if len(pipelines) == 1 else None)
 
 
 def _write_own(batch: Batch) -> None:
