@@ -9,6 +9,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from pipelines import operations
+from pipelines.admin.activating import EXISTING, activation_of, counted
 from pipelines.admin.backfilling import BackfillPages
 from pipelines.admin.confirming import Choice, Question
 from pipelines.admin.converting import ConversionPages
@@ -73,18 +74,12 @@ class PipelineButtons(VersionPages, BackfillPages, ConversionPages, WaysInPage):
     )  # fmt: skip
     def activate_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
         pipeline = self._fitting(request, object_id, "activate_page")
-        question = Question(
-            "Activate this pipeline?",
-            [
-                "From now on its triggers enroll new records, and its steps run when they are due.",
-                "Records that exist already are not enrolled by this.",
-            ],
-            "Activate",
-        )
+        question = activation_of(pipeline)
 
-        def perform(_: str) -> str:
-            operations.activate(pipeline=pipeline, by=request.user)
-            return f"“{pipeline.name}” is active."
+        def perform(choice: str) -> str:
+            operations.activate(pipeline=pipeline, by=request.user, existing=choice == EXISTING)
+            entering = " Those who fit already enter in the next minutes." if choice == EXISTING else ""
+            return f"“{pipeline.name}” is active.{entering}"
 
         return self.ask(request, target=pipeline, question=question, perform=perform, back=page_of(pipeline))
 
@@ -225,10 +220,6 @@ def fits(name: str, pipeline: Pipeline) -> bool:
 def live_runs(pipeline: Pipeline) -> int:
     """Runs that have not ended."""
     return PipelineRun.objects.filter(pipeline=pipeline, parent=None).exclude(status__in=FINISHED).count()
-
-
-def counted(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}" if count else f"No {one}"
 
 
 def page_of(pipeline: Pipeline) -> str:

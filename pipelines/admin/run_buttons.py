@@ -14,7 +14,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from crm.auditing import audit_request
-from pipelines.admin.buttons import counted
+from pipelines.admin.activating import counted
 from pipelines.admin.confirming import Confirming, Question
 from pipelines.admin.links import subject_words
 from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retry_runs

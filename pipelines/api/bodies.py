@@ -8,6 +8,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from pipelines.definition.document import Problem
+from pipelines.engine.existing import Existing
 
 FORMAT = "crm.pipeline/1"
 MAX_SUBJECTS = 1_000
@@ -33,6 +34,17 @@ def problems_out(problems: Sequence[Problem]) -> dict[str, Any]:
     return {"valid": not any(problem.severity == "error" for problem in problems), "problems": told}
 
 
+def existing_out(found: Existing) -> dict[str, Any]:
+    """Who fits a trigger, as the API tells it."""
+    return {
+        "trigger": found.trigger.key or str(found.trigger),
+        "count": found.total,
+        "at_least": found.at_least,
+        "always": found.always,
+        "first": [record["id"] for record in found.first],
+    }
+
+
 class PublishIn(serializers.Serializer[Any]):
     """A word about what changed, and what becomes of runs on their way; the settings decide when left out.
 
@@ -42,6 +54,22 @@ class PublishIn(serializers.Serializer[Any]):
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=400)
     force = serializers.BooleanField(required=False, default=False)
     policy = serializers.ChoiceField(choices=["follow", "pin", "cancel"], required=False, allow_null=True, default=None)
+
+
+class ActivateIn(serializers.Serializer[Any]):
+    """Whether records that fit the triggers already enter as well; `existing` counts them before."""
+
+    enroll_existing = serializers.BooleanField(required=False, default=False)
+
+
+class ExistingOut(serializers.Serializer[Any]):
+    """Who would enter by one trigger; `always` says that they enter whether asked to or not."""
+
+    trigger = serializers.CharField()
+    count = serializers.IntegerField()
+    at_least = serializers.BooleanField(help_text="Whether there may be more, because not all were looked at.")
+    always = serializers.BooleanField()
+    first = serializers.ListField(child=serializers.IntegerField(), help_text="Ids of the newest.")
 
 
 class ReplayIn(serializers.Serializer[Any]):

@@ -46,6 +46,7 @@ class PipelineViewSet(ConversionActions, VersionActions, Simulating, TeamScopedV
     resource = "pipelines"
     verbs = {
         "publish": "publish", "activate": "activate", "pause": "activate", "archive": "activate", "duplicate": "add",
+        "existing": "view",
         "enroll": "enroll", "trigger": "enroll", "validate": "view", "validate_document": "view", "export": "export",
         "versions": "view", "version": "view", "diff": "view", "roll_back": "publish", "picture": "view",
         "backfill": "publish",
@@ -91,14 +92,22 @@ class PipelineViewSet(ConversionActions, VersionActions, Simulating, TeamScopedV
             operations.delete_pipeline(pipeline=self.get_object(), by=self._by())
         return Response(status=204)
 
-    @extend_schema(request=None, responses=DETAIL)
+    @extend_schema(request=bodies.ActivateIn, responses=DETAIL)
     @action(detail=True, methods=["post"])
     def activate(self, request: Request, pk: str) -> Response:
-        """Let the pipeline take in and move records."""
+        """Let the pipeline take in and move records; those that fit already enter only if asked to."""
+        body = bodies.read(bodies.ActivateIn, request)
         pipeline = self.get_object()
         with told():
-            operations.activate(pipeline=pipeline, by=self._by())
+            operations.activate(pipeline=pipeline, by=self._by(), existing=body["enroll_existing"])
         return self._shown(pipeline)
+
+    @extend_schema(responses=bodies.ExistingOut(many=True))
+    @action(detail=True, methods=["get"])
+    def existing(self, request: Request, pk: str) -> Response:
+        """Who fits the triggers already: what `activate` with `enroll_existing` would take in."""
+        refuse_unknown(request=request, known=set())
+        return Response([bodies.existing_out(each) for each in operations.preview_existing(pipeline=self.get_object())])
 
     @extend_schema(request=None, responses=DETAIL)
     @action(detail=True, methods=["post"])

@@ -13,6 +13,7 @@ from crm.faults import point, register
 from pipelines.definition.durations import parse_duration
 from pipelines.engine.enroll import enroll_candidates
 from pipelines.engine.entry import Candidate, Occasion
+from pipelines.engine.existing import existing_of, is_of_existing, kind_of
 from pipelines.engine.fitting import Wanted, fitting, meets
 from pipelines.engine.keys import ONCE, RELEASED_ON_LEAVING
 from pipelines.engine.schedules import count_fired
@@ -64,7 +65,7 @@ def work_firing(*, now: datetime) -> Fired:
 
 
 def _take_in(firing: Firing, way: Way, now: datetime) -> int:
-    wanted = wanted_by(firing.trigger, way, now)
+    wanted = wanted_by(firing.trigger, way, now, existing=is_of_existing(firing))
     payload = {"slot": firing.slot, "scheduled_at": firing.at.isoformat()}
     if wanted is None:
         candidates = [_candidate(firing, way, None, {}, payload, now)]
@@ -104,8 +105,8 @@ def _candidate(
     return Candidate(entry, way.subject_type_id, pk, record or None, occasion)
 
 
-def wanted_by(trigger: Trigger, way: Way, now: datetime) -> Wanted | None:
-    """The records that a trigger looks for by the clock; None where it starts one run about nobody."""
+def wanted_by(trigger: Trigger, way: Way, now: datetime, *, existing: bool = False) -> Wanted | None:
+    """The records that a trigger looks for by the clock, or that are there already; None for one run about nobody."""
     alias = way.entry.program.alias or ""
     facts = way.entry.facts
     each: Mapping[str, Any] | None = trigger.for_each
@@ -114,8 +115,17 @@ def wanted_by(trigger: Trigger, way: Way, now: datetime) -> Wanted | None:
         return Wanted(facts.team.id, kind, each.get("where"), now, alias=alias, bare=True)
     if way.subject_type_id is None:
         return None
+    if existing:
+        return existing_of(trigger, now=now)
     also = _not_inside(trigger, way, now) if trigger.kind != Trigger.Kind.CRON else None
-    return Wanted(facts.team.id, subject_type(way.subject_type_id), trigger.where, now, alias=alias, also=also)
+    return Wanted(
+        facts.team.id,
+        kind_of(trigger.pipeline) or subject_type(way.subject_type_id),
+        trigger.where,
+        now,
+        alias=alias,
+        also=also,
+    )
 
 
 def _not_inside(trigger: Trigger, way: Way, now: datetime) -> Q | None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from pipelines.definition.conditions import Condition
 from pipelines.definition.narrowing import narrowing
+from pipelines.engine.segments.fields import lookup_for
+from pipelines.engine.store.compiling import compiled
 from pipelines.engine.store.searching import as_q, column_of
 from pipelines.engine.ways import condition_of
 from pipelines.subjects import SubjectType
@@ -51,6 +53,21 @@ def fitting(wanted: Wanted, *, after: int = 0, size: int = 2_000) -> Part:
     shaped = [wanted.kind.shaped(row) for row in rows[:size]]
     found = {record["id"]: record for record in shaped if meets(wanted, condition, record)}
     return Part(found, len(shaped), shaped[-1]["id"] if len(shaped) == size else None)
+
+
+def asked_of(wanted: Wanted) -> "QuerySet[Any, Any] | None":
+    """All who fit as one question to the database, None when each record must be evaluated."""
+    rows = wanted.kind.rows(wanted.team_id)
+    if wanted.also is not None:
+        rows = rows.filter(wanted.also)
+    if wanted.where in (None, []):
+        return rows
+    asked = compiled(wanted.where, lookup=lookup_for(wanted.kind), roots=frozenset(_named(wanted, {})), now=wanted.now)
+    if asked is None:
+        return None
+    if isinstance(asked, bool):
+        return rows if asked else rows.none()
+    return rows.filter(asked)
 
 
 def meets(wanted: Wanted, condition: Condition | None, record: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from pipelines.operations.backfilling import backfill, preview_backfill
 from pipelines.operations.checking import validate_document
+from pipelines.operations.existing import enroll_existing, preview_existing
 from pipelines.operations.lifecycle import activate, archive, delete_pipeline, pause, resume
 from pipelines.operations.previewing import Preview, preview
 from pipelines.operations.pruning import prune
@@ -29,11 +30,13 @@ __all__ = [
     "choose_winner",
     "delete_pipeline",
     "duplicate",
+    "enroll_existing",
     "export_document",
     "import_document",
     "pause",
     "preview",
     "preview_backfill",
+    "preview_existing",
     "prune",
     "publish",
     "resume",

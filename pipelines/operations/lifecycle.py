@@ -11,6 +11,7 @@ from pipelines.engine.clock import engine_now
 from pipelines.engine.controls import cancel_pipeline_runs
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.models.run import FINISHED
+from pipelines.operations.existing import enroll_existing
 from pipelines.operations.gates import Asked, ask_ahead
 from pipelines.operations.publishing import publish
 from pipelines.operations.records import arm_triggers, audit, change, lock
@@ -26,8 +27,11 @@ def activate(
     now: datetime | None = None,
     force: bool = False,
     asked: Asked | None = None,
+    existing: bool = False,
 ) -> None:
     """Let subjects in; publishes first where needed and refuses without a valid version.
+
+    With `existing` the engine also takes in the records that fit its triggers already.
 
     What a document promises is played before the pipeline is locked, or was `asked` by the caller.
     """
@@ -40,12 +44,13 @@ def activate(
             raise Refused("An archived pipeline cannot be activated: duplicate it instead.")
         if publishes:
             publish(pipeline=pipeline, by=by, now=moment, force=force, asked=asked)
-        if pipeline.status == Status.ACTIVE:
-            return
-        lock(pipeline)
-        change(pipeline, by, status=Status.ACTIVE, paused_at=None)
-        arm_triggers(pipeline, again=True)
-        audit(pipeline, "activate", by)
+        if pipeline.status != Status.ACTIVE:
+            lock(pipeline)
+            change(pipeline, by, status=Status.ACTIVE, paused_at=None)
+            arm_triggers(pipeline, again=True)
+            audit(pipeline, "activate", by)
+        if existing:
+            enroll_existing(pipeline=pipeline, by=by, now=moment)
 
 
 def pause(*, pipeline: Pipeline, by: object = None, now: datetime | None = None) -> None:

@@ -32,11 +32,11 @@ def _through() -> "models.QuerySet[Any]":
     return Contact.tags.through._default_manager.filter(contact_id=OuterRef("pk"))
 
 
-def lookup_for(kind: SubjectType) -> Lookup:
-    """How paths below a record of this kind are asked about."""
+def lookup_for(kind: SubjectType, *, more: bool = False) -> Lookup:
+    """How paths below a record of this kind are asked about; `more` adds tags and events, as rules read them."""
 
     def lookup(path: tuple[str, ...]) -> Field:
-        return _own(path) if isinstance(kind, OwnRecords) else _of_model(kind, path)
+        return _own(path) if isinstance(kind, OwnRecords) else _of_model(kind, path, more and kind.model is Contact)
 
     return lookup
 
@@ -48,12 +48,11 @@ def _own(path: tuple[str, ...]) -> Field:
     return Custom("values", path[0])
 
 
-def _of_model(kind: SubjectType, path: tuple[str, ...]) -> Field:
-    is_contact = kind.model is Contact
+def _of_model(kind: SubjectType, path: tuple[str, ...], more: bool) -> Field:
     match path:
-        case ("tags",) if is_contact:
+        case ("tags",) if more:
             return Tags()
-        case ("did", event, what) if is_contact:
+        case ("did", event, what) if more:
             return _did(kind, event, what)
         case ("custom", key) if "custom" in kind.plain:
             return Custom("custom", key)

@@ -51,7 +51,7 @@ class Rule:
 
     def contacts(self, team_id: int, *, now: datetime) -> QuerySet[Contact] | None:
         """Those who meet it as one query, None when they must be evaluated one by one."""
-        asked = compiled(self.where, lookup=lookup_for(contact_kind()), roots=ROOTS, now=now)
+        asked = compiled(self.where, lookup=lookup_for(contact_kind(), more=True), roots=ROOTS, now=now)
         rows = Contact.objects.filter(team_id=team_id)
         if asked is None:
             return None

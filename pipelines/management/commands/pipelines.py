@@ -13,7 +13,7 @@ from crm.models import Team
 from pipelines.definition.document import Problem
 from pipelines.engine.clock import engine_now
 from pipelines.engine.forgetting import forget_deliveries
-from pipelines.management import folders, simulating
+from pipelines.management import activating, folders, simulating
 from pipelines.management.files import expanded, load
 from pipelines.models import Pipeline
 from pipelines.operations import (
@@ -28,7 +28,7 @@ from pipelines.operations.pruning import KEPT, OLDER_THAN
 
 
 class Command(BaseCommand):
-    """`pipelines export|import|pull|diff|push|validate|prune|simulate`.
+    """`pipelines activate|export|import|pull|diff|push|validate|prune|simulate`.
 
     Exit status 1 when a file has problems, differs from the team, or breaks a promise.
     """
@@ -70,7 +70,8 @@ class Command(BaseCommand):
         days = "age in days of posts to webhooks (PIPELINES_HOOK_DAYS)"
         pruning.add_argument("--deliveries-older-than", type=int, metavar="DAYS", help=days)
         simulating.add_arguments(simulate := actions.add_parser("simulate", help="try out what would happen"))
-        for each in (export, validate, imports, pull, diff, push, pruning, simulate):
+        activating.add_arguments(activate := actions.add_parser("activate", help="let a pipeline take records in"))
+        for each in (activate, export, validate, imports, pull, diff, push, pruning, simulate):
             each.add_argument("--team", required=True, metavar="SLUG")
             each.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -80,6 +81,7 @@ class Command(BaseCommand):
             known = ", ".join(Team.objects.values_list("slug", flat=True)[:20]) or "none"
             raise CommandError(f"There is no team '{options['team']}'; the teams are: {known}.")
         work = {
+            "activate": self._activate,
             "export": self._export,
             "pull": self._pull,
             "diff": self._diff,
@@ -180,6 +182,10 @@ class Command(BaseCommand):
             found = folders.foreseen(entry, policy=options["policy"])
             for line in found.lines if found else ():
                 self.stdout.write(f"  {line.count:,} at “{line.name}”: {line.words}")
+
+    def _activate(self, team: Team, options: dict[str, Any]) -> None:
+        result, lines = activating.run(team, options)
+        self.stdout.write(json.dumps(result, indent=2) if options["json"] else "\n".join(lines))
 
     def _simulate(self, team: Team, options: dict[str, Any]) -> None:
         results, lines, good = simulating.run(team, options)

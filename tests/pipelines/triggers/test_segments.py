@@ -95,7 +95,9 @@ def test_whoever_changes_a_contact_membership_follows(team: Team, run_at: Run, b
 
 
 def test_days_that_pass_and_events_move_people_too(team: Team, run_at: Run) -> None:
-    quiet = ruled(team, {"field": "contact.last_interaction", "operator": "not_within_last", "value": "30d"}, key="quiet")
+    quiet = ruled(
+        team, {"field": "contact.last_interaction", "operator": "not_within_last", "value": "30d"}, key="quiet"
+    )
     fans = ruled(team, {"field": 'contact.did["page.seen"].times', "operator": "greater_than", "value": 1}, key="fans")
     contact = ann(team, last_interaction=NOON)
     run_at(NOON)
@@ -190,7 +192,9 @@ def test_rules_are_kept_and_tried_through_the_api(team: Team, run_at: Run) -> No
     assert api.get(f"segments/{made['id']}/").json()["count"] == 1
 
 
-def test_a_rule_is_written_in_the_admin_with_who_meets_it(team: Team, run_at: Run, client: Client, admin_user: Any) -> None:
+def test_a_rule_is_written_in_the_admin_with_who_meets_it(
+    team: Team, run_at: Run, client: Client, admin_user: Any
+) -> None:
     Member.objects.create(team=team, user=admin_user, role="owner")
     admin_user.is_superuser = False
     admin_user.save()
