@@ -6,7 +6,13 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view, inline_serializer
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_view,
+    inline_serializer,
+)
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -28,11 +34,16 @@ MOST_MEMBERS = 1000
 PAGE = 200
 
 
+@extend_schema_field({})
+class RuleField(serializers.JSONField):
+    """A condition, whatever its shape; null is none."""
+
+
 class SegmentSerializer(TeamScopedSerializer):
     """A segment and how many are in it."""
 
     count = serializers.IntegerField(read_only=True, default=0)
-    where = serializers.JSONField(
+    where = RuleField(
         required=False, allow_null=True, help_text="A rule, such as those of triggers: who meets it is in the segment."
     )
 

@@ -25,10 +25,12 @@ from pipelines.engine.clock import engine_now
 from pipelines.engine.segments.previewing import Rules
 from pipelines.engine.segments.rule import problems
 from pipelines.models import EventType
-from pipelines.triggers.told import BUILT_IN
+from pipelines.triggers.told import BUILT_IN, OWN
 
 MOST_NAMES = 200
 SHOWN = 10
+# Fields say better how a record is than how often it was written.
+RECORD_EVENTS = {"created", "updated", "deleted", "stage_changed", "segment_entered", "segment_left"}
 
 
 class SegmentForm(forms.ModelForm[Segment]):
@@ -173,7 +175,7 @@ def _more_fields(team: Team | None) -> Iterable[dict[str, Any]]:
     tags = Tag.objects.filter(team=team).order_by("name").values_list("name", flat=True)[:MOST_NAMES] if team else ()
     yield {"path": "contact.tags", "label": "tags", "choices": [[name, name] for name in tags]}
     own = EventType.objects.filter(team=team).values_list("name", flat=True)[:MOST_NAMES] if team else ()
-    for name in sorted({*own, *BUILT_IN}):
+    for name in sorted({*own, *BUILT_IN, *OWN} - RECORD_EVENTS):
         at = f"contact.did.{name}" if name.isidentifier() else f'contact.did["{name}"]'
         words = name.replace("_", " ")
         yield {"path": f"{at}.times", "label": f"how often: {words}", "choices": []}

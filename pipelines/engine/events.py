@@ -30,6 +30,9 @@ class Fact:
     actor_id: int | None = None
     # When it happened, if that was before it is told.
     occurred_at: datetime | None = None
+    # How many runs in a row led to it, and the pipeline that caused it; else whoever is at work is asked.
+    depth: int | None = None
+    origin_id: int | None = None
 
 
 def publish(
@@ -83,8 +86,8 @@ def _row(fact: Fact, at: datetime) -> Event:
         payload=plain(fact.payload),
         key=fact.key,
         occurred_at=fact.occurred_at or at,
-        depth=next_depth(),
-        origin_id=origin(),
+        depth=next_depth() if fact.depth is None else fact.depth,
+        origin_id=origin() if fact.origin_id is None else fact.origin_id,
     )
 
 

@@ -21,6 +21,7 @@ from pipelines.engine.gone import heed
 from pipelines.engine.journal import visit_of
 from pipelines.engine.kinds import MESSAGES
 from pipelines.engine.programs import programs
+from pipelines.engine.sent import tell_of_sent
 from pipelines.engine.step import WATCHDOG
 from pipelines.engine.store import store
 from pipelines.engine.unheard import commit_unheard
@@ -82,6 +83,7 @@ def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progre
         verdicts = [(effect, _verdict(effect, result, cursors.get(effect.run_id), now)) for effect, result in held]
         _write_effects(verdicts, now)
         _write_messages(verdicts, now)
+        tell_of_sent([effect for effect, verdict in verdicts if verdict.status == Status.DONE], cursors, now=now)
         heed([effect for effect, result in held if isinstance(result, Refused) and result.gone], now=now)
         progress = _move_runs(verdicts, cursors, now)
         point("in_settle", then=commit_unheard)

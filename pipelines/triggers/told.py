@@ -35,7 +35,8 @@ BUILT_IN: Final = frozenset({
 OWN: Final = frozenset({
     "created", "updated", "deleted", "stage_changed", "task_completed", "form_answered",
     "segment_entered", "segment_left", "email_sent", "email_delivered", "email_opened", "email_clicked",
-    "email_bounced", "email_complained", "email_replied", "subscribed", "unsubscribed",
+    "email_bounced", "email_complained", "email_replied", "subscribed", "unsubscribed", "sms_sent", "push_sent",
+    "whatsapp_sent",
 })  # fmt: skip
 
 register("in_told", "events that were told are stored, nothing is committed", in_transaction=True)

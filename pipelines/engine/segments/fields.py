@@ -9,7 +9,8 @@ from django.db.models.functions import Coalesce
 from django.db.models.lookups import IsNull
 
 from contacts.models import Contact
-from pipelines.engine.store.compiling import Asked, Custom, Field, Lookup, Moment, NotAskable, Number, Related, Text
+from pipelines.engine.store.askable import Asked, Custom, Field, Moment, NotAskable, Number, Related, Text
+from pipelines.engine.store.compiling import Lookup
 from pipelines.models import Event
 from pipelines.subjects import RELATED_FIELDS, OwnRecords, SubjectType
 
