@@ -15,10 +15,15 @@ DEEPEST: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class InnerRun:
-    """A branch, a round or a call: the visits as (seq, step, event) in their order, and where it stands."""
+    """A branch, a round or a call: the visits as (seq, step, event) in their order, and where it stands.
+
+    `block` names the visit of a block that it belongs to, and `slot` which of its branches or rounds it is.
+    """
 
     status: RunStatus
     step_id: int | None
+    block: tuple[int, int]
+    slot: int
     visits: list[tuple[int, int, int]] = field(default_factory=list)
 
 
@@ -30,12 +35,15 @@ def inner_runs(run: PipelineRun) -> list[InnerRun]:
         rows = list(
             PipelineRun.objects.filter(parent_id__in=parents, version_id=run.version_id)
             .order_by("-pk")
-            .values_list("pk", "status", "step_id")[:MOST_RUNS]
+            .values_list("pk", "status", "step_id", "parent_id", "parent_seq", "slot")[:MOST_RUNS]
         )
         if not rows:
             break
-        found |= {pk: InnerRun(RunStatus(status), step_id) for pk, status, step_id in rows}
-        parents = [pk for pk, _, _ in rows]
+        found |= {
+            pk: InnerRun(RunStatus(status), step_id, (parent_id or 0, seq), slot)
+            for pk, status, step_id, parent_id, seq, slot in rows
+        }
+        parents = [row[0] for row in rows]
     if found:
         _add_visits(found)
     return list(found.values())

@@ -1,9 +1,11 @@
 """The way a run went, for the picture of its version."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
+from pipelines.definition.layout import every_place
 from pipelines.definition.picture.graph import START
 from pipelines.definition.picture.svg import Look, State
 from pipelines.lineage import InnerRun, inner_runs
@@ -33,13 +35,16 @@ def path_look(run: PipelineRun, story: Story) -> Look:
     ids = {step_id for each in inner for step_id in (each.step_id, *(step for _, step, _ in each.visits))}
     keys = dict(PipelineStep.objects.filter(pk__in=[pk for pk in ids if pk]).values_list("pk", "key"))
     states, taken = dict(own.states), list(own.taken)
-    for each in inner:
-        _add(each, keys, states, taken)
+    ways = [(each, _add(each, keys, states, taken)) for each in inner]
+    taken += [*_rounds(ways), *_between_branches(run.version.document, states)]
     return Look(states=states, taken=tuple(dict.fromkeys(taken)))
 
 
-def _add(inner: InnerRun, keys: Mapping[int, str], states: dict[str, State], taken: list[tuple[str, str]]) -> None:
-    """What one branch or round did, on top of what others did at the same steps: what matters more is shown."""
+def _add(inner: InnerRun, keys: Mapping[int, str], states: dict[str, State], taken: list[tuple[str, str]]) -> list[str]:
+    """What one branch or round did, on top of what others did at the same steps: what matters more is shown.
+
+    Answers the steps it passed, in their order.
+    """
     visits = [
         (seq, keys[step], _STATES[_label(event)])
         for seq, step, event in inner.visits
@@ -57,6 +62,38 @@ def _add(inner: InnerRun, keys: Mapping[int, str], states: dict[str, State], tak
     end = _ENDS.get(inner.status)
     if end and way:
         taken.append((way[-1], end))
+    return way
+
+
+def _rounds(ways: Sequence[tuple[InnerRun, list[str]]]) -> Iterator[tuple[str, str]]:
+    """From the end of a round to the beginning of the next."""
+    blocks: dict[tuple[int, int], list[tuple[int, list[str]]]] = defaultdict(list)
+    for each, way in ways:
+        if way:
+            blocks[each.block].append((each.slot, way))
+    for rounds in blocks.values():
+        yield from ((before[-1], after[0]) for (_, before), (_, after) in pairwise(sorted(rounds)))
+
+
+def _between_branches(document: Mapping[str, Any], states: Mapping[str, State]) -> Iterator[tuple[str, str]]:
+    """From a branch to one that came after it, where both have done something."""
+    found = list(every_place(document))
+    went = {place.at[:end] for place in found if place.key in states for end in range(len(place.at))}
+    for place in found:
+        if place.step.get("type") != "parallel":
+            continue
+        branches = {str(each["name"]): (*place.at, "with", "branches", index) for index, each in _branches(place.step)}
+        for _, branch in _branches(place.step):
+            after, name = branch.get("after") or (), str(branch["name"])
+            for source in [after] if isinstance(after, str) else after:
+                before = source.partition(":")[0]
+                if branches[name] in went and branches.get(before) in went:
+                    yield f"{place.key}.{before}", f"{place.key}.{name}"
+
+
+def _branches(step: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    given = step["with"].get("branches", ())
+    return [(index, each) for index, each in enumerate(given) if isinstance(each, Mapping) and each.get("name")]
 
 
 def _show(states: dict[str, State], key: str, state: State) -> None:

@@ -1,5 +1,6 @@
 """The page of a pipeline: its steps, who enters it, where its runs stand, and its buttons."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin, messages
@@ -8,7 +9,6 @@ from django.db.models import BooleanField, Count, Exists, F, IntegerField, Outer
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action, display
@@ -16,32 +16,35 @@ from unfold.decorators import action, display
 from crm.models import Team
 from crm.scoping import TeamScopedAdmin, TeamScopedStackedInline
 from pipelines import operations, pictures
-from pipelines.actions.registry import kinds
 from pipelines.admin import importing, recipes
 from pipelines.admin.backfilling import offer_backfill
-from pipelines.admin.buttons import PipelineButtons, live_runs, page_of
+from pipelines.admin.buttons import PipelineButtons
 from pipelines.admin.editor import editor_data
 from pipelines.admin.pipeline_form import PipelineForm
-from pipelines.admin.problems import linked_problems
+from pipelines.admin.pipeline_page import page_context
 from pipelines.admin.publishing import LATER, POLICIES, AnswerFirst, Dialog
 from pipelines.admin.simulating import SimulateButton
 from pipelines.admin.steps import StepForm, StepFormSet
 from pipelines.admin.triggers import AutomaticInline, TriggerInline, plain_labels, subject_words
-from pipelines.definition.document import checksum
-from pipelines.definition.picture.svg import Look
 from pipelines.documents import document_of
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, PipelineStep
 from pipelines.models.run import OPEN
 from pipelines.operations import InvalidDocument, Refused, preview
 from pipelines.operations.code_steps import MayNotWriteCode, check_code, code_in
 from pipelines.operations.records import change as raise_revision
-from pipelines.queries import StepCounts, runs_by_step
-from pipelines.step_rows import outline, told
+from pipelines.step_rows import told
 from pipelines.subjects import subject_types
 
 # In the order in which they build on each other.
-SCRIPTS = ("dom", "conditions", "lists", "ways", "inside", "parameters", "steps", "triggers")
+SCRIPTS = ("dom", "conditions", "lists", "ways", "inside", "parameters", "steps", "edges", "triggers")
 STATUS_COLORS = {"Draft": "info", "Active": "success", "Paused": "warning", "Archived": "default"}
+
+
+@dataclass(slots=True)
+class Saved:
+    """What a form has saved that is to be published when its transaction is over."""
+
+    pipeline: Pipeline | None = None
 
 
 class StepInline(TeamScopedStackedInline):
@@ -131,7 +134,7 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         """Of what runs now; a draft is drawn as its rows stand."""
         if row.current_version is not None:
             return pictures.in_list(row.current_version.document)
-        return pictures.in_list({"steps": told(row.drawn)})  # type: ignore[attr-defined]
+        return pictures.in_list({"steps": told(row.drawn), "edges": row.edges})  # type: ignore[attr-defined]
 
     @display(description="Applies to")
     def applies_to(self, row: Pipeline) -> str:
@@ -189,8 +192,14 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         more = {**(extra_context or {}), "editor": self._editor(request, pipeline)}
         if pipeline is not None:
             more |= page_context(pipeline, editable=self.has_change_permission(request, pipeline))
+        saved = Saved()
+        request.saved_pipeline = saved  # type: ignore[attr-defined]
         try:
-            return super().changeform_view(request, object_id, form_url, more)
+            answer = super().changeform_view(request, object_id, form_url, more)
+            if saved.pipeline is not None:
+                # What a pipeline promises is played now, with nothing locked and no transaction open.
+                self._publish(request, saved.pipeline)
+            return answer
         except AnswerFirst as asked:
             # Nothing was kept: the form goes round once more, with the answer in it.
             sent = [(name, value) for name, values in request.POST.lists() for value in values]
@@ -205,6 +214,9 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         return editor_data(pipeline=pipeline, team=team)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        if "fields" in kwargs:
+            # Edges are drawn below the steps, so no fieldset holds them.
+            kwargs["fields"] = [*kwargs["fields"], "edges"]
         form = super().get_form(request, obj, change=change, **kwargs)
         form.team = obj.team if obj is not None else getattr(request, "team", None)
         return form
@@ -231,19 +243,24 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         except MayNotWriteCode as error:
             # Nothing of the form is kept: it is saved in one transaction.
             raise PermissionDenied(str(error)) from error
-        self._publish(request, pipeline)
+        self._ask_before_publishing(request, pipeline)
 
-    def _publish(self, request: HttpRequest, pipeline: Pipeline) -> None:
-        """With `auto_publish` a valid save is a version; an invalid one keeps the rows and says so."""
+    def _ask_before_publishing(self, request: HttpRequest, pipeline: Pipeline) -> None:
+        """With `auto_publish` a save is published once it is committed, after a question if that moves runs."""
         if not pipeline.auto_publish or not self.has_publish_permission(request):
             return
         answer = request.POST.get("policy", "")
         if answer == LATER:
             messages.info(request, "Saved, not published: runs go on as before.")
             return
-        before = pipeline.current_version_id
-        if answer not in POLICIES and before is not None and preview(pipeline=pipeline).touches_runs:
+        live = pipeline.current_version_id is not None
+        if answer not in POLICIES and live and preview(pipeline=pipeline).touches_runs:
             raise AnswerFirst(Dialog.of(pipeline, later=True))
+        request.saved_pipeline.pipeline = pipeline  # type: ignore[attr-defined]
+
+    def _publish(self, request: HttpRequest, pipeline: Pipeline) -> None:
+        """A valid save is a version; an invalid one keeps the rows and says so."""
+        answer, before = request.POST.get("policy", ""), pipeline.current_version_id
         note = request.POST.get("note", "").strip()
         try:
             version = operations.publish(pipeline=pipeline, by=request.user, policy=POLICIES.get(answer), note=note)
@@ -259,63 +276,6 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
             if version.pk != before:
                 messages.success(request, f"Published as version {version.number}.")
                 offer_backfill(request, pipeline=pipeline, before=before, after=version)
-
-
-def page_context(pipeline: Pipeline, *, editable: bool) -> dict[str, Any]:
-    """What stands beside the steps: problems, picture, and runs by step."""
-    document = document_of(pipeline)
-    counts = runs_by_step(pipeline=pipeline, now=timezone.now())
-    steps = list(pipeline.steps.all())
-    version = pipeline.current_version
-    standing = {step.key: total(counts.get(step.pk, StepCounts())) for step in steps}
-    return {
-        "pipeline": pipeline,
-        "version": version,
-        "is_changed": version is not None and version.checksum != checksum(document),
-        "standing_total": live_runs(pipeline),
-        "problems": linked_problems(document=document, team=pipeline.team) if editable else [],
-        "picture": pictures.on_page(document, look=Look(counts=standing, links="#step-"), title=pipeline.name),
-        "lanes": _lanes(pipeline, steps, counts),
-        "runs_address": f"{reverse('admin:pipelines_pipelinerun_changelist')}?pipeline__id__exact={pipeline.pk}",
-        "pipeline_address": page_of(pipeline),
-    }
-
-
-def _lanes(pipeline: Pipeline, steps: list[PipelineStep], counts: dict[int, StepCounts]) -> list[dict[str, Any]]:
-    """One row per step that exists, or was removed while runs still stand there."""
-    largest = max((total(each) for each in counts.values()), default=0) or 1
-    shown = [step for step in steps if step.archived_at is None or step.pk in counts]
-    found = []
-    for depth, step in outline(shown):
-        each = counts.get(step.pk, StepCounts())
-        parts = [("waiting", each.waiting), ("due", each.due), ("running", each.running), ("failed", each.failed)]
-        kind = kinds().get(step.action_type)
-        found.append(
-            {
-                "step": step,
-                "depth": range(depth),
-                "title": step.name or (kind.label if kind else step.action_type),
-                "total": total(each),
-                "parts": [(name, n) for name, n in parts if n],
-                "rects": _rects(parts, largest),
-            }
-        )
-    return found
-
-
-def _rects(parts: list[tuple[str, int]], largest: int) -> list[dict[str, str]]:
-    """Pieces of a bar of 100 units; numbers as text, because a comma would break the drawing."""
-    found, x = [], 0.0
-    for name, count in parts:
-        width = 100 * count / largest
-        found.append({"name": name, "x": f"{x:.2f}", "width": f"{width:.2f}"})
-        x += width
-    return found
-
-
-def total(counts: StepCounts) -> int:
-    """All runs that stand at a step."""
-    return counts.waiting + counts.due + counts.running + counts.failed
 
 
 def _is(count: int) -> str:

@@ -8,6 +8,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from contacts.models import RecordType
 from crm.models import Team
+from pipelines.admin.edge_field import EdgesField
 from pipelines.admin.fields import JsonArea, JsonField
 from pipelines.models import Pipeline
 from pipelines.operations.records import lock
@@ -28,6 +29,7 @@ class PipelineForm(forms.ModelForm[Pipeline]):
     exit_rules = JsonField(expect=list, default=[], label="Exit rules", help_text="When a run ends early; as JSON.")
     goals = JsonField(expect=list, default=[], help_text="What counts as success; as JSON.")
 
+    edges = EdgesField()
     subject_record = forms.ChoiceField(
         required=False,
         label="Type of record",
@@ -39,7 +41,7 @@ class PipelineForm(forms.ModelForm[Pipeline]):
         model = Pipeline
         fields = (
             "name", "subject_type", "subject_record", "description", "key", "subject_alias", "auto_publish",
-            "versioning", "settings", "variables", "exit_rules", "goals", "team",
+            "versioning", "settings", "variables", "exit_rules", "goals", "edges", "team",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -61,6 +63,9 @@ class PipelineForm(forms.ModelForm[Pipeline]):
         found = dict(rows.order_by("label").values_list("key", "label"))
         if self.instance.subject_record:
             found.setdefault(self.instance.subject_record, self.instance.subject_record)
+        if not found:
+            # Nothing to choose: a pipeline about records is refused with a sentence where it says so.
+            field.widget = forms.HiddenInput()
         field.choices = [("", "—"), *found.items()]
         field.initial = self.instance.subject_record
 
@@ -69,8 +74,10 @@ class PipelineForm(forms.ModelForm[Pipeline]):
         key = str(self.cleaned_data.get("subject_record") or "")
         kind = self.cleaned_data.get("subject_type")
         about_records = kind is not None and f"{kind.app_label}.{kind.model}" == RECORD
-        if about_records and not key:
-            raise forms.ValidationError("Choose which type of record: define one under Record types first.")
+        if about_records and len(self.fields["subject_record"].choices) < 2:  # type: ignore[attr-defined]
+            self.add_error("subject_type", "This team has no types of records yet: define one under Types of records.")
+        elif about_records and not key:
+            raise forms.ValidationError("Choose which type of record it is about.")
         return key if about_records else ""
 
     def clean(self) -> dict[str, Any] | None:

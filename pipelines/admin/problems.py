@@ -10,6 +10,8 @@ from pipelines.definition.document import Problem
 from pipelines.operations import validate_document
 
 _STEP: Final = re.compile(r"^steps\[(\d+)\]\.?(.*)$")
+_EDGE: Final = re.compile(r"^edges(?:\[(\d+)\])?\.?(.*)$")
+EDGES: Final = "edges-group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,9 @@ class LinkedProblem:
 
     @property
     def anchor(self) -> str:
-        return f"step-{self.key}" if self.key else ""
+        if self.key:
+            return f"step-{self.key}"
+        return EDGES if _EDGE.match(self.path) else ""
 
 
 def linked_problems(*, document: Mapping[str, Any], team: Team) -> list[LinkedProblem]:
@@ -40,6 +44,10 @@ def link(problems: Sequence[Problem], document: object) -> list[LinkedProblem]:
 
 def _linked(problem: Problem, document: object) -> LinkedProblem:
     is_error = problem.severity == "error"
+    edge = _EDGE.match(problem.path)
+    if edge is not None:
+        words = [f"Edge {int(edge[1]) + 1}" if edge[1] else "Edges", *filter(None, [edge[2]])]
+        return LinkedProblem(", ".join(words), problem.path, problem.message, is_error)
     match = _STEP.match(problem.path)
     steps = document.get("steps") if isinstance(document, Mapping) else None
     if match is None or not isinstance(steps, list) or int(match[1]) >= len(steps):

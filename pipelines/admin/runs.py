@@ -15,6 +15,7 @@ from contacts.models import Contact
 from contacts.queries import search
 from crm.scoping import TeamScopedReadOnlyAdmin
 from pipelines import pictures
+from pipelines.admin.failures import FailurePages, failures_address
 from pipelines.admin.links import from_now, link_to, subject_link, subject_words, table_time
 from pipelines.admin.path import path_look
 from pipelines.admin.run_buttons import RunButtons
@@ -40,7 +41,7 @@ STATE_COLORS = {
 
 
 @admin.register(PipelineRun)
-class PipelineRunAdmin(RunButtons, TeamScopedReadOnlyAdmin[PipelineRun]):
+class PipelineRunAdmin(FailurePages, RunButtons, TeamScopedReadOnlyAdmin[PipelineRun]):
     """A run is the engine's: nobody writes its row here."""
 
     change_form_template = "admin/pipelines/run_page.html"
@@ -160,6 +161,7 @@ def run_context(run: PipelineRun) -> dict[str, Any]:
         "entries": tell(run, story),
         "picture": pictures.on_page(run.version.document, look=path_look(run, story), title="The way it went"),
         "kept": [(name, _pairs(values)) for name, values in kept.items() if values],
+        "alike": failures_address(run.pipeline) if run.status == RunStatus.FAILED and run.parent_id is None else "",
         "same_subject": _runs_of_subject(run),
     }
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -16,7 +15,7 @@ from crm.api.problems import Conflict
 from crm.scoping import TeamScopedReadOnlyViewSet
 from pipelines.api import bodies, shapes
 from pipelines.api.errors import told
-from pipelines.api.lookup import filter_by_pipeline
+from pipelines.api.lookup import filter_by_pipeline, pipeline_named
 from pipelines.counting import LATE_AFTER
 from pipelines.engine.clock import engine_now
 from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retry_runs
@@ -26,6 +25,7 @@ from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, Trigger
 from pipelines.operations.code_steps import check_replay
 from pipelines.queries import STATUS_GROUPS, run_story
 from pipelines.states import RunStatus
+from pipelines.subjects import OWN, RECORD, subject_types
 
 DATES = {"created_after": "created_at__gte", "created_before": "created_at__lt"}
 
@@ -59,6 +59,20 @@ def by_late(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
         case "false" | "0":
             return rows.exclude(late)
     raise serializers.ValidationError({"late": ["Use true or false."]})
+
+
+def by_named_subject(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """`subject=records.product:5`, as a run says what it is about; `none` for what is about no record."""
+    if text == "none":
+        return rows.filter(subject_id=None)
+    label, _, pk = text.rpartition(":")
+    kind = subject_types().get(label) if not label.startswith(OWN) else subject_types()[RECORD]
+    if kind is None or not pk.isascii() or not pk.isdigit() or len(pk) > 18:
+        known = ", ".join(f"{each}:<id>" for each in (*subject_types(), f"{OWN}<type>"))
+        raise serializers.ValidationError({"subject": [f"Use none, or one of {known}."]})
+    if label.startswith(OWN):
+        rows = rows.filter(pipeline__subject_record=label.removeprefix(OWN))
+    return rows.filter(subject_type_id=kind.content_type_id, subject_id=int(pk))
 
 
 def by_subject(model: str) -> Callable[[QuerySet[Any], str], QuerySet[Any]]:
@@ -110,6 +124,7 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
         "step": "step__key",
         "late": by_late,
         "root": "root_id",
+        "subject": by_named_subject,
         **SUBJECTS,
         **DATES,
     }
@@ -165,7 +180,7 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
     def retry_failed(self, request: Request) -> Response:
         """Retry every run that failed at a step, with one error if it is given; without `confirm` it only counts."""
         wanted = bodies.read(bodies.RetryFailedIn, request)
-        pipeline = get_object_or_404(Pipeline.objects.for_team(self.team), key=wanted["pipeline"])
+        pipeline = pipeline_named(rows=Pipeline.objects.for_team(self.team), name=wanted["pipeline"])
         count = failed_at(pipeline=pipeline, step=wanted["step"], error=wanted["error"]).count()
         retried = 0
         if wanted["confirm"]:
@@ -197,13 +212,6 @@ def by_decision(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     return rows.filter(decision__in=_words(text, known, "decision"))
 
 
-def by_no_subject(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
-    """`subject=none`: what happened to nobody, such as a call of a pipeline that is about no record."""
-    if text != "none":
-        raise serializers.ValidationError({"subject": ["Use none; records are asked for by contact, company or deal."]})
-    return rows.filter(subject_id=None)
-
-
 class DecisionViewSet(TeamScopedReadOnlyViewSet):
     """Why records did not enter pipelines, nor occasions that are about none (`subject=none`)."""
 
@@ -214,7 +222,7 @@ class DecisionViewSet(TeamScopedReadOnlyViewSet):
     serializer_class = shapes.DecisionSerializer
     filter_fields = {
         "pipeline": filter_by_pipeline, "decision": by_decision, "after": "at__gte", "before": "at__lt", **SUBJECTS,
-        "trigger": "trigger_key", "subject": by_no_subject,
+        "trigger": "trigger_key", "subject": by_named_subject,
     }  # fmt: skip
     search_fields = ()
     ordering_fields = ("at",)

@@ -1,10 +1,13 @@
 """Trying again what failed: one run, or every run that failed at a step with the same error."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
 from pipelines.engine.clock import engine_now
 from pipelines.engine.ending import ACTIVE, locked, with_descendants
@@ -14,6 +17,7 @@ from pipelines.states import RunPhase, RunStatus
 from pipelines.subjects import among
 
 CHUNK = 1_000
+MOST_FAILED: Final = 10_000
 _AGAIN = (RunStatus.FAILED.value, RunStatus.CANCELLED.value)
 
 
@@ -30,20 +34,52 @@ def retry_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
     return len(ids)
 
 
-def failed_at(*, pipeline: Pipeline, step: str, error: str = "") -> QuerySet[PipelineRun]:
-    """Root runs that failed and where a visit of this step failed, with this error if one is given."""
-    said = Q(error=error) if error else Q()
-    visits = StepExecution.objects.filter(said, event=StepExecution.Event.FAILED)
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Whole runs that failed at the same step with the same error, and when the last of them did."""
+
+    step: str
+    name: str
+    action: str
+    error: str
+    runs: int
+    last: datetime
+
+
+def failures(*, pipeline: Pipeline) -> list[Failure]:
+    """What whole runs failed at, inside their blocks where it was there; most first, of the newest 10,000."""
+    newest = PipelineRun.objects.filter(pipeline=pipeline, parent=None, status=RunStatus.FAILED).order_by(
+        "-finished_at"
+    )
+    roots = newest.values("pk")[:MOST_FAILED]
     inside = PipelineRun.objects.filter(
-        Exists(visits.filter(run_id=OuterRef("pk"))),
-        root_id=OuterRef("pk"),
-        status=RunStatus.FAILED,
-        last_step__key=step,
+        parent_id=OuterRef("pk"), parent_seq=OuterRef("seq"), status=RunStatus.FAILED, last_step__isnull=False
     )
-    own = Q(last_step__key=step) & Q(Exists(visits.filter(run_id=OuterRef("pk"))))
-    return PipelineRun.objects.filter(
-        own | Q(Exists(inside)), pipeline=pipeline, status=RunStatus.FAILED, parent__isnull=True
+    rows = (
+        PipelineRun.objects.filter(Q(pk__in=roots) | Q(root_id__in=roots), status=RunStatus.FAILED)
+        .filter(~Exists(inside), last_step__isnull=False)
+        .order_by()
+        .annotate(said=_last_error())
+        .values_list("last_step__key", "last_step__name", "last_step__action_type", "said")
+        .annotate(runs=Count(Coalesce("root_id", "pk"), distinct=True), last=Max("finished_at"))
+        .order_by("-runs", "last_step__key", "said")
     )
+    return [Failure(key, name, action, error or "", runs, last) for key, name, action, error, runs, last in rows]
+
+
+def failed_at(*, pipeline: Pipeline, step: str, error: str = "") -> QuerySet[PipelineRun]:
+    """Root runs that failed and where a visit of this step failed, last with this error if one is given."""
+    failed = PipelineRun.objects.filter(status=RunStatus.FAILED, last_step__key=step)
+    failed = failed.annotate(said=_last_error()).filter(**({"said": error} if error else {"said__isnull": False}))
+    own = Q(Exists(failed.filter(pk=OuterRef("pk"))))
+    inside = Q(Exists(failed.filter(root_id=OuterRef("pk"))))
+    return PipelineRun.objects.filter(own | inside, pipeline=pipeline, status=RunStatus.FAILED, parent__isnull=True)
+
+
+def _last_error() -> Subquery:
+    """What the newest failed visit of a run said; a run may have failed at it before with another word."""
+    visits = StepExecution.objects.filter(run_id=OuterRef("pk"), event=StepExecution.Event.FAILED).order_by("-id")
+    return Subquery(visits.values(said=Coalesce("error", Value("")))[:1])
 
 
 def retry_failed_at(*, pipeline: Pipeline, step: str, error: str = "", by: Any = None) -> int:

@@ -148,3 +148,42 @@ def test_the_editor_fits_a_phone(page: "Page", team: Team) -> None:
     add_step(page, "send_email")
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide == 0
+
+
+def test_an_order_becomes_a_graph_whose_edges_are_drawn_on_the_page(page: "Page", team: Team) -> None:
+    page.goto(ADD)
+    page.get_by_label("Name", exact=False).first.fill("A graph")
+    add_step(page, "condition")
+    check = page.locator("[data-row=step]").nth(0)
+    check.locator("textarea[name$=-condition]").evaluate("node => { node.value = 'contact.email != null'; }")
+    for _ in range(3):
+        add_step(page, "wait")
+    check.locator("summary").first.click()
+    check.locator("select[data-outcome='false']").select_option("step_3")
+    page.get_by_role("button", name="Draw edges instead of an order").click()
+    edges = page.locator(".pl-edge")
+    assert edges.count() == 4
+
+    # A second way out of step 2, and the step behind it is entered from there alone.
+    page.get_by_role("button", name="Add an edge").click()
+    added = page.locator(".pl-edge").last
+    added.locator("[data-edge=from]").select_option("step_2")
+    added.locator("[data-edge=to]").select_option("step_4")
+    page.get_by_role("button", name="Remove edge 3").click()
+    save(page)
+
+    assert page.get_by_text("Published as version 1.").is_visible()
+    pipeline = Pipeline.objects.get()
+    said = [(edge["from"], edge.get("on", "next"), edge["to"]) for edge in pipeline.edges]
+    assert said == [
+        ("step_1", "false", "step_3"), ("step_1", "next", "step_2"), ("step_3", "next", "step_4"),
+        ("step_2", "next", "step_4"),
+    ]  # fmt: skip
+    assert [step.edges for step in pipeline.steps.order_by("number")] == [{}, {}, {}, {}]
+
+    page.locator(".pl-edge").first.locator("[data-edge=to]").select_option("step_1")
+    page.locator(".pl-edge").nth(2).locator("[data-edge=to]").select_option("end")
+    page.get_by_role("button", name="Add an edge").click()
+    save(page)
+    note = page.locator(".pl-edge").nth(4).locator(".pl-edge-notes .pl-error").first
+    assert note.is_visible() and "edges[4].to" in note.inner_text()

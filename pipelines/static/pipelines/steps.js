@@ -74,6 +74,7 @@
       if (edges === undefined || typeof edges !== "object") return;
       // Where a step usually leads stands in a field of its own.
       const usual = inRow(row, "next_key").value.trim();
+      row.classList.toggle("pl-has-ways", Boolean(usual) || Object.keys(edges).length > 0);
       editor.drawWays(box, {
         code: action.value, data: editor.readJson(raw, {}), ways: { ...(usual ? { next: usual } : {}), ...edges },
         hasTimeout: Boolean(inRow(row, "timeout").value.trim()), targets, ending: "The end of the run",

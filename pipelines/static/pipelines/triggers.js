@@ -22,10 +22,25 @@
 
   const isKind = (node) => node.matches && node.matches('[data-row="trigger"] select[name$="-kind"]');
 
-  document.addEventListener("change", (event) => isKind(event.target) && show(event.target));
+  // Which of the team's own types matters for pipelines about records alone.
+  function showRecordType() {
+    const model = document.getElementById("id_subject_type");
+    const type = document.querySelector("select#id_subject_record");
+    const data = window.pipelineEditor.data;
+    if (!model || !type || !data) return;
+    const row = type.closest(".form-row, .field-row, [class*=field-subject_record]");
+    const unused = data.subjectTypes[model.value] !== "contacts.record" && !type.value;
+    if (row) row.hidden = unused && !row.querySelector(".errorlist, .text-red-600, .text-red-500");
+  }
+
+  document.addEventListener("change", (event) => {
+    if (isKind(event.target)) show(event.target);
+    if (event.target.id === "id_subject_type") showRecordType();
+  });
   document.addEventListener("DOMContentLoaded", () => {
     const all = () => document.querySelectorAll('[data-row="trigger"] select[name$="-kind"]').forEach(show);
     all();
+    showRecordType();
     for (const list of document.querySelectorAll("[data-rows]")) new MutationObserver(all).observe(list, { childList: true });
   });
 })();

@@ -16,6 +16,16 @@
     return names.filter((name) => typeof name === "string" && name);
   }
 
+  // The outcomes that decide where a step leads; and all it may end with, as choices of an edge.
+  editor.mainOutcomes = ({ code, data }) => (code === "condition" ? ["true", "false"] : declared(data || {}));
+  editor.outcomesOf = function ({ code, data, hasTimeout }) {
+    const kind = editor.data.kinds[code];
+    const main = editor.mainOutcomes({ code, data });
+    const all = new Set(["next", ...main, ...(kind ? kind.outcomes : []), "skipped", "error", ...(hasTimeout ? ["timeout"] : [])]);
+    const words = { next: main.length ? "otherwise" : "then", true: "when it is met", false: "when it is not met", error: "when it fails", skipped: "when it is skipped", timeout: "when the time is over", completed: "when it is answered", uncertain: "when nobody knows whether it was sent", default: "when no case fits", holdout: "those held out" };
+    return [...all].map((outcome) => [outcome, words[outcome] || `on “${outcome}”`]);
+  };
+
   // `ways` is {outcome: target}, with "next" for where the step usually leads; tells `changed(outcome, target)`.
   editor.drawWays = function (box, { code, data, ways, hasTimeout, targets, ending, changed }) {
     const kind = editor.data.kinds[code];

@@ -1,6 +1,7 @@
 """The picture of a run shows the way through its branches and rounds."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -27,17 +28,18 @@ STEPS = [
                 {"key": "never", "name": "Never", "type": "wait"},
                 {"key": "last", "name": "Last", "type": "wait"},
             ]},
-            {"name": "rounds", "steps": [
+            {"name": "rounds", "after": ["quick"], "steps": [
                 {"key": "again", "type": "loop", "with": {"times": 2, "steps": [
                     {"key": "tick", "name": "Tick", "type": "wait"},
                     {"key": "pause", "name": "Pause", "type": "wait", "delay": "1d"},
+                    {"key": "rest", "name": "Rest", "type": "wait"},
                 ]}},
             ]},
         ]},
     },
 ]  # fmt: skip
 
-NAMES = ("First", "Choice", "Never", "Last", "Tick", "Pause")
+NAMES = ("First", "Choice", "Never", "Last", "Tick", "Pause", "Rest")
 
 
 @pytest.fixture(autouse=True)
@@ -64,10 +66,18 @@ def test_steps_inside_branches_and_rounds_are_marked_and_the_way_between_them(vi
 
     assert {name: state for name, state in found.items() if name in NAMES} == {
         "First": "done", "Choice": "done", "Never": "untaken", "Last": "done", "Tick": "done", "Pause": "now",
+        "Rest": "untaken",
     }  # fmt: skip
-    page = viewer.get(f"{RUN}{run.pk}/change/").content.decode()
-    # first to choice, choice to last, and tick to pause.
-    assert len(re.findall(r'class="pp-way pp-taken"', page)) >= 3
+    # From first to choice, choice to last, the one branch to the other, and tick to pause; and into the block.
+    assert ways_taken(viewer, run) == 5
+    run_until_idle(now=NOON + timedelta(days=1))
+    # From pause to rest, and from there to tick again.
+    assert ways_taken(viewer, run) == 7
+
+
+def ways_taken(client: Client, run: PipelineRun) -> int:
+    page = client.get(f"{RUN}{run.pk}/change/").content.decode()
+    return len(re.findall(r'class="pp-way pp-taken"', page))
 
 
 def test_many_rounds_cost_as_many_statements_as_one(viewer: Client, team: Team) -> None:

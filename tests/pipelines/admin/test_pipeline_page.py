@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
+from django.db import connection
 from django.test import Client
 
-from contacts.models import Contact
+from contacts.models import Contact, Record
 from crm.models import Team
 from pipelines.documents import apply_document, document_of
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun
 from pipelines.operations import publish
+from pipelines.operations.gates import forget_gate, register_gate
 from tests.pipelines.admin.conftest import SignIn
 from tests.pipelines.admin.pages import PIPELINE, form_of, text_of, with_automatic, with_step
 
@@ -256,3 +258,72 @@ def test_what_is_wrong_inside_a_block_is_told_and_nothing_is_lost(
     answer = save(manager, values | {_inside_field(values): lists}, address)
     page = html.unescape(answer.content.decode())
     assert words in page and document_of(welcome) == before
+
+
+def graph_document(pipeline: Pipeline) -> dict[str, Any]:
+    steps = [
+        {"key": "check", "type": "condition", "if": "contact.lifecycle_stage == 'customer'"},
+        {"key": "thank", "type": "wait", "delay": 60},
+        {"key": "ask", "type": "wait", "delay": 120},
+    ]
+    edges = [{"from": "check", "on": "true", "to": "thank"}, {"from": "check", "on": "false", "to": "ask"}]
+    return {**document_of(pipeline), "steps": steps, "edges": edges}
+
+
+def test_the_edges_of_a_graph_are_changed_on_the_page(manager: Client, viewer: Client, welcome: Pipeline) -> None:
+    apply_document(welcome, graph_document(welcome))
+    publish(pipeline=welcome)
+    address = f"{PIPELINE}{welcome.pk}/change/"
+    before = document_of(welcome)
+    save(manager, form_of(manager.get(address)), address)
+    assert document_of(Pipeline.objects.get()) == before
+    assert "check — true → thank" in text_of(viewer.get(address))
+
+    edges = [*before["edges"], {"from": "thank", "on": "next", "to": "ask"}]
+    page = save(manager, form_of(manager.get(address)) | {"edges": json.dumps(edges)}, address)
+
+    assert "Published as version 3." in text_of(page)
+    assert Pipeline.objects.get().edges == [*before["edges"], {"from": "thank", "to": "ask"}]
+
+
+def test_what_is_wrong_with_an_edge_is_said_with_its_path_and_kept(manager: Client, welcome: Pipeline) -> None:
+    apply_document(welcome, graph_document(welcome))
+    address = f"{PIPELINE}{welcome.pk}/change/"
+    values = form_of(manager.get(address))
+    sent = json.dumps([{"from": "check", "to": ""}, {"to": "ask", "delay": 5}])
+    page = save(manager, values | {"edges": sent}, address)
+    text = text_of(page)
+    assert "edges[0].to: choose where it leads." in text and "edges[1].from: choose the step that it leaves." in text
+    assert "edges[1]: unknown property" in text and form_of(page)["edges"] == sent
+
+    page = save(manager, values | {"edges": json.dumps([{"from": "check", "to": "thanks"}])}, address)
+    text = text_of(page)
+    assert "Saved, not published" in text and "There is no step 'thanks'" in text and "edges[0].to" in text
+    assert 'href="#edges-group"' in page.content.decode() and Pipeline.objects.get().edges[0]["to"] == "thanks"
+
+
+def test_promises_are_played_when_the_form_is_saved_and_no_transaction_is_open(
+    manager: Client, welcome: Pipeline
+) -> None:
+    open_then: list[bool] = []
+    outside = len(connection.savepoint_ids)
+
+    def gate(document: Any, team: Team) -> list[Any]:
+        open_then.append(len(connection.savepoint_ids) > outside)
+        return []
+
+    register_gate(gate)
+    try:
+        address = f"{PIPELINE}{welcome.pk}/change/"
+        save(manager, form_of(manager.get(address)) | {"description": "Anew"}, address)
+    finally:
+        forget_gate(gate)
+    assert open_then == [False]
+    assert Pipeline.objects.get().current_version != welcome.current_version
+
+
+def test_a_team_without_types_of_records_is_not_asked_for_one(manager: Client) -> None:
+    assert 'select name="subject_record"' not in manager.get(f"{PIPELINE}add/").content.decode()
+    about = str(ContentType.objects.get_for_model(Record).pk)
+    page = save(manager, new_form(manager, subject_type=about))
+    assert "This team has no types of records yet" in text_of(page)

@@ -1,5 +1,7 @@
 """Runs are told in sentences, and operators stop and start them."""
 
+import html
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +17,10 @@ from pipelines.engine.tick import run_until_idle
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun
 from pipelines.states import RunStatus
 from tests.pipelines.admin.conftest import SignIn
-from tests.pipelines.admin.pages import RUN, text_of
+from tests.pipelines.admin.pages import PIPELINE, RUN, text_of
 from tests.pipelines.engine.building import NOON, active, email, later
+
+GOOD = "ann@example.org"
 
 
 @pytest.fixture(autouse=True)
@@ -214,3 +218,39 @@ def test_lists_cost_the_same_with_few_runs_and_many(
     run = PipelineRun.objects.latest("pk")
     with django_assert_max_num_queries(20):
         viewer.get(f"{RUN}{run.pk}/change/")
+
+
+def test_all_that_failed_with_one_error_is_tried_again_after_its_number_was_read(
+    manager: Client, viewer: Client, sign_in: SignIn, team: Team
+) -> None:
+    mail, second = email(key="mail"), email(key="second")
+    mail["with"]["to"], second["with"]["to"] = "{{ contact.last_name }}", "{{ contact.job_title }}"
+    branches = [{"name": "one", "steps": [mail, second]}]
+    pipeline = active(team, [{"key": "both", "type": "parallel", "with": {"branches": branches}}])
+    for number, (first, then) in enumerate([("nobody", GOOD), ("nobody", GOOD), (GOOD, "nobody")]):
+        ann(team, last_name=first, job_title=then, email=f"{number}@example.org")
+    run_until_idle(now=NOON)
+    address = f"{RUN}failures/{pipeline.pk}/"
+
+    assert f'href="{address}"' in viewer.get(f"{PIPELINE}{pipeline.pk}/change/").content.decode()
+    assert "Try all again" not in text_of(viewer.get(address))
+    links = [
+        html.unescape(each) for each in re.findall(r'href="([^"]*/retry/[^"]*)"', manager.get(address).content.decode())
+    ]
+    assert [each.partition("?error=")[0] for each in links] == [f"{address}mail/retry/", f"{address}second/retry/"]
+    assert (
+        viewer.post(links[0]).status_code
+        == 404
+        == sign_in("owner", of=create_team(name="B", slug="b")).get(address).status_code
+    )
+    said = text_of(manager.get(links[0]))
+    assert "Try 2 runs again?" in said and "2 runs have failed at “mail” with “" in said
+    assert PipelineRun.objects.filter(status=RunStatus.FAILED, parent=None).count() == 3
+
+    Contact.objects.update(last_name=GOOD)
+    assert "2 runs try again." in text_of(manager.post(links[0], follow=True))
+    run_until_idle(now=later(hours=1))
+    left = PipelineRun.objects.filter(parent=None).values_list("status", flat=True).order_by("id")
+    assert list(left) == [RunStatus.COMPLETED, RunStatus.COMPLETED, RunStatus.FAILED]
+    assert AuditEntry.objects.get(action="pipeline-runs.retried").details["runs"] == 2
+    assert manager.get(links[0]).status_code == 404

@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 from django.core import mail
 
-from contacts.models import Contact
+from contacts.models import Contact, Record, RecordType
 from crm.models import Team
 from pipelines.models import PipelineRun, StepExecution
 from pipelines.operations import import_document
 from tests.api import Api
-from tests.pipelines.engine.building import document, email
+from tests.pipelines.engine.building import active, document, email
 
 pytestmark = pytest.mark.django_db
 EXAMPLES = Path(__file__).parents[1] / "operations" / "examples"
+NAME = {"key": "name", "type": "text"}
 NOON = "2027-03-01T12:00:00Z"
 
 
@@ -43,6 +44,28 @@ def test_a_run_tells_where_it_stands_and_what_happened(live: Api) -> None:
     live.post("engine/tick/", {"now": "2027-03-02T12:00:00Z"})
     run = live.get(f"pipeline-runs/{run['id']}/").json()
     assert (run["status"], len(run["logs"]), len(mail.outbox)) == ("completed", 2, 2)
+
+
+def test_runs_and_decisions_are_found_by_what_they_are_about(live: Api) -> None:
+    team = live.team
+    kinds = [RecordType.objects.create(team=team, key=key, label=key, fields=[NAME]) for key in ("product", "order")]
+    made = [active(team, [{"type": "wait", "delay": 60}], key=kind.key, subject=f"records.{kind.key}",
+                   triggers=[{"type": "created", "model": f"records.{kind.key}"}]) for kind in kinds]  # fmt: skip
+    product, order = (Record.objects.create(team=team, type=kind, values={"name": "Lamp"}) for kind in kinds)
+    contact = a_contact(live)
+
+    def found(**asked: Any) -> list[tuple[str, int]]:
+        rows = live.get("pipeline-runs/", **asked).json()["results"]
+        return [(row["subject"]["type"], row["subject"]["id"]) for row in rows]
+
+    assert found(subject=f"records.product:{product.pk}") == [("records.product", product.pk)]
+    assert found(subject=f"contacts.record:{order.pk}") == [("records.order", order.pk)]
+    assert found(subject=f"records.order:{product.pk}") == found(subject="none") == []
+    assert found(subject=f"contacts.contact:{contact}") == found(contact=contact) == [("contacts.contact", contact)]
+    assert live.get("enrollment-decisions/", subject=f"records.{made[0].key}:{product.pk}").json()["results"] == []
+    for wrong in ("records.product", "auth.user:1", f"contacts.contact:{'9' * 30}", "records.product:x"):
+        refused = live.get("pipeline-runs/", subject=wrong)
+        assert refused.status_code == 400 and "records.<type>:<id>" in refused.json()["errors"][0]["message"]
 
 
 def test_an_operator_stops_and_starts_a_run(live: Api) -> None:
