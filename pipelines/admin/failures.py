@@ -7,7 +7,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from crm.auditing import audit_request
-from pipelines.admin.buttons import counted
+from pipelines.admin.activating import counted
 from pipelines.admin.confirming import Confirming, Question
 from pipelines.admin.steps import action_label
 from pipelines.engine.retrying import failed_at, failures, retry_failed_at
