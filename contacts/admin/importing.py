@@ -12,12 +12,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from contacts.admin.import_files import ImportFiles
 from contacts.custom import KEY, key_from_header
 from contacts.imports.apply import Existing, Options, Result, import_table
 from contacts.imports.mapping import FIELDS, Column, ColumnMap, MappingProblem, check_columns, map_columns
-from contacts.imports.parse import MemoryBytes, Table, UnreadableFile, inspect
 from crm.auditing import audit_request
+from crm.csv_files import MemoryBytes, Table, UnreadableFile, inspect
+from crm.import_files import ImportFiles
 
 # What one request can do while a person waits; the command takes files of any length.
 LARGEST: Final = 10 * 1024 * 1024

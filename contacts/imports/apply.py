@@ -11,9 +11,9 @@ from django.db import reset_queries, transaction
 
 from contacts.imports.batch import Batch, write_batch
 from contacts.imports.mapping import ColumnMap
-from contacts.imports.parse import Row, Table
 from contacts.imports.seen import SeenEmails
 from contacts.imports.validate import Known, Problem, Values, known, read_row
+from crm.csv_files import Row, Table
 from crm.models import Team
 from crm.tables import SafeWriter, TextSink
 

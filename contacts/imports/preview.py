@@ -6,8 +6,8 @@ from itertools import islice
 from typing import Final
 
 from contacts.imports.mapping import ColumnMap
-from contacts.imports.parse import Row, Table
 from contacts.imports.validate import Problem, Values, known, read_row
+from crm.csv_files import Row, Table
 from crm.models import Team
 
 ROWS: Final = 5

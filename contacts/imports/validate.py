@@ -12,9 +12,9 @@ from django.db.models import Model
 
 from contacts.custom import MAX_BYTES
 from contacts.imports.mapping import Column, ColumnMap
-from contacts.imports.parse import Row
 from contacts.models import Company, Contact
 from contacts.tagging import MAX_NAME, clean_names
+from crm.csv_files import Row
 from crm.models import Member, Team
 from crm.tables import restored
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from unfold.decorators import action
 
+from crm.admin import suppression_files
 from crm.models import MessageTemplate, Suppression
 from crm.scoping import TeamScopedAdmin
 
@@ -35,6 +37,15 @@ class SuppressionAdmin(TeamScopedAdmin[Suppression]):
     search_fields = ["address"]
     ordering = ["-id"]
     fields = ["address", "topic", "reason", "source"]
+    actions_list = ["import_page", "export_all"]
+
+    @action(description="Import", icon="upload", permissions=["add"], url_path="import")
+    def import_page(self, request: HttpRequest) -> HttpResponse:
+        return suppression_files.import_view(request, model_admin=self)
+
+    @action(description="Export as CSV", icon="download", permissions=["view"], url_path="export")
+    def export_all(self, request: HttpRequest) -> StreamingHttpResponse:
+        return suppression_files.export_view(request, model_admin=self)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

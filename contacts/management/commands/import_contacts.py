@@ -11,9 +11,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from contacts.imports.apply import Existing, Options, Result, import_table
 from contacts.imports.mapping import ColumnMap, MappingProblem, map_columns
-from contacts.imports.parse import FileBytes, Table, UnreadableFile, inspect
 from contacts.imports.preview import preview_lines
 from contacts.management.progress import ProgressLine
+from crm.csv_files import FileBytes, Table, UnreadableFile, inspect
 from crm.models import AuditEntry, Team
 
 UNREADABLE = 2
