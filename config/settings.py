@@ -187,6 +187,7 @@ if EMAIL_CONFIG["EMAIL_BACKEND"] == "django.core.mail.backends.smtp.EmailBackend
 EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", default=30)
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="CRM <crm@localhost>")
 MAIL_DOMAIN: str = env.str("MAIL_DOMAIN", default="")
+DKIM_SELECTORS: list[str] = env.list("DKIM_SELECTORS", default=[])
 BOUNCE_MAILBOX: str = env.str("BOUNCE_MAILBOX", default="")
 CAPTURED_MAIL_DIR: str = env.str("CAPTURED_MAIL_DIR", default=str(VAR_DIR / "mail"))
 
