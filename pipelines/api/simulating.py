@@ -20,6 +20,7 @@ from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
 from pipelines.engine.plain import plain
 from pipelines.models import Pipeline
+from pipelines.operations.code_steps import Written, check_code, code_in
 from pipelines.simulation.audience import audience_of, simulate_audience
 from pipelines.simulation.expect import outcome_of, play_expectations
 from pipelines.simulation.scenario import ScenarioError, scenario_of
@@ -57,7 +58,10 @@ class Simulating:
         """What would happen: a report for one subject, funnel and calendar for an audience, or the expectations."""
         body = _body(request)
         pipeline: Pipeline = self.get_object()  # type: ignore[attr-defined]
-        return Response(answer(self.team, _document(pipeline, body), body))
+        document = _document(pipeline, body)
+        if "document" in body:
+            self._check_code(document, before=code_in(document_of(pipeline)))
+        return Response(answer(self.team, document, body))
 
     @extend_schema(request=SIMULATE_IN, responses=OpenApiTypes.OBJECT, operation_id="pipelines_simulate_document")
     @action(detail=False, methods=["post"], url_path="simulate")
@@ -66,7 +70,14 @@ class Simulating:
         body = _body(request)
         if not isinstance(body.get("document"), Mapping):
             raise ValidationError({"document": ["Send a definition document: a JSON object."]})
-        return Response(answer(self.team, {"format": "crm.pipeline/1", **body["document"]}, body))
+        document = {"format": "crm.pipeline/1", **body["document"]}
+        self._check_code(document, before=frozenset())
+        return Response(answer(self.team, document, body))
+
+    def _check_code(self, document: Mapping[str, Any], *, before: Written) -> None:
+        """A simulation runs the code of its steps, so whoever sends new code must be one who may write it."""
+        with told():
+            check_code(team=self.team, by=self._by(), before=before, after=code_in(document))  # type: ignore[attr-defined]
 
 
 def answer(team: Team, document: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:

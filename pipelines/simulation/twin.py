@@ -25,7 +25,7 @@ from pipelines.simulation.scenario import ScenarioError
 LEASE = timedelta(days=1)
 # What time may mend unless a stub says otherwise.
 PASSING = frozenset({"timeout", "connection", "http_5xx", "http_429", "smtp_4xx"})
-ERRORS = (*sorted(PASSING), "http_4xx", "smtp_5xx", "validation", "blocked")
+ERRORS = (*sorted(PASSING), "http_4xx", "smtp_5xx", "validation", "blocked", "code")
 
 
 class OutsideTwin:
@@ -80,7 +80,7 @@ class OutsideTwin:
             return Delivered(reference="simulated", detail=detail)
         turn = self._given[root, key]
         self._given[root, key] += 1
-        return result_of(given[min(turn, len(given) - 1)], http=effect.kind == Effect.Kind.HTTP)
+        return result_of(given[min(turn, len(given) - 1)], kind=effect.kind)
 
 
 def _places(effects: Sequence[Effect]) -> dict[int, tuple[int, str]]:
@@ -105,12 +105,12 @@ def _places(effects: Sequence[Effect]) -> dict[int, tuple[int, str]]:
     return found
 
 
-def result_of(stub: Any, *, http: bool) -> Result:
+def result_of(stub: Any, *, kind: int) -> Result:
     """A stub as the answer of a channel: a result, or `{"error": code}`, `{"uncertain": true}`."""
     if isinstance(stub, str) and stub in ERRORS:
         stub = {"error": stub}
     if not isinstance(stub, Mapping):
-        return Delivered(reference="simulated", detail=_detail(stub, http=http))
+        return Delivered(reference="simulated", detail=_detail(stub, kind=kind))
     if stub.get("uncertain") is True:
         return Unknown(detail=str(stub.get("detail") or "The answer was lost."))
     if "error" in stub:
@@ -122,11 +122,14 @@ def result_of(stub: Any, *, http: bool) -> Result:
             permanent=bool(stub.get("permanent", code not in PASSING)),
             retry_after=None if retry_after is None else float(retry_after),
         )
-    return Delivered(reference="simulated", detail=_detail(stub, http=http))
+    return Delivered(reference="simulated", detail=_detail(stub, kind=kind))
 
 
-def _detail(stub: Any, *, http: bool) -> dict[str, Any]:
-    if not http:
+def _detail(stub: Any, *, kind: int) -> dict[str, Any]:
+    if kind == Effect.Kind.CODE:
+        # What the code would have left in `result`.
+        return {"value": stub, "printed": ""}
+    if kind != Effect.Kind.HTTP:
         return dict(stub) if isinstance(stub, Mapping) else {"result": stub}
     if isinstance(stub, Mapping) and "status" in stub:
         return {"body": None, **stub}
