@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import time_machine
 from django.db import connection, transaction
+from django.db.models import Q
 from django.test import Client
 
 from contacts.models import Contact, Segment
@@ -28,6 +29,7 @@ from crm.models import Message, Task, Team
 from crm.sealing import unseal
 from crm.signatures import sign
 from crm.unsubscribe import unsubscribe_url
+from crm.work import Worker
 from pipelines.actions.base import Await, Done, EffectRequest, Input, Kind, Outcome
 from pipelines.definition.program import Step
 from pipelines.doctor import examine
@@ -36,8 +38,18 @@ from pipelines.engine.controls import retry_runs, send_again
 from pipelines.engine.enroll import enroll
 from pipelines.engine.events import Fact, publish_all
 from pipelines.engine.tick import process_due_runs, run_until_idle
-from pipelines.models import Effect, Hook, Pipeline, PipelineRun, Trigger
+from pipelines.models import (
+    Effect,
+    Hook,
+    HumanTask,
+    Pipeline,
+    PipelineRun,
+    PipelineStep,
+    StepExecution,
+    Trigger,
+)
 from pipelines.operations import import_document
+from pipelines.operations.people import answer_form
 from pipelines.subjects import subject_types
 from pipelines.triggers.hooks import open_hook, token_hash
 from tests.pipelines.engine.building import document
@@ -100,6 +112,10 @@ def build(key: str, steps: list[dict[str, Any]]) -> None:
     """An active pipeline that takes the contacts whose lead source is its key."""
     trigger = {"type": "created", "model": "contacts.contact", "automatic": True,
                "where": {"field": "contact.lead_source", "operator": "equals", "value": key}}  # fmt: skip
+    if any(step["type"] == "call" for step in steps):
+        task = {"key": "task", "type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}}
+        called = document([task], key=f"{key}_called", triggers=[{"type": "manual"}])
+        import_document(team=_team(), document=called, activate=True)
     import_document(team=_team(), document=document(steps, key=key, triggers=[trigger]), activate=True)
 
 
@@ -209,10 +225,19 @@ def work() -> dict[str, Any]:
     return process_due_runs().as_dict()
 
 
+def answer_people() -> int:
+    """Whoever was asked says yes; how many were."""
+    asked = list(HumanTask.objects.filter(status=HumanTask.Status.OPEN).select_related("task").order_by("pk"))
+    for form in asked:
+        answer_form(task=form.task, worker=Worker(role="owner"), outcome="yes", values={})
+    return len(asked)
+
+
 def enter_and_work(key: str, numbers: list[int], receipts: str) -> dict[str, Any]:
-    """A process that takes people in, and then moves everybody who is due."""
+    """A process that takes people in, and then moves everybody who is due; who is asked meanwhile answers."""
     enter(key, numbers, receipts, one_by_one=True)
-    return work()
+    done = work()
+    return work() if answer_people() else done
 
 
 def met(key: str, numbers: list[int], receipts: str) -> dict[str, int]:
@@ -235,6 +260,8 @@ def drain() -> None:
     start = engine_now()
     for hours in (0, 1, 48):
         run_until_idle(now=start + timedelta(hours=hours))
+        if answer_people():
+            run_until_idle(now=start + timedelta(hours=hours))
 
 
 def close(key: str) -> None:
@@ -246,11 +273,11 @@ def state(key: str) -> dict[str, Any]:
     """What the database holds about the contacts of a scene."""
     contacts = Contact.objects.for_team(_team()).filter(lead_source=key)
     addresses = dict(contacts.values_list("pk", "email"))
-    runs = PipelineRun.objects.filter(pipeline__key=key)
+    runs = PipelineRun.objects.filter(Q(pipeline__key=key) | Q(root__pipeline__key=key))
     roots = runs.filter(parent=None).values_list("subject_id", flat=True)
     effects = Effect.objects.filter(run_id__in=runs.values("pk"))
     owners = {pk: subject for pk, subject in runs.values_list("pk", "subject_id") if subject is not None}
-    tasks = Task.objects.filter(run_id__in=owners).values_list("run_id", flat=True)
+    tasks = Task.objects.filter(run_id__in=owners, human=None).values_list("run_id", flat=True)
     doubtful = effects.filter(status__in=[Effect.Status.UNCERTAIN, Effect.Status.FAILED]).values_list("run_id", "error")
     return {
         "contacts": sorted(addresses.values()),
@@ -260,7 +287,18 @@ def state(key: str) -> dict[str, Any]:
         "told": {addresses[owners[run_id]]: error for run_id, error in doubtful},
         "statuses": Counter(str(status) for status in runs.values_list("status", flat=True)),
         "keys": {f"{run}:": addresses[subject] for run, subject in owners.items()},
+        "ways": _ways({pk: addresses[subject] for pk, subject in owners.items()}),
     }
+
+
+def _ways(owners: Mapping[int, str]) -> dict[str, list[str]]:
+    """Every visit of each contact, in branches and called pipelines too, without its time."""
+    found: dict[str, list[str]] = {}
+    keys = dict(PipelineStep.objects.values_list("pk", "key"))
+    visits = StepExecution.objects.filter(run_id__in=owners, event=StepExecution.Event.COMPLETED)
+    for run_id, step_id, outcome in visits.values_list("run_id", "step_id", "outcome"):
+        found.setdefault(owners[run_id], []).append(f"{keys[step_id]}:{outcome}")
+    return {address: sorted(way) for address, way in found.items()}
 
 
 def findings() -> list[str]:

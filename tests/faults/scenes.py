@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from pipelines.states import RunStatus
 from tests.faults import oracle
 from tests.faults.deeds import LETTERS
 from tests.faults.nursery import Nursery
@@ -24,6 +25,8 @@ KINDS = ("records", "mail", "calls", "letters", "blocks")
 POSTED = "hooks"
 # Contacts of the first are told of by an event, those of the second found by a schedule; a rule segments the third.
 TOLD, TIMED, RULED = "told", "timed", "ruled"
+WAY = ("ask:yes", "fork:next", "greeted:greeted", "handover:next", "rounds:next", "step_1:next", "task:next",
+       "turn:next", "turn:next")  # fmt: skip
 _BUILT = {POSTED: "build_posted", TOLD: "build_told", TIMED: "build_timed", RULED: "build_ruled"}
 _numbers = count(1)
 
@@ -46,7 +49,7 @@ class House:
                                               "body": {"to": "= contact.email"}}}  # fmt: skip
         task = {"type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}}
         if kind == "blocks":
-            return [MARK, *blocks(task)]
+            return [MARK, *blocks()]
         last = {
             "records": task,
             **dict.fromkeys(_BUILT, task),
@@ -57,14 +60,16 @@ class House:
         return [MARK, last]
 
 
-def blocks(task: dict[str, Any]) -> list[dict[str, Any]]:
-    """A task in one branch, a loop in the other, and afterwards an event that happened long before."""
+def blocks() -> list[dict[str, Any]]:
+    """A person is asked in one branch, a loop turns in the other; then an event that was before, and a call."""
+    ask = {"key": "ask", "type": "human_task", "with": {"title": "Fit?", "outcomes": ["yes", "no"], "notify": False}}
     rounds = {"key": "rounds", "type": "loop", "with": {"times": 2, "steps": [{"key": "turn", "type": "wait"}]}}
-    branches = [{"name": "task", "steps": [{"key": "call", **task}]}, {"name": "rounds", "steps": [rounds]}]
+    branches = [{"name": "ask", "steps": [ask]}, {"name": "rounds", "steps": [rounds]}]
     greeted = {"events": [{"event": "greeted", "since": "run"}]}
     return [
         {"key": "fork", "type": "parallel", "with": {"branches": branches}},
         {"key": "greeted", "type": "wait_for", "timeout": "1h", "on": {"timeout": "end"}, "with": greeted},
+        {"key": "handover", "type": "call", "with": {"pipeline": "its own"}},
     ]
 
 
@@ -82,7 +87,10 @@ class Scene:
         return self.house.folder / f"{self.key}.jsonl"
 
     def build(self) -> None:
-        self.house.nursery.at_hand(_BUILT.get(self.kind, "build"), key=self.key, steps=self.house.steps(self.kind))
+        steps = self.house.steps(self.kind)
+        if self.kind == "blocks":
+            steps[-1] = {**steps[-1], "with": {"pipeline": f"{self.key}_called"}}
+        self.house.nursery.at_hand(_BUILT.get(self.kind, "build"), key=self.key, steps=steps)
 
     def numbers(self, size: int) -> list[int]:
         """The next contacts of this scene, as arguments for a deed."""
@@ -121,6 +129,11 @@ class Scene:
         effects = oracle.judge(received=self.received(state), told=told, **common)
         oracle.record(effects, effect=self.kind, **facts)
         assert set(state["runs"].values()) <= {1}
+        if self.kind == "blocks":
+            # Who met the fault went the same way as everybody else: nothing but time was lost.
+            ways = {tuple(way) for way in state["ways"].values()}
+            assert ways == {WAY}, ways
+            assert set(state["statuses"]) == {str(RunStatus.COMPLETED.value)}, state["statuses"]
         # Doubt and dead workers are worth a word, and so are the days that the clock jumped and nobody entered;
         # anything else would be something left behind.
         worth_a_word = {"messages.uncertain", "steps.deadly", "pipeline.silent"}
