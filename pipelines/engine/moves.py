@@ -11,6 +11,10 @@ from pipelines.engine.cursor import Cursor
 from pipelines.states import RunStatus
 
 MAX_VISITS = 1_000
+TOO_MANY_VISITS = "too_many_visits"
+CIRCLE = (
+    "Stopped after as many visits as a run may make, which looks like a circle: see where its steps lead, or max_hops."
+)
 
 
 def leave(
@@ -32,7 +36,7 @@ def leave(
             cursor.finish(status=status, reason=reason, outcome=outcome, now=now)
             return skipped
         if cursor.seq + len(skipped) >= int(program.settings.get("max_hops") or MAX_VISITS):
-            cursor.finish(status=RunStatus.FAILED, reason="too_many_visits", outcome=outcome, now=now)
+            cursor.finish(status=RunStatus.FAILED, reason=TOO_MANY_VISITS, outcome=outcome, now=now)
             return skipped
         try:
             due = due_at(target.delay, cursor=cursor, context=context, previous=now)

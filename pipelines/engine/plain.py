@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.engine.cursor import Memory
 
 MAX_CONTEXT_BYTES = 10 * 1024 * 1024
+TOO_LARGE = "This run would remember more than 10 MB: let its steps keep less, such as ids instead of records."
 _AS_THEY_ARE = (str, int, float, bool, type(None))
 
 

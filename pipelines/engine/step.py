@@ -38,8 +38,8 @@ from pipelines.engine.blocks import Impossible, decided, spawn, start, with_chil
 from pipelines.engine.cause import caused_by
 from pipelines.engine.cursor import Cursor
 from pipelines.engine.journal import TOO_LATE, log_visit, visit_of
-from pipelines.engine.moves import leave
-from pipelines.engine.plain import fits, plain
+from pipelines.engine.moves import CIRCLE, TOO_MANY_VISITS, leave
+from pipelines.engine.plain import TOO_LARGE, fits, plain
 from pipelines.engine.searching import searched
 from pipelines.engine.writing.making import make_records
 from pipelines.models import StepExecution
@@ -289,11 +289,16 @@ def _end(
     shown = plain(output) if output is not None else None
     in_log = shown if logged is None else plain(logged)
     log_visit(batch, step, cursor, event=event, outcome=outcome, why=why, output=in_log, error=error)
+    row = batch.visits[-1]
     context = _context_after(batch, step, cursor, visit, shown, outcome)
     if not fits(batch.memories.get(cursor.id)):
+        row.event, row.outcome, row.output, row.error = Log.FAILED.value, "error", None, TOO_LARGE
         cursor.finish(status=RunStatus.FAILED, reason="context_too_large", outcome="error", now=batch.now)
         return
     skipped = leave(cursor, program=loaded.program, step=step, outcome=outcome, context=context, now=batch.now)
+    if cursor.reason == TOO_MANY_VISITS:
+        # The visit went well; what stands beside it says why there is no other.
+        batch.visits.append(visit_of(cursor, batch.now, Log.NOTE, None, error=CIRCLE, step_id=step.id))
     for past in skipped:
         batch.visits.append(visit_of(cursor, batch.now, Log.SKIPPED, "skipped", error=TOO_LATE, step_id=past.id))
 

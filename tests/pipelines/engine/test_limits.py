@@ -1,13 +1,13 @@
-"""A pipeline with `max_executions` takes so many and no more, and says so to the others."""
+"""What a pipeline and a run may not exceed, and the sentence that says so."""
 
 from contacts.models import Contact
 from contacts.operations import bulk_create_contacts
 from crm.models import Team
 from pipelines.engine.enroll import enroll
-from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun
+from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, StepExecution
 from pipelines.operations import import_document
 from pipelines.states import RunStatus
-from tests.pipelines.engine.building import active, document, email
+from tests.pipelines.engine.building import NOON, active, document, email, log
 from tests.pipelines.engine.conftest import Run
 
 Decision = EnrollmentDecision.Decision
@@ -63,3 +63,42 @@ def test_a_limit_that_is_set_later_counts_those_who_are_in(team: Team, run_at: R
     bulk_create_contacts(team=team, items=[{"email": f"b{n}@example.org"} for n in range(3)])
     assert PipelineRun.objects.count() == 3
     assert Pipeline.objects.get().enrolled_total == 3
+
+
+def errors() -> list[str | None]:
+    return list(StepExecution.objects.exclude(error=None).order_by("id").values_list("error", flat=True))
+
+
+def test_a_run_that_goes_in_a_circle_is_stopped_after_a_thousand_visits(team: Team, run_at: Run) -> None:
+    active(team, [{"key": "a", "type": "wait"}, {"key": "b", "type": "wait", "next": "a"}])
+    people(team, 1)
+    run_at(NOON)
+    run = PipelineRun.objects.get()
+    assert (run.status, run.reason, run.seq) == (RunStatus.FAILED, "too_many_visits", 1_000)
+    (said,) = errors()
+    assert "looks like a circle" in str(said)
+
+
+def test_pipelines_that_call_each_other_without_end_are_stopped_at_the_eighth(team: Team, run_at: Run) -> None:
+    call = {"key": "again", "type": "call", "with": {"pipeline": "welcome"}}
+    import_document(team=team, document=document([{"type": "wait"}]), activate=True)
+    active(team, [call])
+    people(team, 1)
+    run_at(NOON)
+    assert PipelineRun.objects.count() == 9
+    assert set(PipelineRun.objects.values_list("status", flat=True)) == {RunStatus.FAILED}
+    assert any("more than 8 pipelines in a row have called each other" in str(said) for said in errors())
+
+
+def test_a_run_that_would_remember_more_than_ten_megabytes_fails_with_a_sentence(team: Team, run_at: Run) -> None:
+    variables = [{"name": name, "type": "any", "default": ""} for name in ("text", "copy")]
+    twice = {"key": "twice", "type": "set_variable", "with": {"copy": "{{ text }}"}}
+    pipeline = active(team, [twice, {"type": "wait"}], triggers=[{"type": "manual"}], variables=variables)
+    small, large = people(team, 2)
+    for contact, size in ((small, 4_000_000), (large, 6_000_000)):
+        enroll(pipeline=pipeline, subject_ids=[contact.pk], variables={"text": "x" * size})
+    run_at(NOON)
+    assert PipelineRun.objects.get(subject_id=small.pk).status == RunStatus.COMPLETED
+    failed = PipelineRun.objects.get(subject_id=large.pk)
+    assert (failed.status, failed.reason) == (RunStatus.FAILED, "context_too_large")
+    assert log(failed) == [(1, "failed", "error")] and "more than 10 MB" in str(errors())
