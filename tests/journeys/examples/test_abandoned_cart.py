@@ -65,3 +65,14 @@ def test_without_a_cart_nobody_enters_and_the_answer_says_why(stage: Stage) -> N
     assert told == {
         "runs": [], "refused": [{"subject": bo, "reason": "error", "detail": "The variable 'cart' needs a value."}],
     }  # fmt: skip
+
+
+def test_a_small_cart_and_the_same_cart_again_let_nobody_in(stage: Stage) -> None:
+    ann, _ = abandoned(stage)
+    for cart in ({**CART, "id": "c-8", "value": 50}, CART):
+        stage.event("abandoned_cart", ann, cart=cart)
+        stage.walk(1)
+    assert len(stage.api.get("pipeline-runs/", contact=ann).json()["results"]) == 1
+    stage.event("abandoned_cart", ann, cart={**CART, "id": "c-9", "value": 51})
+    stage.walk(2)
+    assert len(stage.api.get("pipeline-runs/", contact=ann).json()["results"]) == 2

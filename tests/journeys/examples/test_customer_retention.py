@@ -50,3 +50,35 @@ def test_who_comes_back_in_time_is_left_alone(stage: Stage) -> None:
     stage.event("user_login", ann)
     assert stage.walk(HOUR, 20 * HOUR, 3 * DAY) == []
     assert outcome(stage) == ("completed", "came back")
+
+
+def runs(stage: Stage, contact: int) -> int:
+    return len(stage.api.get("pipeline-runs/", contact=contact).json()["results"])
+
+
+def test_a_week_of_silence_is_too_short_for_the_event_and_thirty_days_for_a_second_one(stage: Stage) -> None:
+    ann = away(stage, "Europe/Paris")
+    bo = stage.contact("Bo", custom={"last_activity": "2027-02-26T10:00:00+00:00"})
+    stage.event("user_inactive", bo, days_since_last_activity=7)
+    stage.walk(0, DAY, 2 * DAY)
+    assert (runs(stage, ann), runs(stage, bo)) == (1, 0)
+    stage.event("user_inactive", ann, days_since_last_activity=30)
+    stage.walk(2 * DAY + 1)
+    assert runs(stage, ann) == 1
+    stage.walk(33 * DAY)
+    stage.event("user_inactive", ann, days_since_last_activity=61)
+    stage.walk(33 * DAY + 1)
+    assert runs(stage, ann) == 2
+
+
+def test_the_hourly_search_finds_who_was_silent_for_a_week_without_any_event(stage: Stage) -> None:
+    stage.template("we_miss_you")
+    stage.loaded("customer_retention")
+    seen = {"Bo": "2027-02-19T10:00:00+00:00", "Cy": "2027-02-26T10:00:00+00:00"}
+    bo, cy = (stage.contact(name, custom={"last_activity": at}) for name, at in seen.items())
+    stage.walk(0, HOUR)
+    assert (runs(stage, bo), runs(stage, cy)) == (1, 0)
+    stage.walk(4 * DAY - 3 * HOUR)
+    assert runs(stage, cy) == 0
+    stage.walk(4 * DAY)
+    assert (runs(stage, bo), runs(stage, cy)) == (1, 1)

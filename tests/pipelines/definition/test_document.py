@@ -253,6 +253,12 @@ PROBLEMS: list[tuple[str, object, str, str]] = [
         "say in 'on' where 'timeout' leads",
     ),
     (
+        "wait with a timeout that leads nowhere",
+        document({"type": "wait_for", "timeout": "1d", "with": {"events": [{"event": "x"}]}}),
+        "steps[0].on",
+        "say in 'on' where 'timeout' leads",
+    ),
+    (
         "timeout from a template",
         document({**MAIL, "timeout": "{{ user.x }}"}),
         "steps[0].timeout",

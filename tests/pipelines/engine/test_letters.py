@@ -12,9 +12,9 @@ from crm.channels.captured import captured_names, read_captured
 from crm.channels.letters import Letter, device_token, phone_number
 from crm.models import Message, MessageTemplate, Suppression, Team
 from pipelines.models import Effect, PipelineRun, StepExecution
-from pipelines.operations import InvalidDocument
+from pipelines.operations import InvalidDocument, validate_document
 from pipelines.states import RunStatus
-from tests.pipelines.engine.building import NOON, active, later
+from tests.pipelines.engine.building import NOON, active, document, later
 from tests.pipelines.engine.conftest import Run
 
 KEPT = "crm.channels.captured.LetterBox"
@@ -167,3 +167,10 @@ def test_numbers_lose_their_spacing_and_what_is_none_is_refused(text: str, numbe
 def test_tokens_that_cannot_be_one_are_refused() -> None:
     assert device_token(" abc ") == "abc"
     assert not device_token("a b") and not device_token("x" * 300) and not device_token("a\nb")
+
+
+@pytest.mark.parametrize("more", [{}, {"delivery": "at_least_once"}], ids=["at most once", "at least once"])
+def test_a_retry_that_may_reach_people_twice_is_warned_of(team: Team, more: dict[str, Any]) -> None:
+    step = {"type": "send_sms", "message": "Hi", "retry": {"max": 2}, **more}
+    told = [(each.path, each.severity) for each in validate_document(document([step]), team)]
+    assert told == ([("steps[0].delivery", "warning")] if more else [])

@@ -203,3 +203,22 @@ def test_a_template_of_another_team_is_not_found() -> None:
     document = a_document(email("a", **{"with": {"template": "hello"}}))
     with pytest.raises(InvalidDocument, match="no message template 'hello'"):
         import_document(team=a_team(), document=document)
+
+
+@pytest.mark.parametrize(
+    ("step", "path", "meant"),
+    [
+        ({"type": "send_email", "with": {"subject": "Hi", "text": "{{ contact.frist_name }}"}}, "with",
+         "first_name"),
+        ({"type": "wait", "if": {"field": "subject.lifecycle_stag", "operator": "is_empty"}}, "if", "lifecycle_stage"),
+        ({"type": "create_task", "with": {"title": "{{ contact.company.domian }}"}}, "with", "domain"),
+        ({"type": "wait", "if": "contact.score > 3 and contact.custom.frist_name == 1"}, "", ""),
+        ({"type": "update_record", "with": {"values": {"phones": "= (contact.phones or 0) + 1"}}}, "", ""),
+    ],
+    ids=["in a mail", "in a condition", "of a company", "fields of one's own", "a field that is written"],
+)  # fmt: skip
+def test_a_field_that_looks_like_a_slip_is_warned_of(step: dict[str, Any], path: str, meant: str) -> None:
+    team = a_team()
+    given = {"format": "crm.pipeline/1", "key": "k", "name": "K", "subject": "contacts.contact", "steps": [step]}
+    told = [(each.path, each.severity, meant in each.message) for each in validate_document(given, team)]
+    assert told == ([(f"steps[0].{path}", "warning", True)] if path else [])

@@ -187,7 +187,8 @@ def test_a_circle_ends_by_the_limit_of_visits(play: Play) -> None:
     steps = [{"key": "round", "type": "wait", "delay": "1h", "next": "round"}]
     report = play(steps, more={"settings": {"max_hops": 20}})
     assert (report["status"], report["reason"]) == ("failed", "too_many_visits")
-    assert len(report["steps"]) == 20
+    assert [each["event"] for each in report["steps"]] == ["completed"] * 20 + ["note"]
+    assert "looks like a circle" in report["errors"][0]["message"]
 
 
 def test_conditions_tell_the_values_they_saw(play: Play) -> None:

@@ -1,0 +1,52 @@
+"""Fields of the subject that look like a slip: warnings, since a record may have fields of any name of its own."""
+
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
+
+from pipelines.definition.document import Problem
+from pipelines.definition.layout import every_place, subject_model, subject_names
+from pipelines.definition.reading import reads_of
+from pipelines.definition.shapes import spoken_path
+from pipelines.subjects import RELATED_FIELDS, SubjectType, subject_named
+
+# Nearer than `last_activity` is to `last_interaction`, which are two fields.
+ALIKE: Final = 0.8
+WRITERS: Final = frozenset({"update_record", "create_record"})
+
+
+def field_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """Names that are no column and nearly one: in a mail their place would stay empty."""
+    kind = subject_named(subject_model(document) or "")
+    if kind is None or kind.record_type:
+        return
+    roots, written = {"subject", *subject_names(document)}, _written(document)
+    for place in every_place(document):
+        for path, inside in reads_of(place.step).paths:
+            if inside[:2] == ("with", "where") or path[0] not in roots:
+                continue
+            found = _slip(path[1:], kind, written)
+            if found:
+                wrong, meant = found
+                message = f"{kind.name} has no field '{wrong}' unless you added one; did you mean '{meant}'?"
+                yield Problem(spoken_path((*place.at, *inside)), message, "warning")
+
+
+def _slip(names: tuple[str, ...], kind: SubjectType, written: Collection[str]) -> tuple[str, str] | None:
+    """What is wrong in `first`, or in `company.first`, and what was meant."""
+    if not names:
+        return None
+    known = {*kind.plain, *kind.relations, *kind.derived, "name", "custom", "team_id"}
+    if len(names) > 1 and names[0] in kind.relations:
+        names, known, written = names[1:], {*RELATED_FIELDS[names[0]], "model"}, ()
+    if names[0] in known or names[0] in written:
+        return None
+    meant = get_close_matches(names[0], sorted(known), n=1, cutoff=ALIKE)
+    return (names[0], meant[0]) if meant else None
+
+
+def _written(document: Mapping[str, Any]) -> frozenset[str]:
+    """Fields that steps of this document give to records."""
+    given = [place.step.get("with") or {} for place in every_place(document) if place.step.get("type") in WRITERS]
+    values = [each.get("values") for each in given]
+    return frozenset(name.removeprefix("custom.") for each in values if isinstance(each, Mapping) for name in each)
