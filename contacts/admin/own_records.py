@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,10 +12,10 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from contacts.admin.own_enrolling import EnrollOwnRecords
+from contacts.admin.own_values import RecordForm, own_fields
 from contacts.admin.page import RecordPage
 from contacts.admin.records import count_of
 from contacts.models import Record, RecordType
-from contacts.record_fields import InvalidValues, checked
 from crm.scoping import TeamScopedAdmin
 
 
@@ -61,28 +60,6 @@ class RecordTypeAdmin(TeamScopedAdmin[RecordType]):
         return format_html('<a class="ct-link" href="{}">{}</a>', link, f"{row.record_count:,}")
 
 
-class RecordForm(forms.ModelForm[Record]):
-    """A record whose values fit its type."""
-
-    class Meta:
-        model = Record
-        fields = ("type", "values")
-        widgets = {"values": UnfoldAdminTextareaWidget({"rows": 8})}
-        help_texts = {"values": 'An object such as {"name": "Tea", "quantity": 12}; the type says which keys it has.'}
-
-    def clean(self) -> Any:
-        data: dict[str, Any] = super().clean() or {}
-        kind = data.get("type") or getattr(self.instance, "type", None) if self.instance.pk else data.get("type")
-        values = data.get("values")
-        if kind is None or values is None:
-            return data
-        try:
-            data["values"] = checked(kind.fields, values if isinstance(values, dict) else {"values": values})
-        except InvalidValues as error:
-            self.add_error("values", ValidationError([f"{path}: {message}" for path, message in error.problems]))
-        return data
-
-
 @admin.register(Record)
 class RecordAdmin(EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
     """Records of one's own types, newest first."""
@@ -95,12 +72,36 @@ class RecordAdmin(EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
     search_fields = ("values",)
     ordering = ("-id",)
     list_select_related = ("type",)
-    fields = ("type", "values")
     nothing = "First define a type of record; then its records are added here, by the API and by steps of pipelines."
 
     class Media:
         css = {"all": ("contacts/contacts.css",)}
+        js = ("contacts/own_records.js",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
         return (*fields, "type") if obj is not None else fields
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A field for each of the type's; where there is no type yet, or nothing to write, what it holds as JSON."""
+        team = [] if self._hides_team(request, obj) else ["team"]
+        own = list(self._own(request, obj))
+        if not own:
+            return [(None, {"fields": [*team, "type", "values"]})]
+        return [
+            (None, {"fields": [*team, "type", *own]}),
+            ("As JSON", {"classes": ("collapse",), "fields": ["values"]}),
+        ]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        kwargs["form"] = type("RecordForm", (RecordForm,), self._own(request, obj))
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def _own(self, request: HttpRequest, obj: Record | None) -> dict[str, forms.Field]:
+        if obj is not None:
+            return own_fields(obj.type, obj.values) if self.has_change_permission(request, obj) else {}
+        chosen = request.POST.get("type") or request.GET.get("type") or ""
+        if not chosen.isdecimal() or len(chosen) > 9:
+            return {}
+        kind = RecordType.objects.for_team(getattr(request, "team", None)).filter(pk=int(chosen)).first()
+        return own_fields(kind, {}) if kind is not None else {}

@@ -76,8 +76,11 @@ def _entry(visit: Mapping[str, Any], report: Mapping[str, Any], messages: list[d
 
 
 def _of_visit(visit: Mapping[str, Any], messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Messages of a visit, each shown once: with the first visit of its step that had not ended before it."""
-    mine = [each for each in messages if each["step"] == visit["key"] and each["at"] <= visit["left_at"]]
+    """Messages of a visit, each shown once: with the first attempt that had not ended before it."""
+    names = ("branch", "visit")
+    mine = [
+        each for each in messages if all(each[name] == visit[name] for name in names) and each["at"] <= visit["left_at"]
+    ]
     for each in mine:
         messages.remove(each)
     return mine

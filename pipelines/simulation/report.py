@@ -40,7 +40,7 @@ def report_of(run: PipelineRun) -> dict[str, Any]:
             for each in told
             if each["error"] and each["event"] in ("failed", "retried", "skipped", "note")
         ],
-        "messages": [_message(message, steps) for message in messages],
+        "messages": [_message(message, steps, branches) for message in messages],
         "warnings": [],
     }
 
@@ -126,9 +126,11 @@ def _effects(ids: Sequence[int], messages: Sequence[Message]) -> dict[tuple[int,
     return found
 
 
-def _message(message: Message, steps: dict[int, PipelineStep]) -> dict[str, Any]:
+def _message(message: Message, steps: dict[int, PipelineStep], branches: dict[int, str]) -> dict[str, Any]:
     return {
         "step": _key(steps, message.step_id),
+        "visit": abs(message.run_seq or 0),
+        "branch": branches.get(message.run_id or 0, ""),
         "at": message.created_at,
         "sent_at": message.sent_at,
         "held_by": message.held_by,

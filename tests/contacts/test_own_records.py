@@ -110,3 +110,28 @@ def test_the_admin_holds_records_to_their_type(team: Team, product: RecordType, 
     record.refresh_from_db()
     assert record.values == {"name": "Mate"}
     assert "1" in client.get("/admin/contacts/recordtype/").content.decode()
+
+
+def test_a_record_has_a_field_for_each_of_its_types_and_what_is_wrong_stands_beside_it(
+    team: Team, product: RecordType, sign_in: SignIn
+) -> None:
+    client = sign_in()
+    page = client.get("/admin/contacts/record/add/", {"type": product.pk}).content.decode()
+    assert all(f'name="own_{key}"' in page for key in ("name", "quantity", "active", "size"))
+    typed = {"type": product.pk, "values": "{}", "own_quantity": "12", "own_active": "true", "own_size": "m"}
+    wrong = client.post("/admin/contacts/record/add/", typed)
+    assert wrong.context["adminform"].form.errors == {"own_name": ["A value is needed."]}
+    client.post("/admin/contacts/record/add/", {**typed, "own_name": "Tea"})
+    record = Record.objects.get()
+    assert record.values == {"name": "Tea", "quantity": 12, "active": True, "size": "m"}
+
+    Record.objects.update(values={**record.values, "once": "a field of old"})
+    address = f"/admin/contacts/record/{record.pk}/change/"
+    same = json.dumps({**record.values, "once": "a field of old"})
+    client.post(
+        address, {"values": same, "own_name": "Mate", "own_quantity": "", "own_active": "false", "own_size": ""}
+    )
+    record.refresh_from_db()
+    assert record.values == {
+        "name": "Mate", "quantity": None, "active": False, "size": None, "once": "a field of old",
+    }  # fmt: skip

@@ -12,6 +12,7 @@ from pytest_django import Settings
 from crm.models import Member, Team
 from crm.teams import create_team
 from pipelines.models import Pipeline, PipelineRun
+from pipelines.recipes.gallery import recipes
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import document, email
 
@@ -81,6 +82,8 @@ def test_the_demo_has_people_of_every_role_and_runs_in_every_state(settings: Set
     assert "olivia@demo.example" in (tmp_path / "demo-logins.txt").read_text("utf-8")
     states = set(PipelineRun.objects.values_list("status", flat=True))
     assert states >= {RunStatus.PENDING, RunStatus.PAUSED, RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}
+    taken = dict(Pipeline.objects.filter(key__in=recipes()).values_list("key", "status"))
+    assert taken == {"nps_survey": 1, "no_show_follow_up": 0, "renewal_reminders": 0}
     with pytest.raises(CommandError, match="already there"):
         call_command("demo", stdout=out)
     call_command("demo", "--if-empty", stdout=out)

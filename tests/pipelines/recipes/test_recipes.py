@@ -11,6 +11,14 @@ from pipelines.recipes.using import use_recipe
 from pipelines.simulation.expect import play_expectations
 
 KEYS = tuple(recipes())
+SOURCES = {
+    "welcome_campaign", "abandoned_cart_recovery", "user_onboarding", "customer_retention", "lead_nurture_sequence",
+    "opportunity_pipeline", "inventory_reorder_alerts",
+}  # fmt: skip
+BUILT_MOST = {
+    "lead_routing", "no_show_follow_up", "win_back_customers", "renewal_reminders", "birthday_greetings", "nps_survey",
+    "stalled_deal_alert", "event_reminder",
+}  # fmt: skip
 
 
 def owner(resource: str, verb: str) -> bool:
@@ -21,6 +29,10 @@ def owner(resource: str, verb: str) -> bool:
 def team(db: None) -> Team:
     """A team that has nothing yet, not even the templates of a new team."""
     return Team.objects.create(name="Acme", slug="acme")
+
+
+def test_the_gallery_has_the_pipelines_of_the_sources_and_those_that_are_built_most() -> None:
+    assert set(KEYS) >= SOURCES | BUILT_MOST
 
 
 @pytest.mark.parametrize("key", KEYS)
