@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 MOST: Final = 50
 # After an outage of the mail server.
 LATER: Final = timedelta(minutes=2)
+LOST_AFTER: Final = timedelta(minutes=10)
 # Stored messages hold this in place of the link, so that whoever may read messages cannot confirm for others.
 PLACE: Final = "⟦confirm⟧"
 HOW: Final = "confirmation link"
@@ -85,6 +86,12 @@ def send_confirmations(*, now: datetime) -> int:
         return len(ready)
     finally:
         mailer.close()
+
+
+def give_up_lost(*, now: datetime) -> int:
+    """Mails that a worker was handing over when it ended: whoever asked may ask again, and nothing waits for them."""
+    lost = Message.objects.filter(state=State.SENDING, run_id=None, created_at__lt=now - LOST_AFTER)
+    return lost.update(state=State.FAILED, reason="interrupted", error="The worker ended while it was handed over.")
 
 
 def _put_off(now: datetime) -> None:

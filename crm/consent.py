@@ -1,7 +1,7 @@
 """Choices of people about topics: each is written into the history in the transaction that makes it hold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -59,6 +59,8 @@ def subscribe(*, team_id: int, address: str, topic: str, act: Act) -> str:
     """The state from now on: `on`, or `pending` until the link in the mail that leaves now was confirmed."""
     address = address.strip().lower()
     row = Topic.objects.filter(team_id=team_id, key=topic).first()
+    if row is not None and not act.wording:
+        act = replace(act, wording=row.wording)
     if row is None or not row.confirm:
         _switch_on(team_id, address, topic, act, Kind.SUBSCRIBED)
         return State.ON.value
@@ -71,9 +73,9 @@ def subscribe(*, team_id: int, address: str, topic: str, act: Act) -> str:
     early = not new and wanted.asks and act.at - wanted.asked_at < BETWEEN_ASKS
     if wanted.asks < MOST_ASKS and not early:
         wanted.state, wanted.asks, wanted.asked_at, wanted.mail_at = State.PENDING, wanted.asks + 1, act.at, act.at
-        wanted.wording = act.wording or row.wording
+        wanted.wording = act.wording
         wanted.save()
-        _write(team_id, address, topic, Kind.ASKED, Act(act.at, act.how, act.who, wanted.wording))
+        _write(team_id, address, topic, Kind.ASKED, act)
         transaction.on_commit(lambda: mail_waits.send(sender=Subscription))
     return State.PENDING.value
 

@@ -17,6 +17,8 @@ OPENED_BY_SOMEBODY: Final = "an open alone proves no reader"
 FETCHED_BY_PROVIDER: Final = "loaded by a mail provider"
 # Opens that may be a person's; the others are told to nobody.
 DOUBTFUL: Final = frozenset({OPENED_BY_SOMEBODY, FETCHED_BY_PROVIDER})
+# Where browsers say that nobody looks yet.
+PURPOSES: Final = ("Purpose", "X-Purpose", "Sec-Purpose", "X-Moz")
 PROGRAMS: Final = re.compile(
     r"bot\b|crawl|spider|scan|preview|barracuda|proofpoint|mimecast|safelinks|urldefense|symantec|fireeye|trend ?micro"
     r"|microsoft office|python|curl|wget|java/|go-http|okhttp|libwww|headless|httpclient|axios|node-fetch|ruby|perl",
@@ -42,7 +44,8 @@ def why_a_program(call: Call) -> str:
     """A short reason, or nothing when it looks like a person."""
     if call.method != "GET":
         return f"a {call.method} request"
-    if any("prefetch" in call.headers.get(name, "").lower() for name in ("Purpose", "Sec-Purpose", "X-Moz")):
+    purposes = " ".join(call.headers.get(name, "") for name in PURPOSES).lower()
+    if any(word in purposes for word in ("prefetch", "prerender", "preview")):
         return "loaded ahead by a browser"
     if not call.agent:
         return "names no program"

@@ -15,6 +15,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
 from crm.auditing import audit_request
+from crm.models import Topic
 from crm.scoping import TeamScopedAdmin
 from crm.sealing import SealBroken, unseal
 from crm.signatures import sign
@@ -60,13 +61,21 @@ class HookForm(forms.ModelForm[Hook]):
 
     class Meta:
         model = Hook
-        fields = ["name", "trigger", "enabled"]
+        fields = ["name", "trigger", "topic", "enabled"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             self.fields["fields_of_new"].initial = self.instance.fields or None
             self.fields.pop("signed", None)
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        topic, trigger = self.cleaned_data.get("topic"), self.cleaned_data.get("trigger")
+        team = trigger.pipeline.team if trigger else self.instance.team if self.instance.pk else None
+        if topic and team and not Topic.objects.filter(team=team, key=topic).exists():
+            self.add_error("topic", "This team has no such topic: make it under Topics first.")
+        return cleaned
 
     def clean_fields_of_new(self) -> dict[str, Any]:
         found = self.cleaned_data["fields_of_new"] or {}
@@ -99,8 +108,8 @@ class HookAdmin(TeamScopedAdmin[Hook]):
     actions_detail = ("test_page", "renew_page")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        shown = ["name", "trigger", "enabled", "fields_of_new"]
-        return [(None, {"fields": shown if obj else ["name", "trigger", "signed", "fields_of_new"]})]
+        shown = ["name", "trigger", "enabled", "topic", "fields_of_new"]
+        return [(None, {"fields": shown if obj else ["name", "trigger", "signed", "topic", "fields_of_new"]})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("trigger",) if obj is not None else ()
@@ -128,6 +137,7 @@ class HookAdmin(TeamScopedAdmin[Hook]):
             name=obj.name,
             signed=form.cleaned_data["signed"],
             fields=form.cleaned_data["fields_of_new"],
+            topic=form.cleaned_data["topic"],
             by=request.user,
         )
         obj.__dict__.update(opened.hook.__dict__)

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from contacts.models import Activity, Company, Contact, Deal
 from contacts.operations import add_note, bulk_create_contacts
-from crm.models import Member, Message, Task, Team
+from crm.models import Member, Message, Task, Team, Topic
 from crm.models.member import Role
 from crm.teams import create_team
 from pipelines.demo.people import COMPANIES, people
@@ -63,6 +63,7 @@ def load_demo(*, now: datetime, tell: Tell) -> list[Login]:
         team = create_team(name="Foxglove Studio", slug=SLUG, timezone="Europe/Berlin")
         logins = [_add_user(team, role) for role in Role]
         companies = _add_companies(team)
+        _add_topics(team)
     start = now - timedelta(days=DAYS)
     with pretend(start):
         pipelines = {path.stem: _import(team, path) for path in sorted(DOCUMENTS.glob("*.json"))}
@@ -83,6 +84,16 @@ def _add_user(team: Team, role: Role) -> Login:
     )
     Member.objects.create(team=team, user=user, role=role)
     return login
+
+
+def _add_topics(team: Team) -> None:
+    """What the readers of its mail choose from."""
+    Topic.objects.create(
+        team=team, key="marketing", name="News and offers", description="What is new at the studio, once a month."
+    )
+    Topic.objects.create(
+        team=team, key="tips", name="Tips", description="Six short letters in your first weeks.", confirm=True
+    )
 
 
 def _add_companies(team: Team) -> list[Company]:

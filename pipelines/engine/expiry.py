@@ -1,10 +1,11 @@
-"""Runs that are older than their version allows are ended, wherever they are."""
+"""Runs that are older than their version allows are ended, and mail that nobody is sending any more is given up."""
 
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
 
+from crm.confirming import give_up_lost
 from pipelines.engine.ending import LIVE, end_trees
 from pipelines.models import EngineState, PipelineRun, PipelineVersion
 
@@ -19,6 +20,7 @@ def expire(*, now: datetime, last: datetime | None) -> int:
     if last is not None and now < last + EVERY:
         return 0
     EngineState.objects.update_or_create(name=NAME, defaults={"at": now})
+    give_up_lost(now=now)
     limits = PipelineVersion.objects.filter(program__settings__has_key="expires_after")
     return sum(
         _expire(pipeline_id, version_id, now - timedelta(seconds=float(seconds)), now)

@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from contacts.models import Contact
 from contacts.operations import create_contact
 from contacts.queries import with_email
+from crm.consent import Act, subscribe
 from crm.faults import point, register
 from pipelines.definition.values import ParameterError, compile_value
 from pipelines.engine.enroll import NotEnrollable, enroll
@@ -112,7 +113,12 @@ def _subject(hook: Hook, trigger: Trigger, body: Any, now: datetime) -> int | No
     if text.isascii() and text.isdigit() and len(text) <= 18:
         return int(text)
     if "@" in text and pipeline.subject_type.model_class() is Contact:
-        return _contact(hook, body, text, now)
+        contact = _contact(hook, body, text, now)
+        if hook.topic:
+            # Where the topic asks for it, a confirmation mail leaves and nothing else before it was answered.
+            act = Act(now, f"webhook {hook.name}"[:60], wording=str(body.get("consent") or "")[:5_000])
+            subscribe(team_id=hook.team_id, address=text, topic=hook.topic, act=act)
+        return contact
     wanted = trigger.subject_expression or DEFAULT_SUBJECT
     raise Unusable(f"{wanted} is neither the id of a record nor an email address here.")
 

@@ -28,6 +28,12 @@ class Hook(TeamScoped):
         verbose_name="fields of new contacts",
         help_text='What a new contact gets, such as {"first_name": "{{ trigger.name }}"}.',
     )
+    topic = models.CharField(
+        max_length=60,
+        blank=True,
+        default="",
+        help_text="Key of a topic that the posted address subscribes to; empty for none.",
+    )
     enabled = models.BooleanField(default=True)
     received_total = models.BigIntegerField(default=0, editable=False)
     refused_total = models.BigIntegerField(default=0, editable=False)

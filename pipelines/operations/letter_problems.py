@@ -5,7 +5,7 @@ from typing import Any
 
 from crm.letter_checks import letter_warnings
 from crm.mail_links import PLACES
-from crm.models import MessageTemplate, Team
+from crm.models import MessageTemplate, Team, Topic
 from pipelines.definition.document import Problem
 from pipelines.definition.layout import every_place, subject_alias
 from pipelines.definition.shapes import spoken_path
@@ -21,8 +21,13 @@ def letter_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem
     keys = {key for place in steps if isinstance(key := place.step.get("with", {}).get("template"), str) and key}
     rows = MessageTemplate.objects.for_team(team).filter(key__in=keys) if keys else ()
     templates = {row.key: row for row in rows}
+    topics = _topics(team) if any(place.step.get("with", {}).get("topic") for place in steps) else frozenset[str]()
     for place in steps:
         given = place.step.get("with", {})
+        topic = given.get("topic")
+        if topics and isinstance(topic, str) and topic not in topics:
+            told_of = f"the team has no topic '{topic}': readers do not find it among their preferences"
+            yield Problem(spoken_path([*place.at, "with", "topic"]), told_of, "warning")
         template = templates.get(given.get("template", ""))
         if template is not None:
             path = spoken_path([*place.at, "with", "template"])
@@ -32,6 +37,12 @@ def letter_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem
             path = spoken_path([*place.at, "with", "html"])
             told = letter_warnings(subject="-", text="-", html=str(given["html"]), topic="-")
             yield from (Problem(path, each, "warning") for each in told)
+
+
+def _topics(team: Team) -> frozenset[str]:
+    """What steps may name; empty where the team keeps no topics at all."""
+    keys = frozenset(Topic.objects.filter(team=team).values_list("key", flat=True))
+    return keys | {"", "transactional"} if keys else keys
 
 
 def _of_template(template: MessageTemplate, brought: frozenset[str]) -> Iterator[str]:

@@ -46,7 +46,13 @@ class Opened:
 
 
 def open_hook(
-    *, trigger: Trigger, name: str, signed: bool = True, fields: Mapping[str, Any] | None = None, by: Any = None
+    *,
+    trigger: Trigger,
+    name: str,
+    signed: bool = True,
+    fields: Mapping[str, Any] | None = None,
+    topic: str = "",
+    by: Any = None,
 ) -> Opened:
     """Make an address for a webhook trigger; `signed` asks posts for a signature of Standard Webhooks."""
     token, secret = MARK + secrets.token_hex(20), new_secret() if signed else ""
@@ -58,6 +64,7 @@ def open_hook(
         token_hint=token[-4:],
         secret=seal(secret) if secret else "",
         fields=dict(fields or {}),
+        topic=topic,
         created_by=by,
     )
     return Opened(hook, token, secret)

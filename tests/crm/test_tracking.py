@@ -46,6 +46,8 @@ def message(team: Team) -> Message:
     Contact.objects.create(team=team, first_name="Ann", email="ann@example.org")
     process_due_runs()
     Message.objects.update(sent_at=timezone.now() - timedelta(hours=1), state="sent")
+    # That it was sent is an event, too, and no test here is about it.
+    Event.objects.all().delete()
     return Message.objects.select_related("team").get()
 
 
@@ -109,6 +111,7 @@ def test_a_click_moves_the_run_that_waits_for_it_once(message: Message, reader: 
         ("HEAD", {"User-Agent": PERSON}, "a HEAD request"),
         ("GET", {"User-Agent": "Barracuda Sentinel"}, "a known scanner"),
         ("GET", {"User-Agent": PERSON, "Sec-Purpose": "prefetch;prerender"}, "loaded ahead by a browser"),
+        ("GET", {"User-Agent": PERSON, "X-Purpose": "preview"}, "loaded ahead by a browser"),
         ("GET", {}, "names no program"),
     ],
 )

@@ -12,10 +12,10 @@ from django.test import Client
 from pytest_django import Settings
 
 from contacts.models import Contact
-from crm.models import Member, Role, Team
+from crm.models import ConsentEntry, Member, Role, Team, Topic
 from crm.signatures import sign
 from pipelines.engine.tick import process_due_runs
-from pipelines.models import Hook, HookDelivery, PipelineRun
+from pipelines.models import Hook, HookDelivery, PipelineRun, StepExecution
 from pipelines.triggers.hooks import Opened, open_hook
 from tests.pipelines.engine.building import NOON, active, email
 from tests.pipelines.engine.conftest import Run
@@ -254,3 +254,18 @@ def test_a_member_may_not_open_one(team: Team) -> None:
     client = Client()
     client.force_login(member)
     assert client.get("/admin/pipelines/hook/add/").status_code == 403
+
+
+def test_who_signs_up_for_a_topic_that_asks_is_sent_nothing_before_the_answer(
+    hook: Opened, team: Team, run_at: Run, smtp: SmtpSink
+) -> None:
+    Topic.objects.create(team=team, key="marketing", name="News", confirm=True)
+    Hook.objects.update(topic="marketing")
+    post(hook, {**ADA, "consent": "Send me news."})
+    run_at(NOON)
+    run_at(NOON)
+    (mail,) = smtp.messages()
+    assert mail["Subject"] == "Please confirm: News"
+    assert "has not confirmed" in str(StepExecution.objects.exclude(error=None).exclude(error="").get().error)
+    asked = ConsentEntry.objects.get()
+    assert (asked.address, asked.how, asked.wording) == ("ada@example.org", "webhook Signup form", "Send me news.")
