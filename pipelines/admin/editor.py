@@ -10,6 +10,7 @@ from crm.models import Member, MessageTemplate, Team
 from pipelines.actions.base import Kind
 from pipelines.actions.registry import kinds
 from pipelines.admin.steps import SPEAKING_GROUPS
+from pipelines.admin.top_schemas import TOP_SCHEMAS
 from pipelines.definition.operators import CHANGE_OPERATORS, OPERATORS
 from pipelines.models import Pipeline
 from pipelines.subjects import RECORD, RELATED_FIELDS, subject_types
@@ -38,6 +39,7 @@ def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, An
         "pipelines": _pipelines(team),
         "variables": [*(_declared(pipeline) if pipeline else ()), *EVERYWHERE],
         "takenKeys": list(archived),
+        "whole": TOP_SCHEMAS,
     }
 
 

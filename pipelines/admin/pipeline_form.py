@@ -24,10 +24,16 @@ class PipelineForm(forms.ModelForm[Pipeline]):
     # Whose types of record are offered; None offers those of all teams, as to who belongs to none.
     team: Team | None = None
     seen_revision = forms.IntegerField(required=False, widget=forms.HiddenInput())
-    settings = JsonField(expect=dict, default={}, help_text="Limits, time zone, quiet hours; as JSON.")
-    variables = JsonField(expect=list, default=[], help_text='Such as [{"name": "vip", "type": "boolean"}].')
-    exit_rules = JsonField(expect=list, default=[], label="Exit rules", help_text="When a run ends early; as JSON.")
-    goals = JsonField(expect=list, default=[], help_text="What counts as success; as JSON.")
+    settings = JsonField(
+        expect=dict,
+        default={},
+        help_text="Limits, time zone and hours; what stands nowhere here is as the team has it.",
+    )
+    variables = JsonField(expect=list, default=[], help_text="What runs remember; steps read and set it by its name.")
+    exit_rules = JsonField(
+        expect=list, default=[], label="Exit rules", help_text="When a run ends early, wherever it is."
+    )
+    goals = JsonField(expect=list, default=[], help_text="What counts as success.")
 
     edges = EdgesField()
     subject_record = forms.ChoiceField(

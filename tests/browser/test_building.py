@@ -187,3 +187,28 @@ def test_an_order_becomes_a_graph_whose_edges_are_drawn_on_the_page(page: "Page"
     save(page)
     note = page.locator(".pl-edge").nth(4).locator(".pl-edge-notes .pl-error").first
     assert note.is_visible() and "edges[4].to" in note.inner_text()
+
+
+def test_variables_goals_and_exit_rules_are_written_without_json(page: "Page", team: Team) -> None:
+    page.goto(ADD)
+    page.get_by_label("Name", exact=False).first.fill("With a goal")
+    add_step(page, "wait")
+    page.get_by_text("Settings and advanced").click()
+    page.get_by_role("button", name="Add: variable").click()
+    page.get_by_label("Kind *").select_option("number")
+    page.get_by_label("To begin with").fill("3")
+    page.get_by_role("button", name="Add: exit rule").click()
+    page.locator("[data-parameter=event] input").first.fill("unsubscribed")
+    page.get_by_role("button", name="Add: goal").click()
+    page.get_by_label("Key *").fill("bought")
+    page.locator("[data-parameter=event] input").last.fill("purchase")
+    page.get_by_label("Within").fill("7")
+    page.get_by_label("Records in all").fill("500")
+    save(page)
+
+    assert page.get_by_text("Published as version 1.").is_visible()
+    pipeline = Pipeline.objects.get()
+    assert pipeline.variables == [{"name": "variable_1", "type": "number", "default": 3}]
+    assert pipeline.exit_rules == [{"event": "unsubscribed"}]
+    assert pipeline.goals == [{"key": "bought", "event": "purchase", "within": "7d"}]
+    assert pipeline.settings["max_executions"] == 500

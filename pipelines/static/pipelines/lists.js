@@ -64,7 +64,7 @@
     const word = (schema.title || "entry").replace(/ies$/, "y").replace(/(ch|sh|x)es$/, "$1").replace(/s$/, "").toLowerCase();
     return editor.cards(value, changed, {
       addLabel: `Add: ${word}`,
-      titleOf: (entry, index) => (entry && (entry.name || entry.event)) || `${word} ${index + 1}`,
+      titleOf: (entry, index) => (entry && (entry.name || entry.key || entry.event)) || `${word} ${index + 1}`,
       fresh: (entries) => ("name" in (items.properties || {}) && (items.required || []).includes("name") ? { name: freeName(entries, word) } : {}),
       draw: (entry, tell) => {
         const box = el("div", { class: "pl-grid" });

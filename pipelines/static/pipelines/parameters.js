@@ -5,6 +5,13 @@
   const { el, select, shown, parsed } = editor;
   const UNITS = [["s", "seconds"], ["m", "minutes"], ["h", "hours"], ["d", "days"], ["w", "weeks"]];
 
+  const SECONDS = { w: 604800, d: 86400, h: 3600, m: 60 };
+  // Seconds in the largest unit that says them whole.
+  function inUnits(seconds) {
+    const unit = Object.keys(SECONDS).find((each) => seconds > 0 && seconds % SECONDS[each] === 0);
+    return unit ? `${seconds / SECONDS[unit]}${unit}` : `${seconds}s`;
+  }
+
   // A number and a unit over a text such as "3d"; anything else stays text.
   editor.durationControl = function (text, changed) {
     const match = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(text.trim());
@@ -92,7 +99,7 @@
     textarea: (value, changed) => area(value, changed),
     html: (value, changed) => area(value, changed, { class: "pl-input pl-code" }),
     number: (value, changed) => textInput(value, (text) => changed(text === undefined ? undefined : parsed(text)), { inputmode: "decimal" }),
-    duration: (value, changed) => editor.durationControl(value === undefined ? "" : typeof value === "number" ? `${value}s` : String(value), (text) => changed(text === "" ? undefined : text)),
+    duration: (value, changed) => editor.durationControl(value === undefined ? "" : typeof value === "number" ? inUnits(value) : String(value), (text) => changed(text === "" ? undefined : text)),
     json: jsonArea,
     condition: (value, changed) => editor.conditionValue(value, changed),
     words: (value, changed) => editor.words(value, changed),

@@ -1,0 +1,73 @@
+"""What variables, exit rules, goals and settings of a pipeline are made of, for the fields that the page draws."""
+
+from typing import Any, Final
+
+_DURATION: Final = {"x-widget": "duration"}
+
+# By the name of the form's field, which holds the same as JSON.
+TOP_SCHEMAS: Final[dict[str, Any]] = {
+    "variables": {
+        "title": "Variables",
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["name", "type"],
+            "properties": {
+                "name": {"type": "string", "title": "Name"},
+                "type": {
+                    "title": "Kind",
+                    "enum": ["string", "number", "boolean", "datetime", "date", "object", "list", "any"],
+                },
+                "required": {"type": "boolean", "title": "Whoever enters must bring it"},
+                "default": {"title": "To begin with"},
+                "description": {"type": "string", "title": "What it is for"},
+            },
+        },
+    },
+    "exit_rules": {
+        "title": "Exit rules",
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "event": {"type": "string", "title": "Event", "description": "Such as unsubscribed; or a condition."},
+                "match": {"type": "object", "title": "Carrying", "description": "What the event must carry."},
+                "where": {"title": "Only if"},
+                "status": {"title": "The run is then", "enum": ["completed", "cancelled"]},
+                "reason": {"type": "string", "title": "Reason", "description": "Shown where the run ended."},
+            },
+        },
+    },
+    "goals": {
+        "title": "Goals",
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["key", "event"],
+            "properties": {
+                "key": {"type": "string", "title": "Key"},
+                "event": {"type": "string", "title": "Event", "description": "What counts as success."},
+                "where": {"title": "Only if"},
+                "value": {"type": "string", "title": "Worth", "description": "Such as {{ event.total }}."},
+                "within": {**_DURATION, "title": "Within", "description": "Of the start of the run."},
+                "exit": {"type": "boolean", "title": "The run ends with it"},
+            },
+        },
+    },
+    "settings": {
+        "type": "object",
+        "properties": {
+            "timezone": {"type": "string", "title": "Time zone", "description": "Such as Europe/Berlin."},
+            "priority": {"type": "integer", "title": "Priority", "description": "0 to 9; the higher goes first."},
+            "max_executions": {"type": "integer", "title": "Records in all", "description": "How many may ever enter."},
+            "max_per_hour": {"type": "integer", "title": "Records an hour"},
+            "max_in_flight": {"type": "integer", "title": "Messages and calls at the same time"},
+            "expires_after": {**_DURATION, "title": "A run ends at the latest after"},
+            "step_timeout": {**_DURATION, "title": "A call may take", "description": "Where its step says nothing."},
+            "max_hops": {"type": "integer", "title": "Visits of steps in a run", "x-advanced": True},
+            "log": {"title": "Log", "enum": ["all", "errors", "none"], "x-advanced": True},
+            "retry": {"title": "Retry (JSON)", "x-widget": "json", "x-advanced": True},
+            "window": {"title": "Hours for sending (JSON)", "x-widget": "json", "x-advanced": True},
+        },
+    },
+}  # fmt: skip
