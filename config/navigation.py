@@ -48,6 +48,7 @@ GROUPS: Final = (
             ("crm.topic", "Topics", "topic", ""),
             ("crm.consententry", "Consents", "how_to_reg", ""),
             ("crm.suppression", "Suppressions", "unsubscribe", ""),
+            ("crm.optin", "Opt-ins", "how_to_reg", ""),
         ),
     ),
     (
@@ -55,6 +56,8 @@ GROUPS: Final = (
         (
             ("crm.team", "Settings", "settings", ""),
             ("pipelines.sendingrules", "Sending rules", "schedule_send", ""),
+            ("crm.integration", "Channels", "cell_tower", ""),
+            ("crm.device", "Devices", "devices", ""),
             ("crm.member", "Members", "group", ""),
             ("crm.apikey", "API keys", "key", ""),
             ("crm.auditentry", "Audit log", "policy", ""),

@@ -11,8 +11,9 @@ class ContactsConfig(AppConfig):
     verbose_name = "Contacts"
 
     def ready(self) -> None:
-        from contacts import consent_panel, panels
+        from contacts import consent_panel, devices, panels
         from contacts.watching import put_back
 
         panels.register(consent_panel.consent_panel)
         post_migrate.connect(put_back, sender=self, dispatch_uid="contacts:watching")
+        devices.connect()

@@ -56,6 +56,11 @@ MATRIX: Final[Mapping[str, Verbs]] = {
     # Signup forms subscribe by key; who chose what is seen by those who see who is suppressed.
     "subscriptions": {"view": LEADERS, "add": WORKERS, "change": NOBODY, "delete": WORKERS},
     "consents": {"view": LEADERS, "add": NOBODY, "change": NOBODY, "delete": NOBODY, "export": LEADERS},
+    # Whoever may read settings of channels sees no secrets.
+    "integrations": _rows(view=LEADERS, write=ADMINS, delete=ADMINS),
+    "devices": {"view": EVERYONE, "add": WORKERS, "change": NOBODY, "delete": LEADERS},
+    # What people said is added to, never changed.
+    "opt-ins": {"view": LEADERS, "add": LEADERS, "change": NOBODY, "delete": NOBODY},
     "notifications": {"view": EVERYONE, "add": NOBODY, "change": NOBODY, "delete": NOBODY},
     "pipelines": _rows(
         view=EVERYONE,
@@ -116,6 +121,9 @@ RESOURCES: Final[Mapping[str, str]] = {
     "crm.topic": "topics",
     "crm.subscription": "subscriptions",
     "crm.consententry": "consents",
+    "crm.integration": "integrations",
+    "crm.device": "devices",
+    "crm.optin": "opt-ins",
     "crm.notification": "notifications",
     "crm.team": "teams",
     "crm.member": "members",

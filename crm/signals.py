@@ -16,6 +16,9 @@ topic_subscribed = Signal()
 
 # Mail of this app itself waits to leave; sent after the commit that stores it, so that it leaves at once.
 mail_waits = Signal()
+# Devices of records were registered or forgotten. Sends `owners` (a set of team id, content type id, record id) and
+# `lost` (a set of tokens that are gone), inside the transaction that stores it.
+devices_changed = Signal()
 
 # Addresses get no more mail from now on. Sends `addresses` (a list of team id, address, topic) and `reason`, inside
 # the transaction that stores it.

@@ -56,15 +56,21 @@ def in_words(reason: str) -> str:
     return WORDS.get(reason, f"is on the suppression list ({reason})")
 
 
-def suppress_bounced(addresses: Collection[tuple[int, str]], *, source: str) -> None:
-    """Keep all mail from these (team, address), which no mailbox answers to; two statements for any number."""
+def suppress_bounced(addresses: Collection[tuple[int, str]], *, source: str, topic: str = "") -> None:
+    """Keep messages of a topic, or all, from these (team, address), which nobody answers to; two statements at most."""
     rows = [
-        Suppression(team_id=team_id, address=address.strip().lower(), reason=Suppression.Reason.BOUNCED, source=source)
+        Suppression(
+            team_id=team_id,
+            address=address.strip().lower(),
+            topic=topic,
+            reason=Suppression.Reason.BOUNCED,
+            source=source,
+        )
         for team_id, address in dict.fromkeys(addresses)
     ]
     with transaction.atomic():
         Suppression.objects.bulk_create(rows, ignore_conflicts=True)
-        _tell([(row.team_id, row.address, "") for row in rows], Suppression.Reason.BOUNCED)
+        _tell([(row.team_id, row.address, topic) for row in rows], Suppression.Reason.BOUNCED)
 
 
 def suppress(*, team_id: int, address: str, topic: str, reason: str, source: str = "") -> bool:

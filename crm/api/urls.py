@@ -1,11 +1,14 @@
 """Where the resources of this app stand in the API."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-from crm.api import consent, views
+from crm.api import channels, consent, views
 from crm.api.router import TeamRouter
+from crm.inbound.channel_views import channel_reports
 
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("channels/<str:token>/", channel_reports, name="channel-reports"),
+]
 
 
 def register(router: TeamRouter) -> None:
@@ -21,3 +24,6 @@ def register(router: TeamRouter) -> None:
     router.register("topics", consent.TopicViewSet)
     router.register("subscriptions", consent.SubscriptionViewSet)
     router.register("consents", consent.ConsentViewSet)
+    router.register("integrations", channels.IntegrationViewSet)
+    router.register("devices", channels.DeviceViewSet)
+    router.register("opt-ins", channels.OptInViewSet)

@@ -14,6 +14,8 @@ class Delivered:
 
     reference: str
     detail: dict[str, Any] = field(default_factory=dict)
+    # Devices among several that are gone for good.
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Refused:
     retry_after: float | None = None
     # There is no such mailbox, or the receiver says that its address is gone for good.
     gone: bool = False
+    # Devices among several that are gone for good.
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class HttpPolicy:
     allow: tuple[Allowed, ...] = ()
     resolver: Resolver = ask_system
     tls: ssl.SSLContext | None = None
+    # Whether what is said with a refusal is read, too.
+    reads_refusals: bool = False
 
 
 class HttpFailure(Exception):
@@ -206,7 +208,17 @@ def _read(response: HTTPResponse, policy: HttpPolicy) -> HttpAnswer:
         content_type=(response.getheader("content-type") or "").lower(),
         retry_after=parse_retry_after(response.getheader("retry-after")),
     )
-    return replace(answer, body=_body(response, policy)) if answer.accepted else answer
+    if answer.accepted:
+        return replace(answer, body=_body(response, policy))
+    return replace(answer, body=_words_of_refusal(response, policy)) if policy.reads_refusals else answer
+
+
+def _words_of_refusal(response: HTTPResponse, policy: HttpPolicy) -> bytes:
+    """What is said with a no, as far as it arrives: it stays a no without."""
+    try:
+        return _body(response, policy)
+    except (HttpFailure, OSError, HTTPException, ValueError):
+        return b""
 
 
 def _body(response: HTTPResponse, policy: HttpPolicy) -> bytes:

@@ -1,4 +1,4 @@
-"""Messages beside email: SMS, push and WhatsApp, each through the channel that the settings name."""
+"""Messages beside email: SMS, push, WhatsApp and chat, each through a channel of the team or of the settings."""
 
 import re
 from collections.abc import Mapping
@@ -12,17 +12,32 @@ from django.utils.module_loading import import_string
 from crm.channels.base import DeliveryResult, Refused
 from crm.outside import check_open
 
-NAMES: Final[Mapping[str, str]] = {"sms": "SMS", "push": "push messages", "whatsapp": "WhatsApp messages"}
+NAMES: Final[Mapping[str, str]] = {
+    "sms": "SMS",
+    "push": "push messages",
+    "whatsapp": "WhatsApp messages",
+    "chat": "chat messages",
+}
 LONGEST_ADDRESS: Final = 254
+_E164: Final = re.compile(r"\+[1-9][0-9]{7,14}")
 _NUMBER: Final = re.compile(r"\+?[0-9]{5,15}")
 _SPACING: Final = re.compile(r"[\s()./-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A device of one person: its kind (webpush or fcm), its token, and for a browser where and how to reach it."""
+
+    kind: str
+    token: str
+    subscription: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
     """What one person is to receive over a channel; `to` holds a number, or the tokens of their devices.
 
-    `key` is the same for every attempt, so that a provider can discard repeats.
+    `key` is the same for every attempt, so that a provider can discard repeats; `ref` is what its reports name it by.
     """
 
     channel: str
@@ -32,6 +47,8 @@ class Letter:
     data: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
     sender: str = ""
+    ref: str = ""
+    targets: tuple[Target, ...] = ()
 
 
 class Channel(Protocol):
@@ -57,9 +74,28 @@ def hand_over(channel: Channel | None, letter: Letter) -> DeliveryResult:
     """Deliver one letter, or say in a sentence why it cannot be."""
     check_open()
     if channel is None:
-        detail = f"This installation cannot send {NAMES[letter.channel]}: set {letter.channel.upper()}_CHANNEL."
+        detail = _nobody_sends(letter.channel)
         return Refused(code="validation", detail=detail, permanent=True)
     return channel.deliver(letter)
+
+
+def _nobody_sends(channel: str) -> str:
+    if channel == "chat":
+        return "This team has no chat to write to: add one under Channels."
+    return f"This installation cannot send {NAMES[channel]}: set {channel.upper()}_CHANNEL."
+
+
+def e164(text: str, *, country: str = "") -> str:
+    """A number as networks want it, such as +4915112345678; empty when it is none.
+
+    Numbers without a country get the calling code `country`, such as +49.
+    """
+    number = phone_number(text)
+    if number.startswith("00"):
+        number = f"+{number[2:]}"
+    elif number and not number.startswith("+") and country:
+        number = f"+{country.lstrip('+')}{number.lstrip('0')}"
+    return number if _E164.fullmatch(number) else ""
 
 
 def phone_number(text: str) -> str:

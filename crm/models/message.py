@@ -15,6 +15,7 @@ class Message(TeamScoped):
         SMS = "sms", "SMS"
         PUSH = "push", "Push"
         WHATSAPP = "whatsapp", "WhatsApp"
+        CHAT = "chat", "Chat"
 
     class State(models.TextChoices):
         """Queued → sending → sent, failed or uncertain; skipped and cancelled never left."""

@@ -16,6 +16,10 @@ class MessageEvent(TeamScoped):
         BOUNCED = "bounced", "Bounced"
         COMPLAINED = "complained", "Complained"
         REPLIED = "replied", "Replied"
+        SENT = "sent", "Sent on"
+        READ = "read", "Read"
+        FAILED = "failed", "Failed"
+        UNDELIVERED = "undelivered", "Not delivered"
 
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="events")
     kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.OPENED)

@@ -1,9 +1,10 @@
-"""Steps that send SMS, push and WhatsApp messages."""
+"""Steps that send SMS, push and WhatsApp messages, and messages to the team's own chat."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from crm.channels.letters import device_token, phone_number
+from crm.channels.whatsapp import APPROVED
 from pipelines.actions.base import (
     Await,
     Done,
@@ -67,7 +68,7 @@ class _Letter(Kind):
 
     def check(self, step: Mapping[str, Any]) -> Iterator[Fault]:
         given = step.get("with", {})
-        if not any(given.get(name) for name in ("template", "text", "body")) and not step.get("message"):
+        if not any(given.get(name) for name in ("template", "text", "body", APPROVED)) and not step.get("message"):
             yield ("message",), "the message is empty: write one or name a template"
 
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
@@ -92,9 +93,13 @@ class _Letter(Kind):
             return Fail(sentence, code="validation")
         draft = MessageDraft(
             recipient=to[0], also=to[1:], channel=self.channel, subject=title, text=text, html="", topic=topic,
-            sender=str(params.get("from") or "")[:320], data=params.get("data") or {},
+            sender=str(params.get("from") or "")[:320], data=self.data(params),
         )  # fmt: skip
         return Await(EffectRequest(self.channel, message=draft, at_most_once=step.delivery != "at_least_once"))
+
+    def data(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What goes along with the text."""
+        return params.get("data") or {}
 
     def usable(self, given: Sequence[Any]) -> tuple[str, ...]:
         """Where the letter goes; empty when nothing of what was given can be used."""
@@ -121,6 +126,22 @@ def _given(to: Any) -> list[Any]:
     return [one for one in each if one is not None and str(one).strip()]
 
 
+_PROPERTIES: dict[str, Any] = {
+    "to": {"title": "To", "description": "Empty is the phone of the subject.", "x-widget": "template"},
+    "text": {
+        **_TEXT,
+        "title": "Text",
+        "description": "Empty uses the message of the step.",
+        "x-widget": "textarea",
+    },
+    "template": _TEMPLATE,
+    "variables": _VARIABLES,
+    "topic": _TOPIC,
+    "window": WINDOW,
+    "from": {"x-advanced": True, **_TEXT, "title": "From", "description": "Empty is the default sender."},
+}
+
+
 class SendSms(_Letter):
     """One SMS to one number, at most once."""
 
@@ -130,24 +151,7 @@ class SendSms(_Letter):
     description = "Sends an SMS to the phone number of the subject."
     icon = "sms"
     missing = "This contact has no phone number that can get an SMS."
-    schema = {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "to": {"title": "To", "description": "Empty is the phone of the subject.", "x-widget": "template"},
-            "text": {
-                **_TEXT,
-                "title": "Text",
-                "description": "Empty uses the message of the step.",
-                "x-widget": "textarea",
-            },
-            "template": _TEMPLATE,
-            "variables": _VARIABLES,
-            "topic": _TOPIC,
-            "window": WINDOW,
-            "from": {"x-advanced": True, **_TEXT, "title": "From", "description": "Empty is the default sender."},
-        },
-    }
+    schema = {"type": "object", "additionalProperties": False, "properties": _PROPERTIES}
 
 
 class SendWhatsapp(_Letter):
@@ -159,7 +163,35 @@ class SendWhatsapp(_Letter):
     description = "Sends a WhatsApp message to the phone number of the subject."
     icon = "chat"
     missing = "This contact has no phone number that can get a WhatsApp message."
-    schema = SendSms.schema
+    schema = {
+        **SendSms.schema,
+        "properties": {
+            **_PROPERTIES,
+            APPROVED: {
+                "x-advanced": True,
+                "type": "object",
+                "title": "Approved template",
+                "description": "A template as WhatsApp approved it, which alone may begin a conversation: "
+                '{"name": "order_update", "language": "en", "parameters": ["{{ contact.first_name }}"]}.',
+                "x-widget": "json",
+                "required": ["name"],
+                "additionalProperties": False,
+                "properties": {"name": _TEXT, "language": _TEXT, "parameters": {"type": "array"}},
+            },
+        },
+    }
+
+    def data(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {APPROVED: params[APPROVED]} if params.get(APPROVED) else {}
+
+    def _content(self, step: Step, params: Mapping[str, Any], visit: Input) -> tuple[str, str, str]:
+        title, text, topic = super()._content(step, params, visit)
+        approved = params.get(APPROVED)
+        if approved and not text.strip():
+            # What stands in the record of the message; WhatsApp keeps the words themselves.
+            values = ", ".join(str(each) for each in approved.get("parameters") or ())
+            text = f"Template {approved['name']}" + (f": {values}" if values else "")
+        return title, text[:LONGEST_TEXT], topic
 
 
 class SendPush(_Letter):
@@ -206,3 +238,42 @@ class SendPush(_Letter):
     def usable(self, given: Sequence[Any]) -> tuple[str, ...]:
         tokens = [device_token(token) for token in given if isinstance(token, str)]
         return tuple(dict.fromkeys(token for token in tokens if token))[:MOST_DEVICES]
+
+
+class SendChat(_Letter):
+    """One message to the room of the team's own people."""
+
+    code = "send_chat"
+    channel = "chat"
+    label = "Write to the team's chat"
+    description = "Posts a message to the Slack or Teams room of the team."
+    icon = "forum"
+    group = "People"
+    missing = "There is no chat."
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "title": {**_TEXT, "title": "Title", "x-widget": "template", "maxLength": 500},
+            "text": {
+                **_TEXT,
+                "title": "Text",
+                "description": "Empty uses the message of the step.",
+                "x-widget": "textarea",
+            },
+        },
+    }
+
+    def _decide(self, step: Step, visit: Input) -> Outcome:
+        try:
+            params = step.params.evaluate(visit.context)
+            title, text, _ = self._content(step, params, visit)
+        except (ParameterError, TemplateError) as error:
+            return Fail(str(error), code="expression")
+        if not text.strip():
+            return Fail("The text is empty.", code="validation")
+        # The team's own people cannot unsubscribe from their room, so there is no topic and nothing keeps it.
+        draft = MessageDraft(
+            recipient=self.channel, channel=self.channel, subject=title, text=text[:LONGEST_TEXT], html="", topic=""
+        )
+        return Await(EffectRequest(self.channel, message=draft, at_most_once=step.delivery != "at_least_once"))

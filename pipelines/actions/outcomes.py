@@ -37,7 +37,7 @@ class MessageDraft:
 class EffectRequest:
     """Work that leaves the database, kept as a row until it is done."""
 
-    kind: str  # email | sms | push | whatsapp | http | code | custom
+    kind: str  # email | sms | push | whatsapp | chat | http | code | custom
     payload: Mapping[str, Any] = field(default_factory=dict)
     message: MessageDraft | None = None
     at_most_once: bool = False

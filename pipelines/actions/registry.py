@@ -14,7 +14,7 @@ from pipelines.actions.code import RunCode
 from pipelines.actions.finding import FindRecords
 from pipelines.actions.flow import Condition, End, SetVariable, Wait
 from pipelines.actions.groups import AddToSegment, CreateSegment, EnrollIn, RemoveFromSegment, UnenrollFrom
-from pipelines.actions.letters import SendPush, SendSms, SendWhatsapp
+from pipelines.actions.letters import SendChat, SendPush, SendSms, SendWhatsapp
 from pipelines.actions.messaging import SendEmail
 from pipelines.actions.notify import Notify
 from pipelines.actions.people import AskPerson
@@ -44,6 +44,7 @@ BUILT_IN: tuple[type[Kind], ...] = (
     UnenrollFrom,
     SetVariable,
     Notify,
+    SendChat,
     CallApi,
     RunCode,
     WaitForEvents,

@@ -17,7 +17,6 @@ from django.db import transaction
 
 from crm.channels.answers import storable
 from crm.channels.base import Code, Delivered, DeliveryResult, Refused, Unknown
-from crm.channels.letters import channel_for
 from crm.faults import point, register
 from pipelines.actions.base import DeliveryError
 from pipelines.actions.registry import kinds
@@ -27,8 +26,9 @@ from pipelines.engine.clock import real_now
 from pipelines.engine.coded import run_code
 from pipelines.engine.glance import look_for_work
 from pipelines.engine.leases import give_back, give_back_unsent, start_sending
+from pipelines.engine.letters import post_letters
 from pipelines.engine.outbound import call, key_of
-from pipelines.engine.post import Post, post_letter, start_messages
+from pipelines.engine.post import Post, start_messages
 from pipelines.engine.settle import Result, settle
 from pipelines.engine.store import store
 from pipelines.models import Effect, EngineState, PipelineRun
@@ -94,6 +94,7 @@ def deliver(
         (Effect.Kind.SMS, _send_letters),
         (Effect.Kind.PUSH, _send_letters),
         (Effect.Kind.WHATSAPP, _send_letters),
+        (Effect.Kind.CHAT, _send_letters),
         (Effect.Kind.HTTP, _call_http),
         (Effect.Kind.CUSTOM, _run_custom),
         (Effect.Kind.CODE, _run_code),
@@ -151,8 +152,8 @@ def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Deliver
 
 
 def _send_letters(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:
-    """Hand letters over through the channel of their kind, in groups; False when it cannot be reached."""
-    channel = channel_for(str(Effect.Kind(effects[0].kind).label))
+    """Hand letters over in groups, each through the channel of its team."""
+    name = str(Effect.Kind(effects[0].kind).label)
     for group in _groups(effects, settings.PIPELINES_SEND_GROUP):
         if time.monotonic() > stop:
             give_back(group, until=now)
@@ -160,10 +161,8 @@ def _send_letters(effects: list[Effect], now: datetime, stop: float, total: Deli
         point("before_sending")
         ready, skipped = start_messages(group, now=now)
         results: list[tuple[Effect, Result]] = [*skipped]
-        for effect, message in ready:
-            if time.monotonic() > stop and results:
-                break
-            results.append((effect, post_letter(channel, message, key=key_of(effect))))
+        for effect, result in post_letters(name, ready, until=stop):
+            results.append((effect, result))
             point("after_effect")
         _settle(results, now, total)
         answered = {effect.pk for effect, _ in results}

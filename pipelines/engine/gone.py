@@ -11,11 +11,16 @@ from pipelines.models import Effect, PipelineRun, PipelineStep
 def heed(effects: Sequence[Effect], *, now: datetime) -> None:
     """Mailboxes that do not exist are suppressed; of receivers that are gone the owners of the team hear once."""
     mails = [effect for effect in effects if effect.kind == Effect.Kind.EMAIL]
+    texts = [effect for effect in effects if effect.kind == Effect.Kind.SMS]
     calls = [effect for effect in effects if effect.kind == Effect.Kind.HTTP]
     if mails:
         messages = Message.objects.filter(pk__in=[int(effect.payload["message"]) for effect in mails])
         addresses = list(messages.values_list("team_id", "recipient"))
         suppress_bounced(addresses, source="The mail server knows no such mailbox.")
+    if texts:
+        numbers = Message.objects.filter(pk__in=[int(effect.payload["message"]) for effect in texts])
+        source = "The provider says that this number takes no SMS of ours."
+        suppress_bounced(list(numbers.values_list("team_id", "recipient")), source=source, topic="sms")
     if calls:
         _tell_owners([effect.run_id for effect in calls], now)
 

@@ -5,10 +5,9 @@ import logging
 import uuid
 from typing import Any
 
-from django.conf import settings
-
 from crm.channels.base import DeliveryResult, Unknown
-from crm.channels.http import HttpFailure, HttpPolicy, parse_allow, request
+from crm.channels.http import HttpFailure, request
+from crm.channels.limits import configured
 from pipelines.models import Effect
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ def call(effect: Effect) -> DeliveryResult:
             url=payload["url"],
             headers=headers,
             body=None if body is None else _encode(body),
-            policy=policy(seconds=payload.get("seconds")),
+            policy=configured(seconds=payload.get("seconds")),
         )
     except HttpFailure as failure:
         return failure.to_result()
@@ -47,16 +46,6 @@ def call(effect: Effect) -> DeliveryResult:
         log.exception("calling failed: effect %s", effect.pk)
         return Unknown(detail=f"{type(error).__name__}: {error}"[:400])
     return answer.to_result()
-
-
-def policy(*, seconds: float | None = None) -> HttpPolicy:
-    """The limits of outgoing calls as the settings give them; a step may only ask for less time."""
-    longest = settings.OUTBOUND_HTTP_SECONDS
-    return HttpPolicy(
-        total_seconds=longest if seconds is None else min(longest, max(seconds, 0.1)),
-        ports=tuple(settings.OUTBOUND_HTTP_PORTS),
-        allow=parse_allow(settings.OUTBOUND_HTTP_ALLOW),
-    )
 
 
 def _encode(body: Any) -> bytes:

@@ -1,21 +1,18 @@
 """Messages on their way out: suppression checked in the transaction that hands them over, then one connection."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from mimetypes import guess_type
 from pathlib import PurePosixPath
-from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.storage import default_storage
 from django.core.mail import EmailMessage
 from django.db import transaction
 
-from crm.channels.base import DeliveryResult, Refused, Unknown
+from crm.channels.base import DeliveryResult, Refused
 from crm.channels.email import EmailContent, InvalidMessage, Mailer, build
-from crm.channels.letters import Channel, Letter, hand_over
 from crm.mail_links import fill_places
 from crm.models import Message
 from crm.preferences import preferences_url
@@ -24,11 +21,10 @@ from crm.tracking.links import tracked_html
 from crm.unsubscribe import unsubscribe_url
 from pipelines.engine.holding import holds
 from pipelines.engine.leases import keep_waiting, mark_sending, watch_later
+from pipelines.engine.letters import letters_unwanted
 from pipelines.engine.settle import Result, Skipped
 from pipelines.engine.task_links import fill_links
 from pipelines.models import Effect
-
-log = logging.getLogger(__name__)
 
 Ready = tuple[Effect, Message]
 
@@ -73,13 +69,16 @@ def start_messages(effects: Sequence[Effect], *, now: datetime) -> tuple[list[Re
     with transaction.atomic():
         mine = mark_sending(effects)
         messages = Message.objects.select_related("team").in_bulk([effect.payload["message"] for effect in mine])
+        unwanted = letters_unwanted(list(messages.values()))
         reasons = _reasons(list(messages.values()))
         ready: list[Ready] = []
         skipped: list[tuple[Effect, Result]] = []
         for effect in mine:
             message = messages[effect.payload["message"]]
             reason = reasons.get((message.team_id, message.topic, message.recipient.lower()))
-            if reason is None:
+            if message.pk in unwanted:
+                skipped.append((effect, Skipped(*unwanted[message.pk])))
+            elif reason is None:
                 ready.append((effect, message))
             else:
                 skipped.append((effect, Skipped(reason)))
@@ -107,25 +106,6 @@ def _reasons(messages: Sequence[Message]) -> dict[tuple[int, str, str], str]:
         for (team_id, topic), addresses in groups.items()
         for address, reason in suppressed(team_id=team_id, addresses=addresses, topic=topic).items()
     }
-
-
-def post_letter(channel: Channel | None, message: Message, *, key: str) -> DeliveryResult:
-    """Hand one stored message to a channel; never raises."""
-    more: dict[str, Any] = message.headers
-    letter = Letter(
-        channel=message.channel,
-        to=(message.recipient, *more.get("also", ())),
-        text=message.text,
-        title=message.subject,
-        data=more.get("data", {}),
-        key=key,
-        sender=message.sender,
-    )
-    try:
-        return hand_over(channel, letter)
-    except Exception as error:  # a mistake of the channel: what it did before is not known
-        log.exception("a channel failed: message %s", message.pk)
-        return Unknown(detail=f"{type(error).__name__}: {error}"[:400])
 
 
 def built(message: Message) -> EmailMessage | Refused:

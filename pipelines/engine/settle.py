@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
 from crm.faults import point, register
-from crm.models import Message
+from crm.models import Message, MessageEvent
 from crm.suppression import in_words
 from pipelines.definition.retries import Retrier, retry_after
 from pipelines.engine.advance import Progress, process
@@ -19,7 +19,7 @@ from pipelines.engine.answers import signal_of
 from pipelines.engine.cursor import Answer, Cursor, Visit
 from pipelines.engine.gone import heed
 from pipelines.engine.journal import visit_of
-from pipelines.engine.kinds import MESSAGES
+from pipelines.engine.kinds import LETTERS, MESSAGES
 from pipelines.engine.programs import programs
 from pipelines.engine.sent import tell_of_sent
 from pipelines.engine.step import WATCHDOG
@@ -30,6 +30,7 @@ from pipelines.states import RunPhase, RunStatus
 
 Status = Effect.Status
 MAX_CRASHES = 5
+NOT_ARRIVED = (MessageEvent.Kind.FAILED, MessageEvent.Kind.UNDELIVERED)
 # Where a step says nothing: errors that time may mend are tried five more times over about ten hours.
 DEFAULT_RETRY = (
     Retrier(
@@ -210,6 +211,21 @@ def _write_messages(verdicts: Sequence[tuple[Effect, Verdict]], now: datetime) -
     ]
     if rows:
         store().update_rows(Message, ("state", "sent_at", "error", "attempts", "reason"), rows)
+    _write_references(verdicts)
+
+
+def _write_references(verdicts: Sequence[tuple[Effect, Verdict]]) -> None:
+    """What providers call their letters; a report that was quicker than this answer is not undone by it."""
+    rows = {
+        int(effect.payload["message"]): str((verdict.result or {}).get("reference") or "")[:200]
+        for effect, verdict in verdicts
+        if effect.kind in LETTERS and verdict.status == Status.DONE
+    }
+    if not rows:
+        return
+    store().update_rows(Message, ("message_id",), [(pk, (reference,)) for pk, reference in rows.items()])
+    failed = Message.objects.filter(pk__in=rows, events__kind__in=NOT_ARRIVED)
+    Message.objects.filter(pk__in=failed.values("pk")).update(state=Message.State.FAILED)
 
 
 def _move_runs(verdicts: Sequence[tuple[Effect, Verdict]], cursors: Mapping[int, Cursor], now: datetime) -> Progress:

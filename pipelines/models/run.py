@@ -243,6 +243,7 @@ class Effect(models.Model):
         PUSH = 5, "push"
         WHATSAPP = 6, "whatsapp"
         CODE = 7, "code"
+        CHAT = 8, "chat"
 
     class Status(models.IntegerChoices):
         QUEUED = 0, "queued"

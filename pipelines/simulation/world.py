@@ -9,7 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import DEFAULT_DB_ALIAS, models
 
 from contacts.models import Record, RecordType, Segment, SegmentChange, SegmentMembership
-from crm.models import Member, MessageTemplate, Subscription, Suppression, Team, Topic
+from crm.models import Member, MessageTemplate, OptIn, Subscription, Suppression, Team, Topic
 from pipelines.definition.layout import every_place, subject_model
 from pipelines.documents import apply_document
 from pipelines.models import Pipeline, PipelineStep, PipelineVersion, SendingRules, Trigger
@@ -204,6 +204,8 @@ def _read_suppressions(world: World) -> None:
     asked = Subscription.objects.filter(team=world.team)
     world.add(asked.filter(address__in=addresses))
     world.add(asked.order_by("-pk")[:MAX_SUPPRESSIONS])
+    # Who said no gets nothing here either; who said nothing is taken to agree, for samples cannot.
+    world.add(OptIn.objects.filter(team=world.team).order_by("-pk")[:MAX_SUPPRESSIONS])
 
 
 def install(*, world: World, document: Mapping[str, Any]) -> tuple[Pipeline, dict[str, Trigger]]:

@@ -145,11 +145,13 @@ def _removed(kind: SubjectType, instance: Any) -> None:
 def on_message(*, message: Message, event: MessageEvent, **_: Any) -> None:
     """What became of a message; what programs do to mail moves nobody, and opens always come with a doubt.
 
-    Complaints, and bounces of mailboxes that do not exist, are told of the address, as it is suppressed.
+    Complaints, and bounces of mailboxes that do not exist, are told of the address, as it is suppressed. That a letter
+    was sent is told as it is settled; the rest is told by its provider, never by programs that look at it.
     """
     doubtful = event.kind == MessageEvent.Kind.OPENED and event.reason in DOUBTFUL
     soft = event.kind == MessageEvent.Kind.BOUNCED and event.place == SOFT
-    if event.likely_human or doubtful or soft or event.kind == MessageEvent.Kind.DELIVERED:
+    letter = message.channel != Message.Channel.EMAIL and event.kind != MessageEvent.Kind.SENT
+    if letter or event.likely_human or doubtful or soft or event.kind == MessageEvent.Kind.DELIVERED:
         _apart(lambda: publish_all([_fact(message, event)]))
 
 
@@ -161,7 +163,7 @@ def _fact(message: Message, event: MessageEvent) -> Fact:
         **({"hard": False} if event.kind == MessageEvent.Kind.BOUNCED else {}),
     }  # fmt: skip
     return Fact(
-        message.team_id, f"email_{event.kind}", message.about_type_id, message.about_id, payload,
+        message.team_id, f"{message.channel}_{event.kind}", message.about_type_id, message.about_id, payload,
         key=f"message-event:{event.pk}",
     )  # fmt: skip
 
@@ -185,7 +187,7 @@ def on_mail(**_: Any) -> None:
 
 def _publish(type_: str, addresses: Sequence[tuple[int, str, str]]) -> None:
     kind = subject_types()[Contact._meta.label_lower]
-    facts: list[Fact] = []
+    facts = _facts_of_numbers(type_, [each for each in addresses if "@" not in each[1]])
     bounced = type_ == EVENTS[Suppression.Reason.BOUNCED.value]
     for team in Team.objects.filter(pk__in={team_id for team_id, _, _ in addresses}):
         mine = {address.lower(): topic for team_id, address, topic in addresses if team_id == team.pk}
@@ -194,6 +196,23 @@ def _publish(type_: str, addresses: Sequence[tuple[int, str, str]]) -> None:
             facts.append(Fact(team.pk, type_, kind.content_type_id, pk, payload))
     if facts:
         publish_all(facts)
+
+
+def _facts_of_numbers(type_: str, addresses: Sequence[tuple[int, str, str]]) -> list[Fact]:
+    """Numbers and devices belong to whom the last message to them was about; their bounces are told otherwise."""
+    topics = {(team_id, address): topic for team_id, address, topic in addresses}
+    if not topics or type_ != "unsubscribed":
+        return []
+    rows = Message.objects.filter(
+        team_id__in={team_id for team_id, _ in topics}, recipient__in={address for _, address in topics},
+        about_id__isnull=False,
+    ).order_by("pk").values_list("team_id", "recipient", "about_type_id", "about_id")  # fmt: skip
+    last = {(team_id, address): (kind, pk) for team_id, address, kind, pk in rows}
+    return [
+        Fact(team_id, type_, *about, {"address": address, "topic": topics[team_id, address]})
+        for (team_id, address), about in last.items()
+        if (team_id, address) in topics
+    ]
 
 
 def tell_of_task(sender: object, instance: Task, raw: bool = False, **_: Any) -> None:

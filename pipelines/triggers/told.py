@@ -31,13 +31,18 @@ BUILT_IN: Final = frozenset({
     "signup", "login", "user_login", "purchase_completed", "abandoned_cart", "app_installed", "app_uninstalled",
     "push_opened", "user_inactive", "custom_event",
 })  # fmt: skip
+_OF_LETTERS: Final = frozenset(
+    f"{channel}_{kind}"
+    for channel in ("sms", "whatsapp", "push")
+    for kind in ("sent", "delivered", "read", "failed", "undelivered", "replied")
+)
 # What the CRM itself finds out; whoever could tell it from outside could forge it.
 OWN: Final = frozenset({
     "created", "updated", "deleted", "stage_changed", "task_completed", "form_answered",
     "segment_entered", "segment_left", "email_sent", "email_delivered", "email_opened", "email_clicked",
-    "email_bounced", "email_complained", "email_replied", "subscribed", "unsubscribed", "sms_sent", "push_sent",
-    "whatsapp_sent",
-})  # fmt: skip
+    "email_bounced", "email_complained", "email_replied", "subscribed", "unsubscribed",
+    "chat_sent",
+}) | _OF_LETTERS  # fmt: skip
 
 register("in_told", "events that were told are stored, nothing is committed", in_transaction=True)
 register("after_told", "events that were told are committed and not answered yet")

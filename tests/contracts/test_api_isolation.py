@@ -12,6 +12,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from config.api import router
 from config.api import urlpatterns as api_patterns
+from crm.inbound.channel_views import channel_reports
 from crm.models import ApiKey, Member, Role
 from crm.permissions import MATRIX, allows
 from crm.scoping.api import TeamScopedRelatedField, TeamScopedView
@@ -65,8 +66,8 @@ def test_every_address_of_the_api_stands_on_the_scoped_base() -> None:
     strangers = {
         view for view in views(api_patterns) if not (isinstance(view, type) and issubclass(view, TeamScopedView))
     }
-    # An incoming webhook has no key: its token and its signature speak (tests/pipelines/triggers/test_hooks.py).
-    assert strangers == {SpectacularAPIView, SpectacularSwaggerSplitView, receive_hook}
+    # Incoming webhooks and reports of providers have no key: their signatures speak (test_hooks.py, test_sms.py).
+    assert strangers == {SpectacularAPIView, SpectacularSwaggerSplitView, receive_hook, channel_reports}
 
 
 def test_nothing_of_another_team_is_listed(ours: Side, theirs: Side) -> None:

@@ -26,6 +26,7 @@ SIMPLE = (
     "contacts.segmentmembership", "contacts.recordtype", "contacts.record", "crm.task", "crm.message",
     "crm.messageevent", "crm.messagetemplate", "crm.suppression", "crm.topic",
     "crm.subscription", "crm.consententry", "crm.notification", "crm.auditentry",
+    "crm.device", "crm.optin",
 )  # fmt: skip
 _numbers = count(1)
 

@@ -5,6 +5,7 @@ statuses named and then answers 200.
 """
 
 import argparse
+import base64
 import gzip
 import ssl
 import threading
@@ -43,10 +44,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         sink.receipts.add(
             at=time.time(), method=self.command, path=self.path, headers=dict(self.headers.items()),
-            body=body.decode("utf-8", "replace"),
+            body=body.decode("utf-8", "replace"), raw=base64.b64encode(body).decode(),
         )  # fmt: skip
         try:
-            self._answer(sink.next_answer(), sink)
+            self._answer(sink.answer_to(self.path, dict(self.headers.items()), body), sink)
         except OSError:
             sink.cut += 1
         self.close_connection = True
@@ -148,6 +149,10 @@ class HttpSink:
 
     def next_answer(self) -> Answer:
         return self._answers.popleft() if self._answers else Answer()
+
+    def answer_to(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """What one request is answered; servers that speak some provider's language write their own."""
+        return self.next_answer()
 
     def requests(self) -> list[dict[str, Any]]:
         return self.receipts.all()

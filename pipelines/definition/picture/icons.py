@@ -7,6 +7,7 @@ ICONS: Final[dict[str, str]] = {
     "send_sms": "M4 5h16v11H10l-4 4v-4H4zM8 9h8M8 12h5",
     "send_push": "M7 3h10v18H7zM11 18h2",
     "send_whatsapp": "M4 20l1.3-4.2A8 8 0 1 1 8.400 19zM9 9c0 3.500 2.500 6 6 6",
+    "send_chat": "M3 4h13v9H9l-4 3v-3H3zM9 16h6l4 3v-3h2V8h-3",
     "notify": "M6 16v-5a6 6 0 0 1 12 0v5l2 2H4zM10 21h4",
     "create_task": "M4 4h16v16H4zM8 12l3 3 5-6",
     "human_task": "M12 11a3.500 3.500 0 1 0 0-7 3.500 3.500 0 0 0 0 7zM5 20c0-4 3-6 7-6s7 2 7 6",
