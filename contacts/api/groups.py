@@ -38,14 +38,16 @@ PAGE = 200
 class RuleField(serializers.JSONField):
     """A condition, whatever its shape; null is none."""
 
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        """Null is a value here: the schema says "anything", of which null is a part."""
+        return (True, None) if data is None else super().validate_empty_values(data)
+
 
 class SegmentSerializer(TeamScopedSerializer):
     """A segment and how many are in it."""
 
     count = serializers.IntegerField(read_only=True, default=0)
-    where = RuleField(
-        required=False, allow_null=True, help_text="A rule, such as those of triggers: who meets it is in the segment."
-    )
+    where = RuleField(required=False, help_text="A rule, such as those of triggers: who meets it is in the segment.")
 
     class Meta:
         model = Segment

@@ -120,10 +120,16 @@ class OtherTriggerForm(TriggerForm):
             "kind", "key", "model", "only_fields", "event", "segment", "cron", "tz", "misfire", "overlap", "for_each",
             "every", "debounce", "subject_expression", "reentry", "max_per_hour", "enabled", "where",
         ]  # fmt: skip
-        labels = {"for_each": "For each record", "subject_expression": "Who enters", "tz": "Time zone"}
+        labels = {
+            "for_each": "For each record",
+            "max_per_hour": "At most an hour",
+            "subject_expression": "Who enters",
+            "tz": "Time zone",
+        }
         help_texts = {
             "segment": "Its members enter. Or leave this empty and say below who belongs to it.",
             "tz": "Empty is the time zone of the team.",
+            "max_per_hour": "Who comes beyond it is turned away, and listed on “Ways in”.",
             "misfire": "What becomes of times that were missed while nobody was at work.",
             "overlap": "Whether it may begin while the runs of the last time are under way.",
             "subject_expression": "Such as {{ trigger.record.contact }}, where the event is about another record.",

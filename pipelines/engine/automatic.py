@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 # Asked at every save of a record, so written by hand: building it anew each time costs more than running it.
 OPEN = """
-SELECT t.id, t.revision, t."where", t.reentry, t.assign,
+SELECT t.id, t.revision, t."where", t.reentry, t.assign, t.max_per_hour,
        p.id, p.key, p.name, p.status, p.current_version_id, p.subject_record,
        m.id, m.name, m.timezone, m.sender_name, m.sender_email, m.reply_to
   FROM pipelines_trigger t JOIN pipelines_pipeline p ON p.id = t.pipeline_id JOIN crm_team m ON m.id = p.team_id
@@ -41,8 +41,8 @@ def entries_for(
     """
     found: dict[int, list[Entry]] = {}
     rows = _open_ways(subject_type_id, team_ids, pipeline_ids)
-    loaded = programs({row[9] for row in rows})
-    for trigger_id, revision, where, reentry, assign, *facts in rows:
+    loaded = programs({row[10] for row in rows})
+    for trigger_id, revision, where, reentry, assign, max_per_hour, *facts in rows:
         entry = Entry(
             facts=facts_of(facts),
             program=loaded[facts[4]].program,
@@ -51,6 +51,7 @@ def entries_for(
             where=_condition(where) if where is not None else None,
             reentry=_parsed(reentry),
             assign=_parsed(assign),
+            max_per_hour=max_per_hour,
         )
         found.setdefault(entry.facts.team.id, []).append(entry)
     return found

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, QuerySet
 
 from crm.faults import point, register
 from pipelines.definition.conditions import compile_condition
@@ -20,10 +19,11 @@ from pipelines.engine.ending import end_trees
 from pipelines.engine.entry import Candidate, Decision, Entry, Occasion, Refusal, context_of, decide, record_decisions
 from pipelines.engine.keys import RESTART, WHILE_ACTIVE
 from pipelines.engine.kick import kick
+from pipelines.engine.limits import holders, within_limits
 from pipelines.engine.plain import plain
 from pipelines.engine.programs import pipeline_facts, programs
 from pipelines.engine.store import store
-from pipelines.models import Pipeline, PipelineRun, RunContext, Trigger
+from pipelines.models import Pipeline, RunContext, Trigger
 from pipelines.subjects import subject_type
 
 register("after_enroll", "the runs of new records are written, nothing is committed", in_transaction=True)
@@ -70,6 +70,7 @@ def enroll(
         where=compile_condition(trigger.where) if trigger and trigger.where is not None else None,
         reentry=trigger.reentry if trigger else WHILE_ACTIVE,
         assign=trigger.assign if trigger else None,
+        max_per_hour=trigger.max_per_hour if trigger else None,
     )
     with transaction.atomic():
         return enroll_batch(
@@ -116,7 +117,7 @@ def enroll_candidates(
             rows.append(outcome)
             owners[id(outcome)] = each
     _free_keys(entries, rows, now)
-    rows = _within_limits(entries, rows, refused)
+    rows = within_limits(entries, rows, refused, now=now)
     _end_replaced(entries, rows, now)
     inserted = store().insert_runs(rows)
     entered = _entered(rows, inserted)
@@ -162,7 +163,7 @@ def _free_keys(entries: Sequence[Entry], rows: Sequence[NewRun], now: datetime) 
     for entry in entries:
         if isinstance(entry.reentry, Mapping) and "after" in entry.reentry:
             since = now - timedelta(seconds=parse_duration(entry.reentry["after"]))
-            _holders(entry, rows).filter(finished_at__lt=since).update(dedup=None)
+            holders(entry, rows).filter(finished_at__lt=since).update(dedup=None)
 
 
 def _end_replaced(entries: Sequence[Entry], rows: Sequence[NewRun], now: datetime) -> None:
@@ -170,49 +171,9 @@ def _end_replaced(entries: Sequence[Entry], rows: Sequence[NewRun], now: datetim
     for entry in entries:
         if entry.reentry != RESTART:
             continue
-        live = list(_holders(entry, rows).filter(finished_at__isnull=True).values_list("pk", flat=True))
+        live = list(holders(entry, rows).filter(finished_at__isnull=True).values_list("pk", flat=True))
         if live:
             end_trees(live, now=now, reason="restarted")
-
-
-def _holders(entry: Entry, rows: Sequence[NewRun]) -> QuerySet[PipelineRun]:
-    """Runs that hold the keys of these newcomers."""
-    keys = [row.dedup for row in rows if row.pipeline_id == entry.facts.id and row.dedup]
-    return PipelineRun.objects.filter(pipeline_id=entry.facts.id, dedup__in=keys)
-
-
-def _within_limits(entries: Sequence[Entry], rows: list[NewRun], refusals: list[Refusal]) -> list[NewRun]:
-    """Take places of pipelines with `max_executions`; a partial batch takes what is left, who is in already none."""
-    for entry in {entry.facts.id: entry for entry in entries}.values():
-        limit = entry.program.settings.get("max_executions")
-        if not limit:
-            continue
-        taken = Pipeline.objects.select_for_update().values_list("enrolled_total", flat=True).get(pk=entry.facts.id)
-        newcomers = _newcomers(entry, rows)
-        allowed = max(0, int(limit) - int(taken))
-        refused = {id(row) for row in newcomers[allowed:]}
-        refusals += [_over(entry, row, limit) for row in newcomers[allowed:]]
-        rows = [row for row in rows if id(row) not in refused]
-        Pipeline.objects.filter(pk=entry.facts.id).update(enrolled_total=F("enrolled_total") + len(newcomers[:allowed]))
-    return rows
-
-
-def _newcomers(entry: Entry, rows: Sequence[NewRun]) -> list[NewRun]:
-    """Rows that no key will refuse, each key once."""
-    held = set() if entry.reentry == RESTART else set(_holders(entry, rows).values_list("dedup", flat=True))
-    found = []
-    for row in rows:
-        if row.pipeline_id != entry.facts.id or row.dedup in held:
-            continue
-        if row.dedup is not None:
-            held.add(row.dedup)
-        found.append(row)
-    return found
-
-
-def _over(entry: Entry, row: NewRun, limit: int) -> Refusal:
-    why = [{"error": f"This pipeline takes {limit} records (max_executions), and they are in."}]
-    return Refusal(entry, row.subject_id, Decision.LIMIT, why, row.subject_type_id)
 
 
 def _remember(entered: Sequence[tuple[int, Candidate]]) -> None:

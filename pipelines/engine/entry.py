@@ -35,6 +35,8 @@ class Entry:
     where: Condition | None = None
     reentry: Any = None
     assign: Mapping[str, Any] | None = None
+    # How many the trigger lets in within an hour.
+    max_per_hour: int | None = None
 
     @property
     def reads_subject(self) -> bool:

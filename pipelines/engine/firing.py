@@ -100,6 +100,9 @@ def _candidate(
         # The condition has been looked at; a segment takes each record once unless it says otherwise.
         again = entry.reentry or (ONCE if way.kind == Trigger.Kind.SEGMENT else None)
         entry = replace(entry, where=None, reentry=again)
+    if is_of_existing(firing):
+        # Somebody has seen how many there are and wanted them in.
+        entry = replace(entry, max_per_hour=None)
     if not is_subject:
         return Candidate(entry, None, None, None, occasion)
     return Candidate(entry, way.subject_type_id, pk, record or None, occasion)

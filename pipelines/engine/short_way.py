@@ -29,7 +29,8 @@ _starts: OrderedDict[tuple[int, int], dict[int, int] | None] = OrderedDict()
 def remember_ways(*, subject_type_id: int, team_id: int, entries: Sequence[Entry]) -> None:
     """Learn from the long way whether the short one will do next time."""
     plain = not any(
-        entry.reads_subject or entry.required or "max_executions" in entry.program.settings for entry in entries
+        entry.reads_subject or entry.required or entry.max_per_hour or "max_executions" in entry.program.settings
+        for entry in entries
     )
     starts = {entry.facts.current_version_id or 0: entry.program.first.id for entry in entries}
     _starts[subject_type_id, team_id] = starts if plain else None

@@ -22,7 +22,7 @@ LEFT_SEGMENT: Final = "segment_left"
 _RECORD_KINDS: Final = {UPDATED: Trigger.Kind.UPDATED.value, DELETED: Trigger.Kind.DELETED.value}
 _OWN: Final = (
     "pk", "revision", "where", "reentry", "assign", "kind", "model_id", "event", "segment", "only_fields", "debounce",
-    "subject_expression", "pipeline__subject_type_id",
+    "subject_expression", "pipeline__subject_type_id", "max_per_hour",
 )  # fmt: skip
 _FACTS: Final = (
     "pipeline_id", "pipeline__key", "pipeline__name", "pipeline__status", "pipeline__current_version_id",
@@ -126,6 +126,7 @@ def _way(row: Sequence[Any], loaded: Mapping[int, Any]) -> Way:
         where=condition_of(own["where"]),
         reentry=_reentry(own["kind"], own["segment"], own["reentry"]),
         assign=own["assign"],
+        max_per_hour=own["max_per_hour"],
     )
     return Way(
         entry=entry,

@@ -19,7 +19,8 @@ from pipelines.models import Pipeline, PipelineRun, Trigger
 ENTER = """
 WITH way AS MATERIALIZED (
   SELECT t.id, t.revision, t.pipeline_id, p.current_version_id AS version_id, k.step_id,
-         CASE WHEN coalesce(t."where", 'null') <> 'null' OR coalesce(t.assign, 'null') <> 'null' THEN NULL
+         CASE WHEN coalesce(t."where", 'null') <> 'null' OR coalesce(t.assign, 'null') <> 'null'
+                OR t.max_per_hour IS NOT NULL THEN NULL
               WHEN coalesce(t.reentry, 'null') IN ('null', '"while_active"') THEN 'freed'
               WHEN t.reentry = '"once"' THEN 'kept' WHEN t.reentry = '"always"' THEN 'none' END AS key
     FROM pipelines_trigger t JOIN pipelines_pipeline p ON p.id = t.pipeline_id
