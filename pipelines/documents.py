@@ -36,6 +36,7 @@ TRIGGER_COLUMNS: Final = {
     "reentry": "reentry",
     "every": "every",
     "debounce": "debounce",
+    "silence": "silence",
     "automatic": "automatic",
     "enabled": "enabled",
     "max_per_hour": "max_per_hour",
@@ -178,6 +179,7 @@ def fill_trigger(trigger: Trigger, values: Mapping[str, Any], index: int) -> Non
     trigger.position = index
     trigger.every = _whole_seconds(values.get("every"))
     trigger.debounce = _whole_seconds(values.get("debounce"))
+    trigger.silence = _whole_seconds(values.get("silence"))
     trigger.model = _content_type(values.get("model"))
 
 

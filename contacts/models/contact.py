@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.contrib.contenttypes.fields import GenericRelation
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Coalesce, Lower
 
 from contacts.models.company import Company
 from contacts.models.observed import Observed
@@ -65,6 +65,8 @@ class Contact(Observed):
         indexes = [
             models.Index("team", Lower("email"), name="contact_email", condition=~models.Q(email="")),
             models.Index(fields=["team", "-id"], name="contact_recent"),
+            # Since when nothing was heard of them.
+            models.Index("team", Coalesce("last_interaction", "created_at"), name="contact_quiet"),
             models.Index(fields=["team", "last_name", "first_name"], name="contact_name"),
         ]
 

@@ -118,7 +118,7 @@ class OtherTriggerForm(TriggerForm):
         model = Trigger
         fields = [
             "kind", "key", "model", "only_fields", "event", "segment", "cron", "tz", "misfire", "overlap", "for_each",
-            "every", "debounce", "subject_expression", "reentry", "max_per_hour", "enabled", "where",
+            "every", "silence", "debounce", "subject_expression", "reentry", "max_per_hour", "enabled", "where",
         ]  # fmt: skip
         labels = {
             "for_each": "For each record",
@@ -151,6 +151,9 @@ class OtherTriggerForm(TriggerForm):
 
     only_fields = NamesField(label="Only when these change")
     every = SpanField(label="Looks every", help_text="Such as 1h; empty is every hour.")
+    silence = SpanField(
+        label="Nothing heard for", help_text="Such as 30d, for the event contact_inactive: once for each silence."
+    )
     debounce = SpanField(label="Waits for quiet", help_text="Such as 10m: changes in quick succession count once.")
     for_each = JsonField(expect=dict, label="For each record", help_text='Such as {"model": "contacts.contact"}.')
 

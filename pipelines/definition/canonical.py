@@ -234,6 +234,7 @@ _TRIGGER: Mapping[str, tuple[Convert, Any]] = {
     "reentry": (_reentry, "while_active"),
     "every": _SECONDS,
     "debounce": _SECONDS,
+    "silence": _SECONDS,
     "automatic": (_sorted, False),
     "enabled": (_sorted, True),
 }

@@ -20,6 +20,9 @@ from .windows import WindowError, parse_window
 MOST_STEPS = 50
 DEEPEST_BLOCK = 8
 
+# What the engine tells of contacts who are silent.
+INACTIVE = "contact_inactive"
+
 
 def check_steps(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) -> Iterator[Problem]:
     """Keys, numbers, actions, parameters, times and the depth of blocks."""
@@ -71,9 +74,12 @@ def check_triggers(document: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(spoken_path((*at, "key")), f"the key '{trigger['key']}' is used twice")
         yield from check_reads(_trigger_reads(trigger), at, document, also=only_event)
         yield from check_assigned(trigger.get("set", {}), (*at, "set"), document)
-        for name in ("every", "debounce"):
+        for name in ("every", "debounce", "silence"):
             if name in trigger:
                 yield from _check_duration(trigger[name], (*at, name))
+        if ("silence" in trigger) != (trigger["type"] == "event" and trigger.get("event") == INACTIVE):
+            message = f"the event '{INACTIVE}' needs how long nothing was heard, such as \"30d\"; no other event has it"
+            yield Problem(spoken_path((*at, "silence")), message)
     yield from _check_required(document)
 
 

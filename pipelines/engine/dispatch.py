@@ -17,6 +17,7 @@ from pipelines.engine.leaving import apply_rules
 from pipelines.engine.listening import listeners_of
 from pipelines.engine.matching import fits, met, waits_for
 from pipelines.engine.segments.refreshing import note_events
+from pipelines.engine.silence import note_interactions
 from pipelines.engine.store import store
 from pipelines.engine.triggering import enter_by_events
 from pipelines.engine.unheard import commit_unheard
@@ -46,6 +47,7 @@ def dispatch(*, now: datetime) -> tuple[int, Progress]:
         progress = _wake(batch, _fresh(candidates, batch), ended, now)
         progress.entered = enter_by_events(events, now=now)
         _tell_segments(events)
+        note_interactions(events)
         Event.objects.filter(pk__in=[event.pk for event in events]).update(dispatched=True)
         point("in_dispatch", then=commit_unheard)
     return len(events), progress

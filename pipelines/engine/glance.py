@@ -12,6 +12,7 @@ from django.db.models import Exists, Q, Subquery
 from crm.models import Subscription
 from pipelines.engine.schedules import due_triggers
 from pipelines.engine.segments.refreshing import changes_waiting, looks_due
+from pipelines.engine.silence import watched
 from pipelines.models import (
     Effect,
     EngineState,
@@ -48,6 +49,7 @@ class Glance:
     reminders: bool
     scheduled: bool
     confirmations: bool
+    silences: bool
     newest: Mapping[str, int]
 
 
@@ -74,14 +76,15 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
         Exists(HumanTask.objects.filter(status__in=[0, 1], remind_at__lte=now)),
         Exists(due_triggers(now)),
         Exists(Subscription.objects.filter(mail_at__lte=now)),
+        Exists(watched()),
         *newest,
     )
     found = list(rows)
     if not found:
-        names = ("expired", "undecided", "suspects", "delivered", "reminders", "scheduled", "confirmations")
+        names = ("expired", "undecided", "suspects", "delivered", "reminders", "scheduled", "confirmations", "silences")
         yes = dict.fromkeys(names, True)
         return Glance({}, **yes, newest={})
-    _, _, _, expired, undecided, suspects, delivered, reminders, scheduled, confirmations, *ids = found[0]
+    _, _, _, expired, undecided, suspects, delivered, reminders, scheduled, confirmations, silences, *ids = found[0]
     return Glance(
         states={row[0]: (row[1], row[2] or {}) for row in found},
         expired=expired,
@@ -90,6 +93,7 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
         delivered=delivered,
         reminders=reminders,
         scheduled=scheduled,
+        silences=silences,
         confirmations=confirmations,
         newest={label: pk for label, pk in zip(labels, ids, strict=True) if pk is not None},
     )

@@ -26,6 +26,8 @@ from pipelines.engine.reminders import remind
 from pipelines.engine.rescue import lane_sizes, rescue
 from pipelines.engine.schedules import fire_due
 from pipelines.engine.segments.refreshing import refresh_changed, refresh_whole
+from pipelines.engine.silence import NAME as SILENCE
+from pipelines.engine.silence import tell_of_silence
 from pipelines.engine.store import store
 from pipelines.engine.sweep import sweep
 from pipelines.engine.triggering import enter_after_quiet
@@ -104,6 +106,8 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
         watch(now=engine_now(), last=glance.states.get(ALARMS, (None, {}))[0])
         if glance.scheduled:
             fire_due(now=engine_now())
+        if glance.silences:
+            tell_of_silence(now=engine_now(), last=glance.states.get(SILENCE, (None, {}))[0])
         if glance.reminders:
             remind(now=engine_now())
         if glance.confirmations:

@@ -19,10 +19,12 @@ from pipelines.models import Event, Pipeline, Trigger
 DELETED: Final = "deleted"
 ENTERED_SEGMENT: Final = "segment_entered"
 LEFT_SEGMENT: Final = "segment_left"
+INACTIVE: Final = "contact_inactive"
 _RECORD_KINDS: Final = {UPDATED: Trigger.Kind.UPDATED.value, DELETED: Trigger.Kind.DELETED.value}
 _OWN: Final = (
     "pk", "revision", "where", "reentry", "assign", "kind", "model_id", "event", "segment", "only_fields", "debounce",
     "subject_expression", "pipeline__subject_type_id", "max_per_hour",
+    "silence",
 )  # fmt: skip
 _FACTS: Final = (
     "pipeline_id", "pipeline__key", "pipeline__name", "pipeline__status", "pipeline__current_version_id",
@@ -42,6 +44,7 @@ class Way:
     segment: str
     fields: frozenset[str]
     debounce: int
+    silence: int | None
     # How to find whom an event is about, and the type of record that the pipeline is about.
     subject: Value | None
     subject_type_id: int | None
@@ -63,7 +66,8 @@ class Way:
         """Whether an event of the team is one that this way waits for."""
         match self.kind:
             case Trigger.Kind.EVENT:
-                return self.event == event.type
+                fits = self.event != INACTIVE or self.silence == event.payload.get("silence")
+                return self.event == event.type and fits
             case Trigger.Kind.SEGMENT:
                 return event.type == ENTERED_SEGMENT and event.payload.get("segment") == self.segment
             case _:
@@ -136,6 +140,7 @@ def _way(row: Sequence[Any], loaded: Mapping[int, Any]) -> Way:
         segment=own["segment"],
         fields=frozenset(own["only_fields"] or ()),
         debounce=own["debounce"] or 0,
+        silence=own["silence"],
         subject=compile_value(own["subject_expression"]) if own["subject_expression"] else None,
         subject_type_id=own["pipeline__subject_type_id"],
     )

@@ -60,6 +60,9 @@ class Trigger(models.Model):
     debounce = models.IntegerField(
         null=True, blank=True, help_text="Seconds of quiet before it counts; what comes meanwhile is taken together."
     )
+    silence = models.IntegerField(
+        null=True, blank=True, help_text="Seconds in which nothing was heard of a contact, for contact_inactive."
+    )
     token_hash = models.CharField(max_length=64, blank=True, editable=False)
     automatic = models.BooleanField(default=False)
     enabled = models.BooleanField(default=True)
@@ -83,6 +86,7 @@ class Trigger(models.Model):
         ]
         indexes = [
             models.Index(fields=["event"], condition=Q(enabled=True) & ~Q(event=""), name="trigger_event"),
+            models.Index(fields=["silence"], condition=Q(enabled=True, silence__isnull=False), name="trigger_silence"),
             models.Index(fields=["model", "kind"], condition=Q(enabled=True), name="trigger_model"),
             models.Index(
                 fields=["next_fire_at"], condition=Q(enabled=True, next_fire_at__isnull=False), name="trigger_due"

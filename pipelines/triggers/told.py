@@ -19,6 +19,7 @@ from pipelines.definition.expressions import suggestion
 from pipelines.definition.shapes import parameter_shape
 from pipelines.engine.events import Fact, publish_each
 from pipelines.engine.unheard import commit_unheard
+from pipelines.engine.ways import INACTIVE
 from pipelines.models import EventType, Pipeline, PipelineStep, Trigger
 from pipelines.subjects import SubjectType, subject_named, subject_types
 from pipelines.triggers.storing import storable
@@ -39,7 +40,7 @@ _OF_LETTERS: Final = frozenset(
 # What the CRM itself finds out; whoever could tell it from outside could forge it.
 OWN: Final = frozenset({
     "created", "updated", "deleted", "stage_changed", "task_completed", "form_answered",
-    "segment_entered", "segment_left", "email_sent", "email_delivered", "email_opened", "email_clicked",
+    "segment_entered", "segment_left", INACTIVE, "email_sent", "email_delivered", "email_opened", "email_clicked",
     "email_bounced", "email_complained", "email_replied", "subscribed", "unsubscribed",
     "chat_sent",
 }) | _OF_LETTERS  # fmt: skip

@@ -5,7 +5,7 @@
     0: ["model"],
     1: ["model", "only_fields", "debounce", "subject_expression"],
     2: ["model", "subject_expression"],
-    3: ["event", "debounce", "subject_expression"],
+    3: ["event", "silence", "debounce", "subject_expression"],
     4: ["cron", "tz", "misfire", "overlap", "for_each"],
     5: ["subject_expression"],
     6: [],
