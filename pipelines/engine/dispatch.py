@@ -6,9 +6,11 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 
-from contacts.models import Contact
+from contacts.models import Contact, Segment
 from crm.faults import point, register
+from crm.models import Team
 from pipelines.engine.advance import Progress
 from pipelines.engine.answers import signal_of_wait
 from pipelines.engine.batch import Batch
@@ -17,7 +19,7 @@ from pipelines.engine.leaving import apply_rules
 from pipelines.engine.listening import listeners_of
 from pipelines.engine.matching import fits, met, waits_for
 from pipelines.engine.segments.refreshing import note_events
-from pipelines.engine.silence import note_interactions
+from pipelines.engine.silence import note_interactions, watched
 from pipelines.engine.store import store
 from pipelines.engine.triggering import enter_by_events
 from pipelines.engine.unheard import commit_unheard
@@ -25,6 +27,7 @@ from pipelines.engine.waking import resume
 from pipelines.engine.writing.obligations import MET, UPDATED
 from pipelines.models import Event, EventWait
 from pipelines.states import RunStatus
+from pipelines.subjects import among
 
 LIMIT = 1_000
 FINISHED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
@@ -46,23 +49,32 @@ def dispatch(*, now: datetime) -> tuple[int, Progress]:
         ended = apply_rules(listening, batch, now=now)
         progress = _wake(batch, _fresh(candidates, batch), ended, now)
         progress.entered = enter_by_events(events, now=now)
-        _tell_segments(events)
-        note_interactions(events)
-        Event.objects.filter(pk__in=[event.pk for event in events]).update(dispatched=True)
+        _note_for_later(events)
+        Event.objects.filter(pk__in=among([event.pk for event in events])).update(dispatched=True)
         point("in_dispatch", then=commit_unheard)
     return len(events), progress
 
 
-def _tell_segments(events: Sequence[Event]) -> None:
-    """What happened to contacts may let them into segments, or out of them."""
+def _note_for_later(events: Sequence[Event]) -> None:
+    """What happened to contacts may move them between segments, and ends their silence: one statement if not."""
     kind = ContentType.objects.get_for_model(Contact).pk
     about = {
         (event.team_id, event.subject_id, event.type)
         for event in events
         if event.subject_type_id == kind and event.subject_id is not None
     }
-    if about:
-        note_events(team_ids={team for team, _, _ in about}, subjects=about)
+    if not about:
+        return
+    ruled = Segment.objects.filter(team_id=OuterRef("pk"), kind=Segment.Kind.DYNAMIC)
+    waited = watched().filter(pipeline__team_id=OuterRef("pk"))
+    teams = Team.objects.filter(pk__in={team for team, _, _ in about})
+    heard = list(teams.values_list("pk", Exists(ruled), Exists(waited)))
+    segmented = {team for team, is_ruled, _ in heard if is_ruled}
+    if segmented:
+        note_events(team_ids=segmented, subjects=about)
+    silent = {team for team, _, is_waited in heard if is_waited}
+    if silent:
+        note_interactions([event for event in events if event.team_id in silent])
 
 
 def check_waits(*, now: datetime) -> Progress:

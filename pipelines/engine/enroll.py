@@ -23,7 +23,7 @@ from pipelines.engine.limits import holders, within_limits
 from pipelines.engine.plain import plain
 from pipelines.engine.programs import pipeline_facts, programs
 from pipelines.engine.store import store
-from pipelines.models import Pipeline, RunContext, Trigger
+from pipelines.models import Pipeline, Trigger
 from pipelines.subjects import subject_type
 
 register("after_enroll", "the runs of new records are written, nothing is committed", in_transaction=True)
@@ -178,7 +178,7 @@ def _end_replaced(entries: Sequence[Entry], rows: Sequence[NewRun], now: datetim
 
 def _remember(entered: Sequence[tuple[int, Candidate]]) -> None:
     """Keep what a run was started with, for those who have something to keep."""
-    rows = []
+    rows: list[tuple[int, Any, Any]] = []
     for run_id, candidate in entered:
         entry, occasion = candidate.entry, candidate.occasion
         if not occasion.payload and not occasion.variables and not entry.assign:
@@ -186,5 +186,6 @@ def _remember(entered: Sequence[tuple[int, Candidate]]) -> None:
         found = dict(occasion.variables or {})
         if entry.assign:
             found |= entry.assigned(context_of(entry, candidate.subject, occasion))
-        rows.append(RunContext(run_id=run_id, trigger=plain(occasion.payload or {}), vars=plain(found)))
-    RunContext.objects.bulk_create(rows, batch_size=1000)
+        rows.append((run_id, plain(occasion.payload or {}), plain(found)))
+    if rows:
+        store().insert_memories(rows)

@@ -10,6 +10,7 @@ from crm.models import Team
 from pipelines.engine.ending import with_descendants
 from pipelines.engine.rules import UPDATED, Rules, rules_of
 from pipelines.models import Event, EventWait, Pipeline, PipelineRun, PipelineVersion, Trigger
+from pipelines.subjects import among
 
 STAGE_CHANGED = "stage_changed"
 ABOUT_CHANGES = (UPDATED, STAGE_CHANGED)
@@ -57,7 +58,7 @@ def listeners_of(events: Sequence[Event]) -> Listening:
     rows = PipelineRun.objects.filter(
         Q(finished_at=None) | ~Q(pipeline__goals=[]),
         ~Q(pipeline__exit_rules=[]) | ~Q(pipeline__goals=[]),
-        subject_id__in={subject_id for _, subject_id in by_subject},
+        subject_id__in=among({subject_id for _, subject_id in by_subject if subject_id is not None}),
         subject_type_id__in={type_id for type_id, _ in by_subject},
         parent=None,
     ).values_list(

@@ -10,6 +10,7 @@ from django.db.models import Q
 from pipelines.definition.conditions import Condition, compile_condition
 from pipelines.engine.writing.obligations import match_key
 from pipelines.models import Event, EventWait
+from pipelines.subjects import among
 
 
 def waits_for(events: Sequence[Event]) -> list[tuple[EventWait, Event]]:
@@ -22,7 +23,7 @@ def waits_for(events: Sequence[Event]) -> list[tuple[EventWait, Event]]:
     keys = _keys(events, set(names.values_list("match_names", flat=True).distinct()))
     subjects = {event.subject_id for event in events if event.subject_id is not None}
     found = EventWait.objects.filter(
-        Q(subject_id__in=subjects) | Q(match_key__in=keys) | Q(subject_id=None, match_key=None),
+        Q(subject_id__in=among(subjects)) | Q(match_key__in=keys) | Q(subject_id=None, match_key=None),
         status=EventWait.Status.OPEN,
         event__in=types,
         team_id__in=teams,

@@ -124,7 +124,7 @@ def _note(heard: dict[int, datetime]) -> None:
 
 
 def note_interactions(events: Iterable[Event]) -> None:
-    """Events about contacts are signs of life, where a trigger of the team waits for silence."""
+    """Events about contacts are signs of life: two statements, for teams in which a trigger waits for silence."""
     kind = subject_types()[Contact._meta.label_lower].content_type_id
     heard: dict[int, dict[int, datetime]] = {}
     for event in events:
@@ -132,6 +132,4 @@ def note_interactions(events: Iterable[Event]) -> None:
         if event.subject_type_id == kind and pk is not None and event.type not in NOT_BY_THE_CONTACT:
             mine = heard.setdefault(event.team_id, {})
             mine[pk] = max(mine.get(pk, event.occurred_at), event.occurred_at)
-    if heard:
-        teams = set(watched().filter(pipeline__team_id__in=heard).values_list("pipeline__team_id", flat=True))
-        _note({pk: at for team, mine in heard.items() if team in teams for pk, at in mine.items()})
+    _note({pk: at for team, mine in heard.items() for pk, at in mine.items()})

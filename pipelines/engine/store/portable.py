@@ -234,6 +234,13 @@ class PortableStore(Reading):
         )
         return {run_id: Memory(*kept) for run_id, *kept in rows}
 
+    def insert_memories(self, rows: Sequence[tuple[int, Any, Any]]) -> None:
+        """What new runs begin with: (run, payload of the trigger, variables)."""
+        RunContext.objects.bulk_create(
+            [RunContext(run_id=run_id, trigger=payload, vars=variables) for run_id, payload, variables in rows],
+            batch_size=1000,
+        )
+
     def save_memories(self, memories: Iterable[tuple[int, Memory]]) -> None:
         RunContext.objects.bulk_create(
             [

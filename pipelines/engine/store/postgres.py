@@ -133,6 +133,16 @@ class PostgresStore(PortableStore):
         )
         return [pk for (pk,) in made]
 
+    def insert_memories(self, rows: Sequence[tuple[int, Any, Any]]) -> None:
+        texts = _Texts()
+        runs, payloads, variables = zip(*rows, strict=True)
+        _run(
+            "INSERT INTO pipelines_runcontext (run_id, trigger, vars, outputs, locals) "
+            "SELECT u.run, u.trigger, u.vars, '{}', '{}' "
+            "FROM unnest(%s::bigint[], %s::jsonb[], %s::jsonb[]) AS u(run, trigger, vars)",
+            [numbers(runs), literal(map(json.dumps, payloads)), literal(map(texts.of, variables))],
+        )
+
     def update_rows(
         self, model: type[models.Model], fields: tuple[str, ...], rows: Sequence[tuple[int, tuple[Any, ...]]]
     ) -> None:

@@ -226,5 +226,5 @@ def test_a_batch_costs_the_same_for_one_event_and_for_two_hundred(
     dispatch(now=NOON)
     for size in (1, 200):
         publish_all([fact(contact, "left", n=n) for n in range(size)])
-        with django_assert_max_num_queries(16):
+        with django_assert_max_num_queries(17):
             dispatch(now=NOON)
