@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('contenttypes', '0002_remove_content_type_name'),
-        ('pipelines', '0015_a_pipeline_may_be_about_own_records'),
+        ('pipelines', '0016_webhooks_subscribe_to_a_topic'),
     ]
 
     operations = [
