@@ -25,7 +25,7 @@ def turned_away(pipeline: Pipeline) -> list[str]:
 
 def by(team: Team, kind: str) -> dict[str, Any]:
     Segment.objects.get_or_create(team=team, key="vip", name="VIP")
-    found = {"created": {"type": "created", "model": "contacts.contact", "automatic": True},
+    found: dict[str, dict[str, Any]] = {"created": {"type": "created", "model": "contacts.contact", "automatic": True},
              "event": {"type": "event", "event": "left"}, "segment": {"type": "segment", "segment": "vip"}}  # fmt: skip
     return {**found[kind], "max_per_hour": 3}
 
