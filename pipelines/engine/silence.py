@@ -26,7 +26,7 @@ BATCH: Final = 1_000
 # What the house does to a contact, or finds out about it, is no sign of life.
 NOT_BY_THE_CONTACT: Final = frozenset({
     "created", "updated", "deleted", "stage_changed", "task_completed", "segment_entered", "segment_left",
-    "email_sent", "sms_sent", "push_sent", "whatsapp_sent", "email_delivered", "email_bounced", "email_opened",
+    "email_sent", "sms_sent", "push_sent", "whatsapp_sent", "chat_sent", "email_delivered", "email_bounced", "email_opened",
     "user_inactive", INACTIVE,
 })  # fmt: skip
 

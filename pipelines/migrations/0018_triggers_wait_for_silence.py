@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('contenttypes', '0002_remove_content_type_name'),
-        ('pipelines', '0016_webhooks_subscribe_to_a_topic'),
+        ('pipelines', '0017_messages_to_the_teams_chat'),
     ]
 
     operations = [
