@@ -26,9 +26,12 @@ BATCH: Final = 1_000
 # What the house does to a contact, or finds out about it, is no sign of life.
 NOT_BY_THE_CONTACT: Final = frozenset({
     "created", "updated", "deleted", "stage_changed", "task_completed", "segment_entered", "segment_left",
-    "email_sent", "sms_sent", "push_sent", "whatsapp_sent", "chat_sent", "email_delivered", "email_bounced", "email_opened",
-    "user_inactive", INACTIVE,
-})  # fmt: skip
+    "email_bounced", "email_opened", "user_inactive", INACTIVE,
+}) | frozenset(
+    f"{channel}_{what}"
+    for channel in ("email", "sms", "push", "whatsapp", "chat")
+    for what in ("sent", "delivered", "failed", "undelivered")
+)  # fmt: skip
 
 
 def watched() -> Any:
