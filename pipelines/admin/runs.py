@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
@@ -49,6 +50,7 @@ class PipelineRunAdmin(FailurePages, RunButtons, TeamScopedReadOnlyAdmin[Pipelin
     list_display_links = ("who",)
     list_filter = (StateFilter, "pipeline", StepFilter)
     list_select_related = False
+    extra_lookups = ("subject_type__id__exact", "subject_id__exact")
     search_fields = ("subject_id",)
     search_help_text = "Contact, email or number of a run"
     ordering = ("-id",)
@@ -174,7 +176,8 @@ def _pairs(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _runs_of_subject(run: PipelineRun) -> str:
-    """The list of runs of the same contact, where the list can be asked for it."""
-    found: Any = run.subject
-    email = getattr(found, "email", "")
-    return f"{reverse('admin:pipelines_pipelinerun_changelist')}?q={email}" if email else ""
+    """The list of runs of the same record, of whatever kind it is."""
+    if run.subject_id is None:
+        return ""
+    asked = urlencode({"subject_type__id__exact": run.subject_type_id, "subject_id__exact": run.subject_id})
+    return f"{reverse('admin:pipelines_pipelinerun_changelist')}?{asked}"

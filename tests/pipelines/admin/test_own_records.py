@@ -1,6 +1,8 @@
 """Pipelines about a team's own types of records, and the records in them, in the admin and the API."""
 
+import html
 import json
+import re
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -54,6 +56,17 @@ def test_a_pipeline_about_products_is_made_on_its_page_and_new_products_enter(
     record_page = text_of(manager.get(f"{RECORDS}{lamp.pk}/change/"))
     assert "Pipelines" in record_page and "Restock" in record_page
     assert "Restock" in text_of(manager.get(f"/admin/explain/contacts.record/{lamp.pk}/"))
+
+
+def test_all_runs_of_a_record_are_one_click_from_each(
+    manager: Client, team: Team, product: RecordType, pipeline: Pipeline
+) -> None:
+    lamp, _ = [Record.objects.create(team=team, type=product, values={"name": name}) for name in ("Lamp", "Desk")]
+    run = PipelineRun.objects.get(subject_id=lamp.pk)
+    page = manager.get(f"{RUN}{run.pk}/change/").content.decode()
+    link = re.search(r'href="([^"]*)">all runs of this record', page)
+    assert link is not None
+    assert list(manager.get(html.unescape(link[1])).context["cl"].result_list) == [run]
 
 
 def test_a_pipeline_about_records_must_say_which(manager: Client, product: RecordType) -> None:
