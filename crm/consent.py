@@ -24,12 +24,16 @@ OFF: Final = "off"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """When and how a choice was made; `who` is empty for the reader, `wording` what was agreed to."""
+    """When and how a choice was made; `who` is empty for the reader, `wording` what was agreed to.
+
+    `by_reader` says that nobody but the reader can have done it: by a link that only their mail has.
+    """
 
     at: datetime
     how: str
     who: str = ""
     wording: str = ""
+    by_reader: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,18 @@ def choices(*, team_id: int, address: str) -> Choices:
 
 @transaction.atomic
 def subscribe(*, team_id: int, address: str, topic: str, act: Act) -> str:
-    """The state from now on: `on`, or `pending` until the link in the mail that leaves now was confirmed."""
+    """The state from now on: `on`, or `pending` until the link in the mail that leaves now was confirmed.
+
+    Who unsubscribed comes back by their own hand alone: others can only make them be asked.
+    """
     address = address.strip().lower()
     row = Topic.objects.filter(team_id=team_id, key=topic).first()
     if row is not None and not act.wording:
         act = replace(act, wording=row.wording)
-    if row is None or not row.confirm:
+    gone = not act.by_reader and _unsubscribed(team_id, address, topic)
+    if row is None and gone:
+        return OFF
+    if row is None or not (row.confirm or gone):
         _switch_on(team_id, address, topic, act, Kind.SUBSCRIBED)
         return State.ON.value
     mine = {"team_id": team_id, "address": address, "topic": topic}
@@ -141,6 +151,11 @@ def _only_this_again(team_id: int, address: str, topic: str) -> None:
 
 def _is_off(team_id: int, address: str, topic: str) -> bool:
     return Suppression.objects.filter(team_id=team_id, address=address, topic__in=("", topic)).exists()
+
+
+def _unsubscribed(team_id: int, address: str, topic: str) -> bool:
+    rows = Suppression.objects.filter(team_id=team_id, address=address, topic__in=("", topic))
+    return rows.filter(reason=Suppression.Reason.UNSUBSCRIBED).exists()
 
 
 def _write(team_id: int, address: str, topic: str, kind: ConsentEntry.Kind, act: Act) -> None:

@@ -73,7 +73,7 @@ def _store(request: HttpRequest, team: Team, address: str) -> None:
     wanted = set(request.POST.getlist("topic"))
     for topic in Topic.objects.filter(team=team, shown=True).order_by("name"):
         state = before.states.get(topic.key, OFF)
-        said = Act(act.at, HOW, wording=topic.wording)
+        said = Act(act.at, HOW, wording=topic.wording, by_reader=True)
         if topic.key in wanted and state == OFF:
             subscribe(team_id=team.pk, address=address, topic=topic.key, act=said)
         elif topic.key not in wanted and state != OFF:

@@ -134,6 +134,16 @@ def test_a_topic_that_is_off_by_default_is_for_subscribers_alone(team: Team) -> 
     assert "unsubscribed" in sends(team, "offers")
 
 
+def test_who_unsubscribed_comes_back_by_their_own_hand_alone(team: Team, reader: Client) -> None:
+    unsubscribe(team_id=team.pk, address=ANN, topic="news", act=Act(timezone.now(), "one-click"))
+    assert Api(team).post("subscriptions/", {"address": ANN, "topic": "news"}).json()["state"] == "pending"
+    process_due_runs()
+    link = confirmation()
+    assert "unsubscribed" in sends(team, "news")
+    reader.post(link)
+    assert sends(team, "news") == "sent"
+
+
 def asked(team: Team, *, at: Any = None) -> None:
     subscribe(team_id=team.pk, address=ANN, topic="tips", act=Act(at or timezone.now(), "form", wording="Tips, please"))
     process_due_runs()
