@@ -6,6 +6,7 @@ from typing import Any
 import django_stubs_ext
 import environ
 
+from config.environment import Environment
 from config.fixed import CONTENT_SECURITY_POLICY as CONTENT_SECURITY_POLICY
 from config.fixed import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 from config.fixed import UNFOLD as UNFOLD
@@ -15,7 +16,7 @@ django_stubs_ext.monkeypatch()
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
-env = environ.Env()
+env = Environment()
 if (BASE_DIR / ".env").exists():
     environ.Env.read_env(str(BASE_DIR / ".env"))
 
@@ -148,7 +149,7 @@ LOGIN_ATTEMPTS_WINDOW: int = env.int("LOGIN_ATTEMPTS_WINDOW", default=300)
 TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
 
 LANGUAGE_CODE = "en-us"
-TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+TIME_ZONE = env.zone("TIME_ZONE", default="UTC")
 USE_I18N = True
 # One way to write times on every page: day, month by name, 24 hours.
 FORMAT_MODULE_PATH = ["config.formats"]
@@ -299,6 +300,6 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "crm.logs.LineFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": env.level("LOG_LEVEL", default="INFO")},
     "loggers": {"django-q": {"level": "WARNING"}},
 }

@@ -19,6 +19,7 @@ ALWAYS: Final[Sequence[Check]] = (
     web.check_base_url,
     web.check_trusted_proxies,
     web.check_encryption_keys,
+    web.check_rates,
     database.check_engine,
     database.check_pool,
     database.check_sqlite,

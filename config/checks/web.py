@@ -10,6 +10,8 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.http.request import validate_host
 
+from crm.api.throttling import PERIODS
+
 SHORTEST_KEY: Final = 50
 FEWEST_CHARACTERS: Final = 5
 NEW_KEY: Final = 'python -c "import secrets; print(secrets.token_urlsafe(50))" prints a good one.'
@@ -17,6 +19,7 @@ NEW_FERNET: Final = (
     'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())" prints a good one.'
 )
 ALONE: Final = ("LocMemCache", "DummyCache")
+RATES: Final = {"api": "API_RATE", "hooks": "HOOK_RATE", "api_failures": "API_FAILURE_RATE"}
 
 
 def check_secret_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -101,6 +104,19 @@ def check_encryption_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
         return []
     places = ", ".join(map(str, wrong))
     return [Error(f"ENCRYPTION_KEYS: not a Fernet key: number {places}.", hint=NEW_FERNET, id="crm.E009")]
+
+
+def check_rates(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """crm.E011: a rate that cannot be read would break every request it limits."""
+    rates = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
+    wrong = sorted(f"{RATES.get(scope, scope)} is {rate!r}" for scope, rate in rates.items() if not _is_rate(rate))
+    hint = "Give calls and a period, for example 6000/min; the periods are s, min, hour and day."
+    return [Error(f"{told}, which is no rate.", hint=hint, id="crm.E011") for told in wrong]
+
+
+def _is_rate(text: str) -> bool:
+    number, _, period = text.partition("/")
+    return number.isdecimal() and int(number) > 0 and period in PERIODS
 
 
 def _split(url: str) -> Any:

@@ -1,6 +1,7 @@
 """Every setting that can be wrong is told at the start, with an id and a way to mend it."""
 
 import copy
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,7 +15,9 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
+import config
 from config.checks import database
+from config.environment import WrongSetting
 from pipelines.actions.base import Kind
 
 UseDatabase = Callable[[dict[str, Any]], None]
@@ -76,6 +79,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("crm.E003", {"BASE_URL": "ftp://crm.example.org"}),
     ("crm.E008", {"TRUSTED_PROXIES": ["10.0.0.1", "proxy.internal"]}),
     ("crm.E009", {"ENCRYPTION_KEYS": ["not-a-key"]}),
+    ("crm.E011", {"REST_FRAMEWORK": {"DEFAULT_THROTTLE_RATES": {"api": "lots"}}}),
     ("crm.E050", {"PIPELINES_TEST_CLOCK": True, "DEBUG": False}),
     ("crm.E051", {"PIPELINES_BATCH_SIZE": 0}),
     ("crm.E051", {"PIPELINES_SEND_GROUP": 100_000}),
@@ -238,9 +242,9 @@ def test_no_complaint_repeats_a_secret(settings: Settings) -> None:
 
 def test_a_cluster_name_that_nobody_described_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("Q_CLUSTER_NAME", "night")
-    config: AppConfig = apps.get_app_config("config")
+    project: AppConfig = apps.get_app_config("config")
     with pytest.raises(ImproperlyConfigured, match="describe that cluster in ALT_CLUSTERS"):
-        type(config)("config", config.module)
+        type(project)("config", project.module)
 
 
 def _check(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -283,6 +287,35 @@ def test_a_missing_secret_key_is_told_in_a_sentence() -> None:
     result = _check({"SECRET_KEY": "", "DEBUG": "0"})
     assert result.returncode == 1
     assert "SECRET_KEY" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("Q_TIMEOUT", "90  (seconds)", "a whole number"),
+        ("HTTPS", "flase", "1 or 0"),
+        ("PIPELINES_TICK_SECONDS", "long", "a number"),
+        ("OUTBOUND_HTTP_PORTS", "80,web", "a value that can be read"),
+        ("DATABASE_URL", "mysql://crm:hunter2@db.example.org/crm", "PostgreSQL"),
+        ("EMAIL_URL", "pigeon://user:hunter2@example.org", "smtp+tls://"),
+        ("TIME_ZONE", "Mars/Olympus", "a time zone"),
+        ("LOG_LEVEL", "loud", "one of DEBUG, INFO"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_what_is_expected_and_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(WrongSetting) as told:
+        runpy.run_path(str(Path(config.__file__).with_name("settings.py")))
+    assert name in str(told.value) and expected in str(told.value) and "HINT" in str(told.value)
+    assert "hunter2" not in str(told.value)
+
+
+def test_a_setting_that_cannot_be_read_ends_the_start_in_a_sentence() -> None:
+    result = _check({"SECRET_KEY": LONG, "DEBUG": "1", "Q_TIMEOUT": "long"})
+    assert result.returncode == 1
+    assert result.stderr.startswith("(crm.E010) Q_TIMEOUT cannot be read")
 
 
 def test_an_unknown_cluster_name_ends_the_start_in_a_sentence() -> None:

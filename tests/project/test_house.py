@@ -49,6 +49,12 @@ def test_nothing_is_described_that_is_not_read() -> None:
     assert _settings_described() - _settings_read() == set()
 
 
+def test_a_described_setting_may_be_taken_as_it_stands() -> None:
+    """A note behind a value would become part of it when somebody takes the `#` away."""
+    lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
+    assert [line for line in lines if NAMED.match(line) and re.search(r"\s\(", line)] == []
+
+
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
 def test_every_library_is_pinned_to_one_version(name: str) -> None:
     lines = [line.split(" #")[0].strip() for line in (ROOT / name).read_text("utf-8").splitlines()]
