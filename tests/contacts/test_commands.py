@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import random
 from collections.abc import Callable
 from io import StringIO
@@ -114,3 +115,11 @@ def test_what_is_exported_comes_back_unchanged(run: Import, tmp_path: Path, team
     Contact.objects.all().delete()
     call_command("import_contacts", str(file), "--team", "acme", "--json", stdout=StringIO())
     assert set(Contact.objects.exclude(email="").values_list("first_name", "last_name", "email")) == before
+
+
+def test_a_reader_that_has_enough_ends_an_export_in_peace(run: Import, team: Team) -> None:
+    run()
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        call_command("export_contacts", "--team", "acme", stdout=pipe)

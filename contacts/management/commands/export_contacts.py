@@ -1,5 +1,6 @@
 """Export contacts as CSV or as JSON lines, streamed."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ class Command(BaseCommand):
 def _write(lines: Iterator[str], output: Path | None, stdout: Any) -> int:
     """Write every line; answers how many."""
     if output is None:
-        return sum(1 for line in lines if stdout.write(line, ending="") is None)
+        return _print(lines, stdout)
     try:
         # The byte order mark is what tells spreadsheets that the file is UTF-8.
         encoding = "utf-8" if output.suffix in {".json", ".jsonl"} else "utf-8-sig"
@@ -56,3 +57,17 @@ def _write(lines: Iterator[str], output: Path | None, stdout: Any) -> int:
             return sum(1 for line in lines if file.write(line))
     except OSError as error:
         raise CommandError(f"{output}: {error.strerror}.", returncode=2) from error
+
+
+def _print(lines: Iterator[str], stdout: Any) -> int:
+    """Write until the reader of a pipe, such as `head`, has enough."""
+    count = 0
+    try:
+        for line in lines:
+            stdout.write(line, ending="")
+            count += 1
+        stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer must not be written once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+    return count
