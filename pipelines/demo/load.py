@@ -31,7 +31,7 @@ SLUG: Final = "demo"
 DAYS: Final = 21
 # Recipes of the gallery: one at work, the others as one takes them, to look at and to change.
 SURVEY: Final = "nps_survey"
-SURVEY_DAYS: Final = (6, 16)
+SURVEY_BEGINS: Final = 4
 DRAFTS: Final = ("no_show_follow_up", "renewal_reminders")
 DOCUMENTS: Final = Path(__file__).parent / "documents"
 NAMES: Final = {
@@ -64,12 +64,13 @@ def load_demo(*, now: datetime, tell: Tell) -> list[Login]:
         logins = [_add_user(team, role) for role in Role]
         companies = _add_companies(team)
         _add_topics(team)
-    start = now - timedelta(days=DAYS)
+    # The last people came this morning, two hours ago.
+    start = now - timedelta(days=DAYS - 1, hours=2)
     with pretend(start):
         pipelines = {path.stem: _import(team, path) for path in sorted(DOCUMENTS.glob("*.json"))}
         pipelines |= {key: _from_gallery(team, key) for key in (SURVEY, *DRAFTS)}
         activate(pipeline=pipelines[SURVEY])
-    _live_through(team, companies, pipelines, start, tell)
+    _live_through(team, companies, pipelines, start, now, tell)
     _add_deals_and_notes(team, now)
     _finish_some_tasks(team, now)
     tell("")
@@ -112,24 +113,28 @@ def _from_gallery(team: Team, key: str) -> Pipeline:
 
 
 def _live_through(
-    team: Team, companies: Sequence[Company], pipelines: dict[str, Pipeline], start: datetime, tell: Tell
+    team: Team, companies: Sequence[Company], pipelines: dict[str, Pipeline], start: datetime, now: datetime, tell: Tell
 ) -> None:
     """Contacts arrive day by day, and the engine works at noon and in the evening of each."""
     arriving = list(people())
-    per_day = -(-len(arriving) // DAYS)
     for day in range(DAYS):
         tell(f"Living through day {day + 1} of {DAYS}")
         morning = start + timedelta(days=day)
         with pretend(morning):
-            _arrive(team, companies, arriving[day * per_day : (day + 1) * per_day], morning)
+            _arrive(team, companies, arriving[_arrived(day, len(arriving)) : _arrived(day + 1, len(arriving))], morning)
             if day == 4:
                 _win_back(team, pipelines["win_back"])
-            if day in SURVEY_DAYS:
-                _ask_customers(team, pipelines[SURVEY])
+            if day >= SURVEY_BEGINS:
+                _ask_customer(team, pipelines[SURVEY], day - SURVEY_BEGINS)
         for hours in (1, 9, 23):
-            _work(morning + timedelta(hours=hours))
+            _work(min(now, morning + timedelta(hours=hours)))
         if day == DAYS - 3:
             _stop_some(team)
+
+
+def _arrived(day: int, people: int) -> int:
+    """How many are there when a day begins; the last ones come on the last day."""
+    return people * day // DAYS
 
 
 def _work(moment: datetime) -> None:
@@ -153,9 +158,10 @@ def _win_back(team: Team, pipeline: Pipeline) -> None:
     enroll(pipeline=pipeline, subject_ids=list(former.values_list("pk", flat=True)[:12]))
 
 
-def _ask_customers(team: Team, pipeline: Pipeline) -> None:
-    customers = Contact.objects.for_team(team).filter(lifecycle_stage="customer").order_by("-pk")
-    enroll(pipeline=pipeline, subject_ids=list(customers.values_list("pk", flat=True)[:8]))
+def _ask_customer(team: Team, pipeline: Pipeline, number: int) -> None:
+    """One a day, so that nobody is asked twice and the survey never falls silent."""
+    customers = Contact.objects.for_team(team).filter(lifecycle_stage="customer").order_by("pk")
+    enroll(pipeline=pipeline, subject_ids=list(customers.values_list("pk", flat=True)[number : number + 1]))
 
 
 def _stop_some(team: Team) -> None:
