@@ -37,29 +37,30 @@ imports: $(VENV)/dev
 migrations: $(VENV)/dev
 	$(NEUTRAL) $(BIN)/python manage.py makemigrations --check --dry-run
 
+# Tests that share something dear, such as a browser or an installation, go to one worker.
 test-sqlite: $(VENV)/dev
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 test-postgres: $(VENV)/dev
 	@if $(BIN)/python -c "import psycopg, sys; psycopg.connect(sys.argv[1], connect_timeout=5)" $(POSTGRES) 2>/dev/null; \
-	then DATABASE_URL=$(POSTGRES) $(BIN)/python -m pytest -q -n 2; \
+	then DATABASE_URL=$(POSTGRES) $(BIN)/python -m pytest -q -n 2 --dist loadgroup; \
 	else echo "PostgreSQL does not answer at $(POSTGRES): its half of the suite was not run."; fi
 
 fix: $(VENV)/dev ## format, and mend what can be mended
 	$(BIN)/ruff check --fix $(PATHS)
 	$(BIN)/ruff format $(PATHS)
 
-properties: $(VENV)/dev ## an hour: what holds for any pipeline, tried on thousands of random ones
-	EXAMPLES=thorough $(BIN)/python -m pytest -q -n 2 tests/pipelines/simulation/test_graphs_in_motion.py \
+properties: $(VENV)/dev ## an hour or more: what holds for any pipeline, tried on thousands of random ones
+	EXAMPLES=thorough $(BIN)/python -m pytest -q -n 2 tests/pipelines/definition tests/pipelines/operations \
+		tests/pipelines/simulation/test_graphs_in_motion.py \
 		tests/pipelines/simulation/test_simulation_is_execution.py tests/pipelines/engine/test_block_promises.py
 
 # The suite's faults on both databases, then the storms on servers of their own; some need root, for mounts and networks.
 chaos: $(VENV)/dev ## minutes of trouble: workers killed, databases stopped, networks cut
 	@rm -f var/faults.jsonl
-	EXAMPLES=thorough $(BIN)/python -m pytest -q -n 2 tests/pipelines/definition tests/pipelines/operations
-	EXAMPLES=thorough $(BIN)/python -m pytest -q -n 2 tests/faults
+	EXAMPLES=walk $(BIN)/python -m pytest -q -n 2 tests/faults
 	@if $(BIN)/python -c "import psycopg, sys; psycopg.connect(sys.argv[1], connect_timeout=5)" $(POSTGRES) 2>/dev/null; \
-	then EXAMPLES=thorough DATABASE_URL=$(POSTGRES) $(BIN)/python -m pytest -q -n 2 tests/faults; fi
+	then EXAMPLES=walk DATABASE_URL=$(POSTGRES) $(BIN)/python -m pytest -q -n 2 tests/faults; fi
 	$(BIN)/python -m pytest -q -s -m chaos -p no:randomly tests/chaos
 	@$(BIN)/python -m tests.faults.report
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -9,16 +10,20 @@ import pytest
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
+from django.db import connection
 from hypothesis import HealthCheck, settings
+from pytest_django import DjangoDbBlocker
 from pytest_socket import socket_allow_hosts
 
 from pipelines.engine.programs import forget_programs
 from pipelines.engine.short_way import forget_ways
 from tests import databases
 
-# Enough to catch a slip at every run; `make chaos` asks for far more. Slow machines are no findings.
+# Enough to catch a slip at every run; `make properties` asks for far more. Slow machines are no findings.
 settings.register_profile("suite", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("suite"), max_examples=1_000)
+# The fault points alone, with all actions in all scenes: `make chaos`.
+settings.register_profile("walk", settings.get_profile("suite"))
 settings.load_profile(os.environ.get("EXAMPLES", "suite"))
 
 
@@ -35,6 +40,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Workers of a parallel run leave what all share to the one who started them."""
     if not hasattr(config, "workerinput"):
         databases.end()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: DjangoDbBlocker, django_db_modify_db_settings: None
+) -> Iterator[None]:
+    """All workers of a run have copies of one database, which was migrated once."""
+    with django_db_blocker.unblock():
+        before = databases.for_tests()
+    yield
+    with django_db_blocker.unblock():
+        connection.creation.destroy_test_db(before, verbosity=0)
 
 
 @pytest.fixture

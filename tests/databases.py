@@ -1,24 +1,24 @@
-"""Migrated databases for installations under test: made once for a whole test run, then copied."""
+"""Migrated databases for tests and for installations under test: made once for a whole test run, then copied."""
 
 import fcntl
-import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
+from django.conf import settings
+from django.db import connection
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = "CRM_TEST_TEMPLATES"
 SUFFIX = os.environ.get("TEST_DB_SUFFIX", "")
-ORIGINAL = f"crm_original{SUFFIX}"
+ORIGINAL, KEYED = f"crm_original{SUFFIX}", f"crm_keyed{SUFFIX}"
 KEY = ("create_api_key", "--team", "acme", "--role", "admin", "--name", "tests", "--create-team")
 
 
@@ -32,55 +32,103 @@ def end() -> None:
     folder = os.environ.pop(FOLDER, "")
     if not folder:
         return
-    if (Path(folder) / "postgresql.json").exists():
-        _drop(os.environ["DATABASE_URL"], ORIGINAL)
+    for said, database in (("postgresql", ORIGINAL), ("keyed-postgresql", KEYED)):
+        if (Path(folder) / f"{said}.txt").exists():
+            _drop(database)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def for_tests() -> str:
+    """Let Django's connection be one to a migrated copy of its own, and say what its database was called before."""
+    before = str(connection.settings_dict["NAME"])
+    name = connection.creation._get_test_db_name()  # type: ignore[attr-defined]
+    connection.close()
+    if connection.vendor == "postgresql":
+        _copy_on_server(_postgres_original(), name)
+    settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = name
+    if connection.vendor == "sqlite":
+        connection.ensure_connection()
+        with closing(sqlite3.connect(_sqlite_original())) as source:
+            source.backup(connection.connection)
+    return before
 
 
 def sqlite_copy(target: Path) -> str:
     """The key of an admin of the team `acme` in a migrated database at this path."""
-    made = _made("sqlite", lambda folder: f"sqlite:///{folder / 'original.sqlite3'}")
-    with (
-        closing(sqlite3.connect(made["folder"] / "original.sqlite3")) as source,
-        closing(sqlite3.connect(target)) as to,
-    ):
-        source.backup(to)
-    return str(made["token"])
+    folder = Path(os.environ[FOLDER])
+
+    def make() -> str:
+        _copy_file(_sqlite_original(), folder / "keyed.sqlite3")
+        return _command(f"sqlite:///{folder / 'keyed.sqlite3'}", *KEY).strip()
+
+    token = _once("keyed-sqlite", make)
+    _copy_file(folder / "keyed.sqlite3", target)
+    return token
 
 
 @contextmanager
 def postgres_copy(name: str) -> Iterator[tuple[str, str]]:
     """(url, key of an admin of the team `acme`) of a migrated database on the server that the suite runs on."""
-    server = os.environ["DATABASE_URL"]
-    beside = server.rpartition("/")[0]
+    beside = _server().rpartition("/")[0]
 
-    def fresh(folder: Path) -> str:
-        _drop(server, ORIGINAL)
-        _on(server, f"CREATE DATABASE {ORIGINAL}")
-        return f"{beside}/{ORIGINAL}"
+    def make() -> str:
+        _copy_on_server(_postgres_original(), KEYED)
+        return _command(f"{beside}/{KEYED}", *KEY).strip()
 
-    made = _made("postgresql", fresh)
+    token = _once("keyed-postgresql", make)
     # The worker of a parallel run has a name of its own, so that none drops the database of another.
     database = f"crm_{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}{SUFFIX}"
-    _drop(server, database)
-    with _alone("postgresql"):
-        _on(server, f"CREATE DATABASE {database} TEMPLATE {ORIGINAL}")
+    _copy_on_server(KEYED, database)
     try:
-        yield f"{beside}/{database}", str(made["token"])
+        yield f"{beside}/{database}", token
     finally:
-        _drop(server, database)
+        _drop(database)
 
 
-def _made(kind: str, url_of: Any) -> Mapping[str, Any]:
-    """Facts about the original, which whoever comes first makes."""
-    folder = Path(os.environ[FOLDER])
-    facts = folder / f"{kind}.json"
-    with _alone(kind):
-        if not facts.exists():
-            url = url_of(folder)
-            _command(url, "migrate", "--verbosity", "0")
-            facts.write_text(json.dumps({"token": _command(url, *KEY).strip()}), "utf-8")
-    return {**json.loads(facts.read_text("utf-8")), "folder": folder}
+def _sqlite_original() -> Path:
+    """A file with all tables, and nothing that anybody made."""
+    path = Path(os.environ[FOLDER]) / "original.sqlite3"
+
+    def make() -> str:
+        _command(f"sqlite:///{path}", "migrate", "--verbosity", "0")
+        # A database in memory, as a copy may be, has no log beside it.
+        with closing(sqlite3.connect(path)) as made:
+            made.execute("PRAGMA journal_mode=DELETE")
+        return ""
+
+    _once("sqlite", make)
+    return path
+
+
+def _postgres_original() -> str:
+    def make() -> str:
+        _drop(ORIGINAL)
+        _on_server(f"CREATE DATABASE {ORIGINAL}")
+        _command(f"{_server().rpartition('/')[0]}/{ORIGINAL}", "migrate", "--verbosity", "0")
+        return ""
+
+    _once("postgresql", make)
+    return ORIGINAL
+
+
+def _once(name: str, make: Callable[[], str]) -> str:
+    """What `make` said, which is called by whoever comes first."""
+    said = Path(os.environ[FOLDER]) / f"{name}.txt"
+    with _alone(name):
+        if not said.exists():
+            said.write_text(make(), "utf-8")
+    return said.read_text("utf-8")
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as written:
+        read.backup(written)
+
+
+def _copy_on_server(source: str, target: str) -> None:
+    _drop(target)
+    with _alone("copying"):
+        _on_server(f"CREATE DATABASE {target} TEMPLATE {source}")
 
 
 @contextmanager
@@ -100,10 +148,14 @@ def _command(url: str, *arguments: str) -> str:
     return done.stdout
 
 
-def _drop(server: str, database: str) -> None:
-    _on(server, f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+def _server() -> str:
+    return os.environ["DATABASE_URL"]
 
 
-def _on(server: str, statement: str) -> None:
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(statement.encode())
+def _drop(database: str) -> None:
+    _on_server(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+
+def _on_server(statement: str) -> None:
+    with psycopg.connect(_server(), autocommit=True) as server:
+        server.execute(statement.encode())

@@ -1,10 +1,7 @@
 """A whole installation for a test: a database of its own, programs as they run in life, and sinks for what leaves."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +10,9 @@ from typing import Any
 
 from django.db import connection
 
+from tests.commands import Commands
 from tests.databases import postgres_copy, sqlite_copy
-from tests.project.processes import ROOT, Program
+from tests.project.processes import Program
 from tests.sinks.smtp import SmtpSink, free_port
 
 
@@ -31,23 +29,18 @@ class Installation:
             "CACHE_DIR": str(folder / "cache"), "PIPELINES_TEST_CLOCK": "0", "EMAIL_TIMEOUT": "5",
         }  # fmt: skip
         self._programs: list[Program] = []
+        self._commands: Commands | None = None
         self.token = ""
 
     def command(self, *arguments: str, status: int | None = 0, **environment: str) -> str:
         """Standard output of a `manage.py` command, which must end with this status, or with any for None."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env={**os.environ, **self.environment, **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )  # fmt: skip
-        assert status in (None, done.returncode), (
-            f"{arguments}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-        )
-        return done.stdout
+        wanted = {**self.environment, **environment}
+        if self._commands is None or self._commands.environment != wanted:
+            self._forget_commands()
+            self._commands = Commands(wanted)
+        done = self._commands.run(*arguments)
+        assert status in (None, done.status), f"{arguments}: {done.status}\n{done.out[-2000:]}\n{done.err[-2000:]}"
+        return done.out
 
     def start(self, *arguments: str) -> Program:
         self._programs.append(Program(*arguments, environment=self.environment))
@@ -79,7 +72,13 @@ class Installation:
         out = self.command("shell", "--verbosity", "0", "-c", code)
         return [tuple(row) for row in json.loads(re.findall(r"^\[.*\]$", out, re.M)[-1])]
 
+    def _forget_commands(self) -> None:
+        if self._commands is not None:
+            self._commands.close()
+            self._commands = None
+
     def stop(self) -> None:
+        self._forget_commands()
         for program in self._programs:
             program.leave_nothing()
 

@@ -24,9 +24,9 @@ FLAGS = (
 PASSWORD = "a-password-of-tests"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium(django_db_setup: None) -> Iterator["Browser"]:
-    """One browser for the tests of a module."""
+    """One browser for all tests of a worker."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no Chromium on this machine")

@@ -12,7 +12,7 @@ from pipelines.models import Pipeline, PipelineRun
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 ADD = "/admin/pipelines/pipeline/add/"
 
 

@@ -13,7 +13,7 @@ from tests.browser.test_building import ADD, add_step, save
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def stored() -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from tests.pipelines.engine.building import active, email
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 
 def test_the_description_of_the_api_is_drawn(page: "Page") -> None:

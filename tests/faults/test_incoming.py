@@ -5,7 +5,7 @@ import pytest
 from tests.faults.conftest import NewScene
 from tests.faults.scenes import POSTED, House
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("incoming")]
 
 
 def test_f32_the_same_post_from_four_senders_a_hundred_times_is_stored_once(place: House, scene: NewScene) -> None:

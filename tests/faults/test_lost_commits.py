@@ -14,9 +14,10 @@ from tests.faults.scenes import House
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("lost commits"),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no network before SQLite"),
 ]
-# Which commits of a pass are cut; `make chaos` cuts each.
+# Which commits of a pass are cut: some at its beginning, some in its middle, one near its end.
 LOST = {"before": "F08 COMMIT lost on its way", "after": "F09 answer to COMMIT lost"}
 SAMPLE = (1, 3, 5, 8, 12, 20)
 

@@ -7,7 +7,7 @@ from tests.faults.oracle import mails
 from tests.faults.scenes import House
 from tests.pipelines.engine.building import email
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("poison")]
 MOST_DEATHS = 8
 
 

@@ -7,7 +7,7 @@ from tests.faults.oracle import mails
 from tests.faults.scenes import House
 from tests.project.processes import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("races")]
 
 
 def test_f01_a_contact_that_was_saved_is_enrolled_though_the_process_died_at_once(

@@ -1,6 +1,7 @@
 """Several engines at once: on one machine, beside a loop, and stopped in the middle."""
 
 import json
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +32,11 @@ def house(tmp_path: Path) -> Iterator[Installation]:
 
 def test_two_loops_and_a_pass_do_everything_once_and_stop_when_asked(house: Installation) -> None:
     loops = [house.start("process_pipelines", "--loop", "--json") for _ in range(2)]
-    house.command("process_pipelines", "--json")
+    # As slow to start as the loops are, so that all three meet.
+    beside = house.start("process_pipelines", "--json")
+    assert beside.ends() == 0
+    for loop in loops:
+        eventually(lambda loop=loop: _listens(loop.process.pid))  # type: ignore[misc]
     eventually(lambda: len(house.smtp.recipients()) >= COUNT)
     for loop in loops:
         loop.process.send_signal(signal.SIGTERM)
@@ -40,3 +45,9 @@ def test_two_loops_and_a_pass_do_everything_once_and_stop_when_asked(house: Inst
     report = json.loads(house.command("process_pipelines", "--json"))
     assert report == {"runs": 0, "visits": 0, "sent": 0, "failed": 0, "late_seconds": 0.0}
     assert json.loads(house.command("doctor", "--json"))["findings"] == []
+
+
+def _listens(pid: int) -> bool:
+    """Whether a program does something of its own when it is asked to stop."""
+    caught = re.search(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text("utf-8"), re.M)
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)

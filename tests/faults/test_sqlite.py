@@ -15,10 +15,10 @@ pytestmark = [
 def test_f46_four_writers_a_reader_and_a_death_lose_nothing_and_meet_no_lock(place: House, scene: NewScene) -> None:
     act = scene("mail")
     act.enter(5)
-    reader = place.nursery.start("read_for", seconds=2.0)
+    reader = place.nursery.start("read_for", seconds=1.0)
     receipts = str(act.receipts)
     writers = [
-        place.nursery.start("enter", key=act.key, numbers=act.numbers(25), receipts=receipts, one_by_one=True)
+        place.nursery.start("enter", key=act.key, numbers=act.numbers(15), receipts=receipts, one_by_one=True)
         for _ in range(4)
     ]
     doomed = place.nursery.start("work", fault="before_commit:kill9")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from tests.databases import sqlite_copy
 from tests.project.processes import Program, alive, children, descendants, eventually
@@ -13,6 +14,7 @@ from tests.project.processes import Program, alive, children, descendants, event
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are looked up in /proc"),
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="always on a file: the suite on SQLite shows it"),
 ]
 
 Start = Callable[..., Program]
