@@ -19,6 +19,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
     from bench.dispatching import measure_dispatching
     from bench.enrolling import measure_enrolling, measure_saving
     from bench.forking import measure_forking
+    from bench.importing import measure_importing
     from bench.lanes import measure_lanes
     from bench.mailing import measure_mailing
     from bench.moving import measure_moving
@@ -29,6 +30,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
         "moving": lambda: measure_moving(runs=size, rounds=rounds),
         "forking": lambda: measure_forking(parents=size * 2, rounds=max(1, rounds - 2)),
         "enrolling": lambda: measure_enrolling(contacts=size * 10, rounds=max(1, rounds - 2)),
+        "importing": lambda: measure_importing(contacts=size * 10, rounds=max(1, rounds - 3)),
         "saving": lambda: measure_saving(contacts=max(200, size // 10), rounds=rounds),
         "dispatching": lambda: measure_dispatching(events=size * 10, rounds=max(1, rounds - 2)),
         "mailing": lambda: measure_mailing(mails=max(500, size // 5), rounds=rounds),
@@ -38,7 +40,7 @@ def _sections(options: Namespace) -> Mapping[str, Callable[[], str]]:
     }
 
 
-NAMES = ("moving", "forking", "enrolling", "saving", "dispatching", "mailing", "lanes", "scale", "costs")
+NAMES = ("moving", "forking", "enrolling", "importing", "saving", "dispatching", "mailing", "lanes", "scale", "costs")
 
 
 def main() -> None:

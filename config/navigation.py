@@ -48,7 +48,7 @@ GROUPS: Final = (
             ("crm.topic", "Topics", "topic", ""),
             ("crm.consententry", "Consents", "how_to_reg", ""),
             ("crm.suppression", "Suppressions", "unsubscribe", ""),
-            ("crm.optin", "Opt-ins", "how_to_reg", ""),
+            ("crm.optin", "Opt-ins", "sms", ""),
         ),
     ),
     (

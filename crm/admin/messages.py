@@ -18,7 +18,16 @@ from crm.models import Message, MessageEvent
 from crm.scoping import TeamScopedReadOnlyAdmin, TeamScopedTabularInline
 
 LABELS = {"Sent": "success", "Failed": "danger", "Uncertain": "warning", "Queued": "info", "Sending": "info"}
-TOLD_BY_SERVERS = (MessageEvent.Kind.DELIVERED, MessageEvent.Kind.BOUNCED, MessageEvent.Kind.COMPLAINED)
+TOLD_BY_SERVERS = frozenset(
+    {
+        MessageEvent.Kind.SENT,
+        MessageEvent.Kind.DELIVERED,
+        MessageEvent.Kind.FAILED,
+        MessageEvent.Kind.UNDELIVERED,
+        MessageEvent.Kind.BOUNCED,
+        MessageEvent.Kind.COMPLAINED,
+    }
+)
 # Mail is written for white paper, also where the page around it is dark.
 PAPER = (
     '<!doctype html><meta charset="utf-8"><style>html{background:#fff;color:#111;color-scheme:light}'
@@ -73,7 +82,7 @@ class MessageAdmin(TeamScopedReadOnlyAdmin[Message]):
     """Read-only; an uncertain message is accepted as sent, or sent again, by a person."""
 
     list_display = ["subject_line", "recipient", "state_label", "reason", "created_at", "sent_at"]
-    list_filter = ["state", NeedsDecision, "created_at"]
+    list_filter = ["channel", "state", NeedsDecision, "created_at"]
     search_fields = ["recipient", "subject"]
     ordering = ["-id"]
     actions = ["accept_uncertain", "resend_uncertain"]

@@ -202,7 +202,7 @@ class MessageViewSet(TeamScopedReadOnlyViewSet):
     queryset = Message.objects.all()
     serializer_class = shapes.MessageSerializer
     filter_fields = {
-        "state": "state", "recipient": "recipient__iexact", "run": "run_id", "topic": "topic",
+        "state": "state", "channel": "channel", "recipient": "recipient__iexact", "run": "run_id", "topic": "topic",
         "contact": by_contact("about"), "undecided": by_undecided, "sent_after": "sent_at__gte",
         "sent_before": "sent_at__lt",
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """Where providers post: `/api/v1/channels/<token>/`, without a key, for their signatures speak."""
 
+import hmac
 import json
 from typing import Any
 
@@ -80,7 +81,8 @@ def _from_meta(request: HttpRequest, row: Integration, secrets: dict[str, str]) 
 
 def _greeting(request: HttpRequest, word: str) -> HttpResponse:
     """Meta asks once whether the address is ours, and wants its own number back."""
-    if not word or request.GET.get("hub.verify_token", "") != word:
+    given = request.GET.get("hub.verify_token", "")
+    if not word or not hmac.compare_digest(given.encode(), word.encode()):
         return _refused(403, "The verify token does not fit.")
     return _quiet(HttpResponse(request.GET.get("hub.challenge", "")[:200], content_type="text/plain"))
 
