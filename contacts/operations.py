@@ -42,12 +42,16 @@ def create_contact(
     pipelines: Sequence[int] | None = None,
     by: User | None = None,
 ) -> Contact:
-    """Create a contact; `values` are fields, `tags` (names) and `custom` (an object)."""
+    """Create a contact; `values` are fields, `tags` (names) and `custom` (an object).
+
+    It enters `pipelines` besides those that it enters by itself.
+    """
     contact, names = _build(team=team, values=values)
     _check(contact, team=team)
     insert_contact(contact=contact, tags=list(tags_named(team=team, names=names).values()))
-    if pipelines is not None:
-        _assign(contact, pipelines, by)
+    if pipelines:
+        entered = hooks.manual_pipelines.current(subject=contact)
+        _assign(contact, list(dict.fromkeys([*entered, *pipelines])), by)
     return contact
 
 

@@ -67,6 +67,15 @@ def test_pipelines_are_assigned_by_key_or_id(api: Api, manual: Pipeline, team: T
     assert live(contact["id"]) == {"other"}
 
 
+def test_pipelines_chosen_at_creation_come_besides_those_that_start_by_themselves(
+    api: Api, manual: Pipeline, team: Team
+) -> None:
+    active(team, [email(delay=60)], key="welcome")
+    assert live(made(api, pipelines=["by_hand"])["id"]) == {"welcome", "by_hand"}
+    assert live(made(api, pipelines=["welcome"])["id"]) == {"welcome"}
+    assert live(made(api, pipelines=[])["id"]) == {"welcome"}
+
+
 def test_many_contacts_are_made_as_one_batch(api: Api, team: Team) -> None:
     active(team, [email(delay=60)], key="welcome")
     items = [{"first_name": f"C{n}", "email": f"c{n}@example.org"} for n in range(30)]
