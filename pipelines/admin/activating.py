@@ -22,16 +22,17 @@ def activation_of(pipeline: Pipeline) -> Question:
         sentences.append("No other record that exists already is enrolled by this." if asked else "")
         return Question("Activate this pipeline?", [text for text in sentences if text], "Activate")
     sentences += [f"{_words(each)} now by “{_name(each.trigger)}”: {_who(each)}." for each in asked if each.total]
+    several = sum(1 for each in asked if each.total) > 1
     number = f"{'at least ' if any(each.at_least for each in asked) else ''}{total:,}"
+    label = "Enroll all who already match, too" if several else f"Enroll the {number} who already match, too"
+    once = " Who fits several triggers enters once." if several else ""
     return Question(
         "Activate this pipeline?",
         sentences,
         "Activate",
         choices=(
             Choice("", "Only new records", "Records that exist already are not enrolled."),
-            Choice(
-                EXISTING, f"Enroll the {number} who already match, too", "They enter in batches in the next minutes."
-            ),
+            Choice(EXISTING, label, f"They enter in batches in the next minutes.{once}"),
         ),
     )
 
