@@ -34,6 +34,7 @@ GROUPS: Final = (
             ("pipelines.automaticpipeline", "Automatic for", "bolt", ""),
             ("pipelines.eventtype", "Event types", "sensors", ""),
             ("pipelines.hook", "Incoming webhooks", "webhook", ""),
+            ("pipelines.webhook", "Outgoing webhooks", "outbound", ""),
             ("pipelines.pipelinerun", "Runs", "directions_run", ""),
             ("pipelines.enrollmentdecision", "Who did not enter", "block", ""),
         ),

@@ -79,6 +79,8 @@ MATRIX: Final[Mapping[str, Verbs]] = {
     "automatic-pipelines": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
     # An incoming webhook is a door without a login, so only those open one who give out keys.
     "hooks": _rows(view=LEADERS, write=ADMINS, delete=ADMINS),
+    # An outgoing webhook hands what happens to another system.
+    "webhooks": _rows(view=LEADERS, write=ADMINS, delete=ADMINS),
     # Telling what happened is what programs do; what may be told is for those who keep the integration.
     "events": {"view": EVERYONE, "add": WORKERS, "change": NOBODY, "delete": NOBODY},
     "event-types": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
@@ -137,6 +139,8 @@ RESOURCES: Final[Mapping[str, str]] = {
     "pipelines.hook": "hooks",
     "pipelines.sendingrules": "sending-rules",
     "pipelines.hookdelivery": "hooks",
+    "pipelines.webhook": "webhooks",
+    "pipelines.webhookdelivery": "webhooks",
     "pipelines.pipelinerun": "pipeline-runs",
     "pipelines.runcontext": "pipeline-runs",
     "pipelines.stepexecution": "pipeline-runs",

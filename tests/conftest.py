@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
 from pytest_socket import socket_allow_hosts
 
+from pipelines.engine.outgoing.hearing import forget_hearers
 from pipelines.engine.programs import forget_programs
 from pipelines.engine.short_way import forget_ways
 from tests import databases
@@ -74,6 +75,7 @@ def _with_kinds_known(budget: Any, *args: Any, **named: Any) -> Any:
 def nothing_left_over() -> None:
     """Ids begin again with every test, so what is cached under them must not outlive one."""
     forget_programs()
+    forget_hearers()
     forget_ways()
     cache.clear()
 

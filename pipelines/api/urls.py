@@ -14,6 +14,7 @@ from pipelines.api.recipes import RecipesView, RecipeView, UseRecipeView
 from pipelines.api.runs import DecisionViewSet, RunViewSet
 from pipelines.api.sending import SendingRulesViewSet
 from pipelines.api.simulating import TriggersTestView
+from pipelines.api.webhooks import WebhookDeliveryViewSet, WebhookViewSet
 
 urlpatterns: list[URLPattern] = [
     path("contacts/<int:pk>/explain/", ExplainView.as_view(), name="contact-explain"),
@@ -44,3 +45,5 @@ def register(router: TeamRouter) -> None:
     router.register("pipeline-runs", RunViewSet)
     router.register("sending-rules", SendingRulesViewSet)
     router.register("enrollment-decisions", DecisionViewSet)
+    router.register("webhooks", WebhookViewSet)
+    router.register("webhook-deliveries", WebhookDeliveryViewSet)

@@ -18,6 +18,7 @@ from pipelines.engine.cursor import Answer, Cursor
 from pipelines.engine.leaving import apply_rules
 from pipelines.engine.listening import listeners_of
 from pipelines.engine.matching import fits, met, waits_for
+from pipelines.engine.outgoing.hearing import tell_of_events
 from pipelines.engine.segments.refreshing import note_events
 from pipelines.engine.silence import note_interactions, watched
 from pipelines.engine.store import store
@@ -50,6 +51,7 @@ def dispatch(*, now: datetime) -> tuple[int, Progress]:
         progress = _wake(batch, _fresh(candidates, batch), ended, now)
         progress.entered = enter_by_events(events, now=now)
         _note_for_later(events)
+        tell_of_events(events)
         Event.objects.filter(pk__in=among([event.pk for event in events])).update(dispatched=True)
         point("in_dispatch", then=commit_unheard)
     return len(events), progress

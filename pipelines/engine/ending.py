@@ -10,6 +10,7 @@ from django.db.models.lookups import In
 
 from crm.models import Message
 from pipelines.engine.cursor import KEPT_VERSION, SIDE_VERSION
+from pipelines.engine.outgoing.hearing import tell_of_endings
 from pipelines.engine.task_closing import close_tasks
 from pipelines.models import Effect, EventWait, PipelineRun
 from pipelines.states import RunPhase, RunStatus
@@ -62,6 +63,7 @@ def end_runs(
         dedup=kept_key(),
     )
     call_off(run_ids, now=now)
+    tell_of_endings(run_ids, now=now)
 
 
 def end_trees(

@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Exists, Q, Subquery
 
 from crm.models import Subscription
+from pipelines.engine.outgoing.sending import due_webhooks
 from pipelines.engine.schedules import due_triggers
 from pipelines.engine.segments.refreshing import changes_waiting, looks_due
 from pipelines.engine.silence import watched
@@ -103,7 +104,7 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
 class Work:
     """What there is to do beside the lanes: kinds of effects to deliver, events to hand out, waits to look at,
     events that wait for quiet and have it, schedules whose records are not all in, contacts that changed where
-    segments have rules, and segments for which all contacts are to be looked at.
+    segments have rules, segments for which all contacts are to be looked at, and deliveries of webhooks.
     """
 
     kinds: Sequence[int]
@@ -113,6 +114,7 @@ class Work:
     firings: bool = True
     changed: bool = True
     looks: bool = True
+    webhooks: bool = True
 
 
 def look_for_work(*, now: datetime) -> Work:
@@ -149,6 +151,7 @@ def _question(vendor: str) -> tuple[str, tuple[Any, ...]]:
             Exists(Firing.objects.filter(state=Firing.State.OPEN)),
             Exists(changes_waiting()),
             Exists(looks_due(then)),
+            Exists(due_webhooks(then)),
         )
         .query.sql_with_params()
     )

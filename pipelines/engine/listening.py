@@ -9,7 +9,7 @@ from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
 from crm.models import Team
 from pipelines.engine.ending import with_descendants
 from pipelines.engine.rules import UPDATED, Rules, rules_of
-from pipelines.models import Event, EventWait, Pipeline, PipelineRun, PipelineVersion, Trigger
+from pipelines.models import Event, EventWait, Pipeline, PipelineRun, PipelineVersion, Trigger, Webhook
 from pipelines.subjects import among
 
 STAGE_CHANGED = "stage_changed"
@@ -30,8 +30,11 @@ def someone_listens(team: str) -> Case:
     ruled = Pipeline.objects.filter(~Q(exit_rules=[]) | ~Q(goals=[]), team_id=OuterRef(team))
     waits = EventWait.objects.filter(event__in=ABOUT_CHANGES, status=EventWait.Status.OPEN, team_id=OuterRef(team))
     live = ruled.filter(status__in=[Pipeline.Status.ACTIVE, Pipeline.Status.PAUSED])
+    told = Webhook.objects.filter(enabled=True, team_id=OuterRef(team))
     begun = triggers_on_changes().filter(pipeline__team_id=OuterRef(team))
-    return Case(When(Exists(waits) | Exists(live) | Exists(begun), then=Value(True)), default=Value(False))
+    return Case(
+        When(Exists(waits) | Exists(live) | Exists(begun) | Exists(told), then=Value(True)), default=Value(False)
+    )
 
 
 def triggers_on_changes() -> QuerySet[Trigger]:

@@ -22,6 +22,7 @@ from pipelines.engine.expiry import expire
 from pipelines.engine.firing import work_firing
 from pipelines.engine.glance import Work, look, look_for_work, note_tick
 from pipelines.engine.incoming import work_off
+from pipelines.engine.outgoing.sending import send_due
 from pipelines.engine.reminders import remind
 from pipelines.engine.rescue import lane_sizes, rescue
 from pipelines.engine.schedules import fire_due
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 # so that a giant keeps nobody waiting.
 BATCHES_OF_ONE_LANE = 10
 ROUNDS_WITHOUT_END = 10_000
+LEAST_POSTING_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class TickReport:
     late_seconds: float = 0.0
     enrolled: int = 0
     more: bool = False
+    # Whether webhooks have something to deliver, which is done when everything else is.
+    posts: bool = False
     # Called once, when there is so much to do that another worker would help.
     call_help: Callable[[], None] | None = None
 
@@ -113,6 +117,8 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
         if glance.confirmations:
             send_confirmations(now=engine_now())
         _until_idle(report, presence, until)
+        if report.posts:
+            report.sent += send_due(now=engine_now(), until=max(until, time.monotonic() + LEAST_POSTING_SECONDS))
     finally:
         presence.leave()
     return report
@@ -136,6 +142,7 @@ def _until_idle(report: TickReport, presence: Presence, until: float) -> None:
         now = engine_now()
         moved = _work_lanes(report, presence, now, until)
         work = look_for_work(now=now)
+        report.posts = work.webhooks
         heard = _hand_out(report, work, now, until)
         delivery = deliver(
             now=now, until=until, begin=lambda: presence.deliver(now=real_now()), kinds_waiting=work.kinds

@@ -5,6 +5,7 @@ from pipelines.models.event_type import EventType
 from pipelines.models.firing import Firing, Quiet
 from pipelines.models.hook import Hook, HookDelivery
 from pipelines.models.human import HumanTask
+from pipelines.models.outgoing import Webhook, WebhookDelivery
 from pipelines.models.pipeline import Pipeline, PipelineStep, PipelineVersion
 from pipelines.models.run import (
     Effect,
@@ -46,4 +47,6 @@ __all__ = [
     "StepExecution",
     "StepStat",
     "Trigger",
+    "Webhook",
+    "WebhookDelivery",
 ]

@@ -84,6 +84,8 @@ class HookDelivery(models.Model):
         indexes = [
             models.Index(fields=["id"], condition=Q(state=0), name="hook_inbox"),
             models.Index(fields=["hook", "id"], name="hook_log"),
+            # What is old enough to be forgotten.
+            models.Index(fields=["at"], name="hook_age"),
         ]
 
     def __str__(self) -> str:

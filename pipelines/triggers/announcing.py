@@ -19,6 +19,7 @@ from pipelines.engine.changes import announce, changes_of
 from pipelines.engine.events import Fact, publish_all
 from pipelines.engine.kick import kick
 from pipelines.engine.listening import anybody_listens
+from pipelines.engine.outgoing import hearing
 from pipelines.engine.plain import plain
 from pipelines.engine.ways import DELETED
 from pipelines.models import Pipeline, Trigger
@@ -73,11 +74,25 @@ def tell_of_change(*, kind: SubjectType, instance: Any) -> None:
     if before is None:
         return
     subject = (kind.content_type_id, instance.pk)
-    _apart(
-        lambda: announce(
-            team_id=instance.team_id, subjects=[subject], changes={subject: _changes(kind, instance, before)}
-        )
-    )
+    _apart(lambda: _changed(kind, instance.team_id, [subject], (), {subject: _changes(kind, instance, before)}))
+
+
+def tell_of_new(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> None:
+    """Records were made: webhooks that hear of it are told, and making them never fails because of it."""
+    if hearing.anybody_hears():
+        _apart(lambda: hearing.tell_of_new(kind=kind, ids=ids, team_id=team_id))
+
+
+def _changed(
+    kind: SubjectType,
+    team_id: int,
+    subjects: Sequence[tuple[int, int]],
+    fields: Sequence[str],
+    changes: Mapping[tuple[int, int], Mapping[str, list[Any]]],
+) -> None:
+    announce(team_id=team_id, subjects=subjects, fields=fields, changes=changes)
+    told = {pk: each for (_, pk), each in changes.items()}
+    hearing.tell_of_changes(kind=kind, team_id=team_id, changes=told)
 
 
 def _changes(kind: SubjectType, instance: Any, before: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -122,7 +137,7 @@ def tell_of_changes(
         for row in rows
     }
     subjects = [(kind.content_type_id, pk) for pk in ids]
-    _apart(lambda: announce(team_id=team.pk, subjects=subjects, fields=fields, changes=changes))
+    _apart(lambda: _changed(kind, team.pk, subjects, fields, changes))
 
 
 def tell_of_removal(*, kind: SubjectType, instance: Any) -> None:
@@ -135,11 +150,15 @@ def _removed(kind: SubjectType, instance: Any) -> None:
         kind=Trigger.Kind.DELETED, model_id=kind.content_type_id, enabled=True,
         pipeline__status=Pipeline.Status.ACTIVE, pipeline__team_id=instance.team_id,
     )  # fmt: skip
-    if not triggers.exists():
-        return
+    if triggers.exists():
+        record = plain(_values(kind, instance))
+        publish_all([Fact(instance.team_id, DELETED, kind.content_type_id, instance.pk, {"record": record})])
+    hearing.tell_of_removal(kind=kind, team_id=instance.team_id, pk=instance.pk, record=lambda: _values(kind, instance))
+
+
+def _values(kind: SubjectType, instance: Any) -> dict[str, Any]:
     values = {field.name: getattr(instance, field.attname) for field in kind.model._meta.concrete_fields}
-    record = {name: value for name, value in values.items() if name not in HIDDEN}
-    publish_all([Fact(instance.team_id, DELETED, kind.content_type_id, instance.pk, {"record": plain(record)})])
+    return {name: value for name, value in values.items() if name not in HIDDEN}
 
 
 def on_message(*, message: Message, event: MessageEvent, **_: Any) -> None:

@@ -8,7 +8,7 @@ from django.db.models.signals import post_delete, post_migrate, post_save, pre_s
 
 from pipelines.engine.automatic import enroll_created
 from pipelines.subjects import subject_of_record, subject_types
-from pipelines.triggers.announcing import look_before_change, tell_of_change, tell_of_removal
+from pipelines.triggers.announcing import look_before_change, tell_of_change, tell_of_new, tell_of_removal
 
 
 def connect() -> None:
@@ -40,6 +40,7 @@ def on_saved(sender: type[Model], instance: Any, created: bool, raw: bool = Fals
         return
     if created:
         enroll_created(kind=kind, ids=[instance.pk], team_id=instance.team_id)
+        tell_of_new(kind=kind, ids=[instance.pk], team_id=instance.team_id)
     else:
         tell_of_change(kind=kind, instance=instance)
 

@@ -19,6 +19,7 @@ from pipelines.engine.segments.previewing import Rules
 from pipelines.engine.segments.telling import tell_of_members
 from pipelines.models import Pipeline
 from pipelines.subjects import OWN, SubjectType, among, subject_named, subject_types
+from pipelines.triggers.announcing import tell_of_new
 from pipelines.triggers.panels import count_runs, run_entries, runs_panel
 
 
@@ -39,6 +40,8 @@ def connect() -> None:
 def enroll_bulk(model: type[Model], ids: Sequence[int], team: Team, /) -> int:
     """Records created in bulk, which no signal announces, enter like any others; the number of runs."""
     groups = _by_kind(model, ids)
+    for kind, some in groups:
+        tell_of_new(kind=kind, ids=some, team_id=team.pk)
     return sum(len(enroll_created(kind=kind, ids=some, team_id=team.pk).enrolled) for kind, some in groups)
 
 

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 
 from pipelines.engine.batch import Batch
+from pipelines.engine.outgoing.hearing import tell_of_endings
 from pipelines.engine.store.stats import StatCell
 from pipelines.engine.writing.children import count_down, write_children
 from pipelines.engine.writing.creates import write_creates
@@ -33,6 +34,7 @@ def flush(batch: Batch) -> None:
         batch.store.save_memories(dirty)
     batch.store.close_visits(batch.cursors, batch.visits, _cells(batch), at=batch.now, batch=uuid.uuid4())
     count_down(batch)
+    tell_of_endings([cursor.id for cursor in batch.cursors if cursor.finished_at is not None], now=batch.now)
 
 
 def write_records(batch: Batch) -> None:

@@ -1,0 +1,1 @@
+"""Outgoing webhooks: who hears what, and how it is delivered."""
