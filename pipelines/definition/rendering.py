@@ -209,6 +209,17 @@ _GROWTH: Mapping[str, Callable[..., int]] = {
 }
 
 
+# Filters that look inside of what they are given, past the context that lets only plain data be read.
+_LOOKING_INSIDE = frozenset({"compact", "map", "sort", "sum", "uniq", "where"})
+_PLAIN = (str, int, float, Decimal, dt.date, dt.timedelta, Mapping, list, tuple, range, Undefined, type(None))
+
+
+def _check_plain(value: object) -> None:
+    items = value if isinstance(value, list | tuple) else (value,)
+    if not all(isinstance(item, _PLAIN) for item in items):
+        _refuse("this filter is for lists of plain values")
+
+
 def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Check what goes into a filter, what it would build, and what comes out."""
     growth = _GROWTH.get(name)
@@ -216,6 +227,8 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def bounded(value: Any, *arguments: Any, **options: Any) -> Any:
         for each in (value, *arguments):
             _check_size(each)
+        if name in _LOOKING_INSIDE:
+            _check_plain(value)
         if name == "round" and arguments and not 0 <= int(arguments[0]) <= 10:
             _refuse("round to 0 up to 10 digits")
         if growth is not None and growth(value, *arguments) > _LONGEST_VALUE:

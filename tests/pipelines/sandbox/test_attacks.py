@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,7 +89,40 @@ ESCAPES = [
     "_host()",
     "result = input()",
     "breakpoint()",
+    # Published escapes of others, in Python: CVE-2025-68613 and what got around its mending, CVE-2026-25049, by names
+    # put together and by taking things apart; CVE-2025-68668, the interpreter around the code; CVE-2026-0863, what
+    # errors carry and what formatting reads.
+    "result = (lambda: 0).__globals__['__builtins__']['__import__']('os').popen('id').read()",
+    "result = getattr((), '__cl' + 'ass__').__base__",
+    "a = '__class__'\nresult = f'{().__class__.__base__.__subclasses__()}'",
+    "match ():\n    case object(__class__=found):\n        result = found.__base__",
+    "[result := each for each in [().__class__]]",
+    "import _pyodide\n_pyodide._base.eval_code('import os; os.system(\"id\")')",
+    "from _pyodide_core import jsfetch",
+    "try:\n    ().nope\nexcept AttributeError as e:\n    result = str(e.obj.__class__.__base__.__subclasses__())",
+    "try:\n    nope\nexcept NameError as e:\n    result = e.__traceback__.tb_frame.f_back.f_builtins",
+    "result = '{0.__init__.__globals__[os].environ}'.format(print)",
+    "result = '{a.__class__.__mro__}'.format_map({'a': 1})",
+    "result = type.mro(int)[1].__subclasses__()",
+    "result = object.__getattribute__(print, '__self__')",
+    "result = vars(), dir(), locals()",
+    "import builtins\nresult = builtins.open('/etc/passwd').read()",
+    "import inspect\nresult = inspect.currentframe().f_back.f_globals",
+    "import gc\nresult = gc.get_objects()",
+    "import pickle\nresult = pickle.loads(b'cos\\nsystem\\n(S\\'id\\'\\ntR.')",
 ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_process_of_the_sandbox_has_an_empty_environment_and_no_connection() -> None:
+    code("result = 1")
+    mine = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    boxes = [pid for pid in mine if b"monty" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert boxes
+    for pid in boxes:
+        assert Path(f"/proc/{pid}/environ").read_bytes().strip(b"\0") == b""
+        opened = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+        assert not [each for each in opened if each.startswith("socket:") or each.endswith((".sqlite3", ".db"))]
 
 
 @pytest.mark.parametrize("source", ESCAPES)
