@@ -15,6 +15,7 @@ from .reading import Reads, note_condition, note_value
 from .retries import ERROR_CLASSES, names_known_errors
 from .shapes import Problem, document_schema, parameter_shape, spoken_path
 from .values import is_dynamic
+from .variables import misfit
 from .windows import WindowError, parse_window
 
 MOST_STEPS = 50
@@ -62,6 +63,9 @@ def check_settings(document: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(f"variables[{index}].name", f"'{variable['name']}' is declared twice")
         elif variable["name"] in taken:
             yield Problem(f"variables[{index}].name", f"'{variable['name']}' already has a meaning")
+        wrong = misfit(variable["type"], variable.get("default"))
+        if wrong:
+            yield Problem(f"variables[{index}].default", f"{wrong}, as the type of '{variable['name']}' says")
 
 
 def check_triggers(document: Mapping[str, Any]) -> Iterator[Problem]:

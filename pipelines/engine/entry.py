@@ -10,6 +10,7 @@ from pipelines.definition.conditions import Condition
 from pipelines.definition.delays import Delay
 from pipelines.definition.program import Program
 from pipelines.definition.values import ParameterError, compile_value
+from pipelines.definition.variables import misfit
 from pipelines.engine.cause import MAX_DEPTH, next_depth
 from pipelines.engine.cursor import Cursor, NewRun
 from pipelines.engine.keys import WHILE_ACTIVE, dedup_key
@@ -48,6 +49,14 @@ class Entry:
     def required(self) -> list[str]:
         """Variables that a run cannot begin without."""
         return [each["name"] for each in self.program.variables if each.get("required") and "default" not in each]
+
+    def wrong(self, values: Mapping[str, Any]) -> str:
+        """A sentence about the first value that is not of the type of its variable; empty when all fit."""
+        for each in self.program.variables:
+            must = misfit(str(each.get("type", "any")), values.get(each["name"]))
+            if must:
+                return f"The variable {each['name']!r} {must}."
+        return ""
 
     def assigned(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The variables that the trigger sets."""
@@ -140,7 +149,8 @@ def _unmet(candidate: Candidate, context: Mapping[str, Any]) -> Refusal | None:
     missing = [name for name in entry.required if context["vars"].get(name) is None]
     if missing:
         return candidate.refused(Decision.ERROR, [{"error": f"The variable {missing[0]!r} needs a value."}])
-    return None
+    wrong = entry.wrong(context["vars"]) if context["vars"] else ""
+    return candidate.refused(Decision.ERROR, [{"error": wrong}]) if wrong else None
 
 
 def _key_value(entry: Entry, context: Mapping[str, Any]) -> Any:

@@ -1,5 +1,7 @@
 """Who is not let in is told why, also where nobody is meant: in the answer, in the list, in the log of a webhook."""
 
+from typing import Any
+
 import pytest
 
 from pipelines.engine.incoming import work_off
@@ -47,3 +49,32 @@ def test_a_post_about_no_record_that_is_refused_says_why_in_its_log_and_is_liste
     (listed,) = api.get("enrollment-decisions/?trigger=posted").json()["results"]
     assert (listed["trigger"], listed["decision"]) == ("posted", "limit reached")
     assert api.get("enrollment-decisions/?trigger=other").json()["results"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad", "words"),
+    [
+        ("string", "12", 12, "a text"),
+        ("number", 1.5, "1.5", "a number"),
+        ("number", 0, True, "a number"),
+        ("boolean", False, "no", "true or false"),
+        ("datetime", "2027-03-01T09:00:00Z", "soon", "a time"),
+        ("date", "2027-03-01", "1.3.2027", "a date"),
+        ("object", {"id": 1}, [1], "an object"),
+        ("list", [1], "1, 2", "a list"),
+        ("any", "x", None, ""),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_a_sentence(
+    api: Api, kind: str, good: Any, bad: Any, words: str
+) -> None:
+    variables = [{"name": "given", "type": kind}]
+    made = api.post("pipelines/import/?activate=true", {
+        "format": "crm.pipeline/1", "key": "typed", "name": "Typed", "variables": variables,
+        "triggers": [{"type": "manual"}], "steps": [{"type": "wait"}],
+    })  # fmt: skip
+    assert made.status_code == 201, made.content
+    for value, refused in ((good, False), (bad, bool(words))):
+        told = api.post("pipelines/typed/trigger/", {"variables": {"given": value}})
+        assert (told.status_code != 200 or told.json()["refused"] != []) is refused, told.content
+        assert not refused or f"'given' must be {words}" in told.content.decode()

@@ -226,6 +226,12 @@ PROBLEMS: list[tuple[str, object, str, str]] = [
         "'a' is declared twice",
     ),
     (
+        "default of another type",
+        document(variables=[{"name": "a", "type": "number", "default": "7"}]),
+        "variables[0].default",
+        "must be a number, as the type of 'a' says",
+    ),
+    (
         "variable hides the subject",
         document(variables=[{"name": "user", "type": "any"}]),
         "variables[0].name",
