@@ -1,7 +1,7 @@
 """Reading a pipeline document: every problem with its path, and one canonical spelling."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from .block_checks import check_blocks
 from .canonical import canonical, checksum, dumps
@@ -52,15 +52,28 @@ def _problems(document: object, kinds: Mapping[str, KindSpec]) -> Iterator[Probl
     if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
         return
     yield from check_steps(document, kinds=kinds)
-    if wrong_shape:
+    for found in (
+        check_settings(document),
+        check_triggers(document),
+        check_goals_and_exits(document),
+        check_times(document, kinds=kinds),
+        check_blocks(document, kinds=kinds),
+        check_flow(document, kinds=kinds),
+        check_names(document, kinds=kinds),
+    ):
+        yield from _beside(wrong_shape, found) if wrong_shape else found
+
+
+def _beside(wrong_shape: Sequence[Problem], found: Iterator[Problem]) -> Iterator[Problem]:
+    """Errors of the parts that have their shape; checks rely on it, so each ends where it is missing."""
+    told = tuple(problem.path for problem in wrong_shape if problem.path)
+    try:
+        for problem in found:
+            inside = problem.path.startswith(told) or any(path.startswith(problem.path) for path in told)
+            if problem.severity == "error" and not inside:
+                yield problem
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError):
         return
-    yield from check_settings(document)
-    yield from check_triggers(document)
-    yield from check_goals_and_exits(document)
-    yield from check_times(document, kinds=kinds)
-    yield from check_blocks(document, kinds=kinds)
-    yield from check_flow(document, kinds=kinds)
-    yield from check_names(document, kinds=kinds)
 
 
 def _unfit(document: object) -> str | None:

@@ -326,6 +326,8 @@ PROBLEMS: list[tuple[str, object, str, str]] = [
         "goals[0].value",
         "did you mean 'event'",
     ),
+    # A part without its shape does not hide what is wrong elsewhere.
+    ("wrong shape elsewhere", document({"type": "wait", "next": "zz"}, x=1), "steps[0].next", "no step 'zz'"),
     ("too many steps", document(*[MAIL] * 51), "steps", "at most 50 steps, this has 51"),
 ]
 
