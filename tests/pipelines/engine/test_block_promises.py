@@ -93,13 +93,22 @@ def through_the_hours() -> None:
 
 
 def results(pipeline: Pipeline) -> list[tuple[Any, ...]]:
-    """How every run of every contact ended: when, as what, and what it remembers."""
-    rows = PipelineRun.objects.filter(pipeline=pipeline).select_related("context", "step", "parent__step")
+    """How every run of every contact ended: when, as what, and what it remembers.
+
+    Of a branch that was called off because another was first, only that it was: how far it had come is a race.
+    """
+    rows = list(PipelineRun.objects.filter(pipeline=pipeline).select_related("context", "parent__step").order_by("pk"))
+    lost: set[int] = set()
     found = []
     for run in rows:
         kept = getattr(run, "context", None)
         within = run.parent.step.key if run.parent is not None and run.parent.step is not None else ""
         subject = (run.subject_id or 0) - min_subject(pipeline)
+        if run.status == RunStatus.CANCELLED or run.parent_id in lost:
+            lost.add(run.pk)
+            if run.parent_id not in lost:
+                found.append((subject, within, run.parent_seq, run.slot, run.status, str(run.reason), "", ""))
+            continue
         found.append((
             subject, within, run.parent_seq, run.slot, run.status, str(run.reason), str(run.finished_at),
             str(kept.vars if kept is not None else ""),
