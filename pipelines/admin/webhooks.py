@@ -19,7 +19,7 @@ from pipelines.admin.links import table_time
 from pipelines.engine.clock import engine_now
 from pipelines.engine.outgoing.sending import send_test
 from pipelines.models import Webhook, WebhookDelivery
-from pipelines.operations.webhooks import keep_true, make_webhook, replay, replay_since, rotate_secret
+from pipelines.operations.webhooks import make_webhook, replay, replay_since, rotate_secret, save_edited
 from pipelines.triggers.heard import hearable
 
 SHOWN = 25
@@ -70,8 +70,7 @@ class WebhookAdmin(TeamScopedAdmin[Webhook]):
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
         if change:
-            keep_true(obj)
-            super().save_model(request, obj, form, change)
+            save_edited(obj)
             return
         given = form.cleaned_data
         team = getattr(request, "team", None) or given.get("team")

@@ -15,7 +15,7 @@ from pipelines.api.shapes import AnyJson
 from pipelines.engine.clock import engine_now
 from pipelines.engine.outgoing.sending import send_test
 from pipelines.models import Webhook, WebhookDelivery
-from pipelines.operations.webhooks import keep_true, make_webhook, replay, replay_since, rotate_secret
+from pipelines.operations.webhooks import make_webhook, replay, replay_since, rotate_secret, save_edited
 from pipelines.triggers.heard import unknown_types
 
 
@@ -62,8 +62,7 @@ class WebhookSerializer(TeamScopedSerializer):
     def update(self, instance: Any, validated_data: dict[str, Any]) -> Webhook:
         for name, value in validated_data.items():
             setattr(instance, name, value)
-        keep_true(instance)
-        instance.save()
+        save_edited(instance)
         changed: Webhook = instance
         return changed
 

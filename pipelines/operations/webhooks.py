@@ -36,13 +36,17 @@ def rotate_secret(*, webhook: Webhook, now: datetime) -> str:
     return secret
 
 
-def keep_true(webhook: Webhook) -> None:
-    """Whatever was edited: one that is on has no reason to be off, and what waits leaves at once."""
+def save_edited(webhook: Webhook) -> None:
+    """Store what people edit and nothing else: a pass may be noting an answer, and somebody changing the secret.
+
+    One that is on has no reason to be off, and what waits leaves at once.
+    """
     webhook.types = sorted(set(webhook.types or ()))
     if webhook.enabled:
         webhook.disabled_because, webhook.failing_since = "", None
     elif not webhook.disabled_because:
         webhook.disabled_because = "Switched off by a person."
+    webhook.save(update_fields=["name", "url", "types", "enabled", "disabled_because", "failing_since"])
     transaction.on_commit(kick)
     transaction.on_commit(forget_hearers)
     forget_hearers()

@@ -19,7 +19,7 @@ from crm.signatures import sign, verify
 from pipelines.engine.clock import real_now
 from pipelines.engine.tick import process_due_runs
 from pipelines.models import Webhook, WebhookDelivery
-from pipelines.operations.webhooks import make_webhook
+from pipelines.operations.webhooks import make_webhook, rotate_secret, save_edited
 from tests.api import Api
 from tests.pipelines.engine.building import NOON, active, later
 from tests.pipelines.engine.conftest import Run
@@ -290,3 +290,15 @@ def test_telling_of_many_takes_as_many_statements_as_of_few(
     assert WebhookDelivery.objects.count() == 210 and not Message.objects.exists()
     process_due_runs()
     assert len(web.requests()) == 210
+
+
+def test_an_edit_undoes_neither_a_new_secret_nor_what_a_pass_has_noted(team: Team, web: HttpSink) -> None:
+    webhook, _ = hearing(team, web)
+    edited = Webhook.objects.get(pk=webhook.pk)
+    rotate_secret(webhook=webhook, now=NOON)
+    Webhook.objects.filter(pk=webhook.pk).update(last_success_at=NOON)
+    rotated = Webhook.objects.get(pk=webhook.pk)
+    edited.name = "Books"
+    save_edited(edited)
+    after = Webhook.objects.get(pk=webhook.pk)
+    assert (after.name, after.secret, after.last_success_at) == ("Books", rotated.secret, NOON)
