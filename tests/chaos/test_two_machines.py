@@ -110,4 +110,5 @@ def _judge(nursery: Nursery, smtp: SmtpSink, receipts: Path) -> None:
     oracle.record(oracle.judge(received=changes, **known), effect="change", **facts)
     tally = oracle.judge(received=oracle.mails(smtp.recipients(), KEY), told=state["told"], **known)
     oracle.record(tally, effect="mail", **facts)
-    assert set(nursery.do("findings")) <= {"messages.uncertain", "steps.deadly"}
+    # The pass of the machine that was cut off tells of its error when it can; the clock has jumped over silent days.
+    assert set(nursery.do("findings")) <= {"messages.uncertain", "steps.deadly", "tick.failed", "pipeline.silent"}

@@ -409,7 +409,9 @@ def keep_entering(scenes: list[list[str]], stop: str, seed: int) -> int:
             continue
         tried.add(email=f"{key}{email}")
         try:
-            Contact.objects.create(team=team, first_name="C", email=f"{key}{email}", lead_source=key)
+            with transaction.atomic():
+                contact = Contact.objects.create(team=team, first_name="C", email=f"{key}{email}", lead_source=key)
+                greet(key, [contact.pk])
             heard.add(email=f"{key}{email}")
         except Exception:
             # Patience, as people have: a storm of failed attempts would prove nothing.

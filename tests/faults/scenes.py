@@ -65,7 +65,7 @@ def blocks() -> list[dict[str, Any]]:
     ask = {"key": "ask", "type": "human_task", "with": {"title": "Fit?", "outcomes": ["yes", "no"], "notify": False}}
     rounds = {"key": "rounds", "type": "loop", "with": {"times": 2, "steps": [{"key": "turn", "type": "wait"}]}}
     branches = [{"name": "ask", "steps": [ask]}, {"name": "rounds", "steps": [rounds]}]
-    greeted = {"events": [{"event": "greeted", "since": "run"}]}
+    greeted = {"events": [{"event": "greeted", "since": "1d"}]}
     return [
         {"key": "fork", "type": "parallel", "with": {"branches": branches}},
         {"key": "greeted", "type": "wait_for", "timeout": "1h", "on": {"timeout": "end"}, "with": greeted},

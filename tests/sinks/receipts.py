@@ -22,7 +22,9 @@ class Receipts:
             os.fsync(self._file.fileno())
 
     def all(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.path.read_text("utf-8").splitlines()]
+        """All receipts whose lines are ended; one that is being written counts when it is whole."""
+        whole, _, _ = self.path.read_text("utf-8").rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def close(self) -> None:
         self._file.close()
