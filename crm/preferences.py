@@ -1,6 +1,7 @@
 """The page on which a reader chooses topics: no account, a sealed link, the address masked."""
 
 import json
+from functools import cache
 from typing import Any, Final
 
 from cryptography.fernet import InvalidToken
@@ -25,7 +26,13 @@ def preferences_url(*, team_id: int, address: str) -> str:
     """The absolute address of the page of one reader."""
     text = json.dumps([team_id, address.strip().lower()], separators=(",", ":"))
     token = link_cipher("preferences").encrypt(text.encode()).decode().rstrip("=")
-    return f"{settings.BASE_URL}{reverse('preferences', args=[token])}"
+    return f"{settings.BASE_URL}{_page().replace('-', token)}"
+
+
+@cache
+def _page() -> str:
+    """The page with a dash for the token: every mail links to one."""
+    return reverse("preferences", args=["-"])
 
 
 def _read(token: str) -> tuple[Team, str] | None:
