@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from crm.auditing import audit_request
 from crm.scoping import TeamScopedAdmin
+from pipelines.admin.activating import counted
 from pipelines.admin.links import table_time
 from pipelines.engine.clock import engine_now
 from pipelines.engine.outgoing.sending import send_test
@@ -139,7 +140,7 @@ class WebhookAdmin(TeamScopedAdmin[Webhook]):
         now = engine_now()
         count = replay_since(webhook=webhook, since=now - spans[request.POST["since"]], now=now)
         audit_request(request=request, action="webhooks.replayed", target=webhook, team=webhook.team, deliveries=count)
-        messages.success(request, f"{count:,} deliveries are posted by the next pass.")
+        messages.success(request, f"{counted(count, 'delivery is', 'deliveries are')} posted by the next pass.")
         return self._back(webhook)
 
     @action(description="New secret", icon="autorenew", permissions=["change"], url_path="rotate")
