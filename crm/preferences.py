@@ -1,10 +1,8 @@
 """The page on which a reader chooses topics: no account, a sealed link, the address masked."""
 
-import json
 from functools import cache
 from typing import Any, Final
 
-from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from crm.auditing import audit_request
 from crm.consent import OFF, Act, Choices, choices, subscribe, unsubscribe
 from crm.models import Team, Topic
-from crm.sealing import link_cipher
+from crm.sealing import link_token, link_values
 from crm.unsubscribe import Ticket, busy, none_is_leaving, unseal
 
 HOW: Final = "preferences page"
@@ -24,8 +22,7 @@ HOW: Final = "preferences page"
 
 def preferences_url(*, team_id: int, address: str) -> str:
     """The absolute address of the page of one reader."""
-    text = json.dumps([team_id, address.strip().lower()], separators=(",", ":"))
-    token = link_cipher("preferences").encrypt(text.encode()).decode().rstrip("=")
+    token = link_token("preferences", [team_id, address.strip().lower()])
     return f"{settings.BASE_URL}{_page().replace('-', token)}"
 
 
@@ -36,10 +33,10 @@ def _page() -> str:
 
 
 def _read(token: str) -> tuple[Team, str] | None:
-    try:
-        team_id, address = json.loads(link_cipher("preferences").decrypt(token + "=" * (-len(token) % 4)))
-    except (InvalidToken, ValueError, TypeError):
+    values = link_values("preferences", token)
+    if values is None:
         return None
+    team_id, address = values
     team = Team.objects.filter(pk=team_id).first()
     return (team, str(address)) if team is not None else None
 

@@ -2,7 +2,10 @@
 
 import base64
 import hashlib
+import json
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -25,7 +28,22 @@ def unseal(sealed: str) -> str:
         raise SealBroken("No key of ENCRYPTION_KEYS opens this secret: put the key it was sealed with back.") from None
 
 
-def link_cipher(purpose: str) -> MultiFernet:
+def link_token(purpose: str, values: Sequence[int | str]) -> str:
+    """The values as an opaque part of an address, which only links of this purpose open."""
+    text = json.dumps(values, separators=(",", ":"))
+    return _link_cipher(purpose).encrypt(text.encode()).decode().rstrip("=")
+
+
+def link_values(purpose: str, token: str) -> list[Any] | None:
+    """The values of `link_token`, None when the token was not made here for this purpose."""
+    try:
+        found = json.loads(_link_cipher(purpose).decrypt(token + "=" * (-len(token) % 4)))
+    except (InvalidToken, ValueError):
+        return None
+    return found if isinstance(found, list) else None
+
+
+def _link_cipher(purpose: str) -> MultiFernet:
     """Keys for one kind of link alone, and those of predecessors so that links in old mail keep working."""
     return _link_ciphers(
         purpose, tuple(str(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))

@@ -1,11 +1,9 @@
 """One-click unsubscribing (RFC 8058): a page that only shows, and a POST that settles it for good."""
 
-import json
 import time
 from dataclasses import dataclass
 from functools import cache
 
-from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -18,7 +16,7 @@ from crm import consent
 from crm.auditing import audit_request
 from crm.consent import Act
 from crm.models import Message, Team, Topic
-from crm.sealing import link_cipher
+from crm.sealing import link_token, link_values
 
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.1
@@ -50,17 +48,13 @@ def _page() -> str:
 
 def seal(ticket: Ticket) -> str:
     """The ticket as an opaque token."""
-    text = json.dumps([ticket.team_id, ticket.address, ticket.topic], separators=(",", ":"))
-    return link_cipher("unsubscribe").encrypt(text.encode()).decode().rstrip("=")
+    return link_token("unsubscribe", [ticket.team_id, ticket.address, ticket.topic])
 
 
 def unseal(token: str) -> Ticket | None:
     """The ticket of a token, or None when it was not made here."""
-    try:
-        team_id, address, topic = json.loads(link_cipher("unsubscribe").decrypt(token + "=" * (-len(token) % 4)))
-    except (InvalidToken, ValueError):
-        return None
-    return Ticket(team_id, address, topic)
+    values = link_values("unsubscribe", token)
+    return Ticket(*values) if values is not None else None
 
 
 # Mail providers post here for the reader, without cookies, so there is no CSRF token to ask for.
