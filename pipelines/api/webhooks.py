@@ -52,10 +52,8 @@ class WebhookSerializer(TeamScopedSerializer):
         return value
 
     def create(self, validated_data: dict[str, Any]) -> Webhook:
-        given = {name: validated_data[name] for name in ("team", "name", "url")}
-        webhook, secret = make_webhook(types=validated_data.get("types", ()), by=validated_data["created_by"], **given)
-        if validated_data.get("enabled") is False:
-            self.update(webhook, {"enabled": False})
+        wanted = {name: value for name, value in validated_data.items() if name != "created_by"}
+        webhook, secret = make_webhook(by=validated_data["created_by"], **wanted)
         webhook.__dict__["_secret"] = secret
         return webhook
 

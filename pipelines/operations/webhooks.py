@@ -15,12 +15,18 @@ from pipelines.models import Event, Webhook, WebhookDelivery
 
 BOTH_VALID: Final = timedelta(hours=24)
 MOST: Final = 10_000
+OFF: Final = "Switched off by a person."
 
 
-def make_webhook(*, team: Team, name: str, url: str, types: Sequence[str] = (), by: Any = None) -> tuple[Webhook, str]:
+def make_webhook(
+    *, team: Team, name: str, url: str, types: Sequence[str] = (), enabled: bool = True, by: Any = None
+) -> tuple[Webhook, str]:
     """A new webhook and its secret, which can never be shown again."""
     secret = new_secret()
-    webhook = Webhook(team=team, name=name, url=url, types=sorted(set(types)), secret=seal(secret), created_by=by)
+    webhook = Webhook(
+        team=team, name=name, url=url, types=sorted(set(types)), secret=seal(secret), enabled=enabled,
+        disabled_because="" if enabled else OFF, created_by=by,
+    )  # fmt: skip
     webhook.full_clean(exclude=["created_by", "team"])
     webhook.save()
     transaction.on_commit(forget_hearers)
@@ -39,14 +45,16 @@ def rotate_secret(*, webhook: Webhook, now: datetime) -> str:
 def save_edited(webhook: Webhook) -> None:
     """Store what people edit and nothing else: a pass may be noting an answer, and somebody changing the secret.
 
-    One that is on has no reason to be off, and what waits leaves at once.
+    One that is switched on or has a new address begins anew: what waits leaves at once. A new name changes nothing.
     """
     webhook.types = sorted(set(webhook.types or ()))
-    if webhook.enabled:
-        webhook.disabled_because, webhook.failing_since = "", None
-    elif not webhook.disabled_because:
-        webhook.disabled_because = "Switched off by a person."
-    webhook.save(update_fields=["name", "url", "types", "enabled", "disabled_because", "failing_since"])
+    fields = ["name", "url", "types", "enabled", "disabled_because"]
+    before = Webhook.objects.filter(pk=webhook.pk).values_list("enabled", "url").first()
+    if webhook.enabled and before != (True, webhook.url):
+        webhook.failing_since = None
+        fields.append("failing_since")
+    webhook.disabled_because = "" if webhook.enabled else webhook.disabled_because or OFF
+    webhook.save(update_fields=fields)
     transaction.on_commit(kick)
     transaction.on_commit(forget_hearers)
     forget_hearers()

@@ -5,7 +5,7 @@ from typing import Final
 from crm.models import Team
 from pipelines.definition.expressions import suggestion
 from pipelines.models import EventType
-from pipelines.triggers.told import BUILT_IN
+from pipelines.triggers.told import BUILT_IN, OF_LETTERS
 
 OF_CRM: Final = {
     "Records": {
@@ -27,9 +27,7 @@ OF_CRM: Final = {
         "email_complained": "complaint",
         "subscribed": "subscribed to a topic",
         "unsubscribed": "unsubscribed",
-        "sms_sent": "SMS sent",
-        "push_sent": "push message sent",
-        "whatsapp_sent": "WhatsApp message sent",
+        **{name: name.replace("_", " ") for name in sorted(OF_LETTERS)},
         "chat_sent": "chat message sent",
     },
     "Runs": {"run_completed": "completed", "run_failed": "failed", "run_cancelled": "cancelled"},

@@ -32,7 +32,7 @@ BUILT_IN: Final = frozenset({
     "signup", "login", "user_login", "purchase_completed", "abandoned_cart", "app_installed", "app_uninstalled",
     "push_opened", "user_inactive", "custom_event",
 })  # fmt: skip
-_OF_LETTERS: Final = frozenset(
+OF_LETTERS: Final = frozenset(
     f"{channel}_{kind}"
     for channel in ("sms", "whatsapp", "push")
     for kind in ("sent", "delivered", "read", "failed", "undelivered", "replied")
@@ -43,7 +43,7 @@ OWN: Final = frozenset({
     "segment_entered", "segment_left", INACTIVE, "email_sent", "email_delivered", "email_opened", "email_clicked",
     "email_bounced", "email_complained", "email_replied", "subscribed", "unsubscribed",
     "chat_sent",
-}) | _OF_LETTERS  # fmt: skip
+}) | OF_LETTERS  # fmt: skip
 
 register("in_told", "events that were told are stored, nothing is committed", in_transaction=True)
 register("after_told", "events that were told are committed and not answered yet")

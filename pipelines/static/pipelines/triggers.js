@@ -20,6 +20,13 @@
     }
   }
 
+  // The line beside "entering again" is for the choices that need a word more.
+  const REENTRY = 'select[name$="-reentry_policy"]';
+  function showMore(choice) {
+    const line = document.getElementsByName(choice.name.replace(/policy$/, "more"))[0];
+    if (line) line.hidden = !["after", "key", "key_for_ever"].includes(choice.value);
+  }
+
   const isKind = (node) => node.matches && node.matches('[data-row="trigger"] select[name$="-kind"]');
 
   // Which of the team's own types matters for pipelines about records alone.
@@ -35,10 +42,14 @@
 
   document.addEventListener("change", (event) => {
     if (isKind(event.target)) show(event.target);
+    if (event.target.matches(REENTRY)) showMore(event.target);
     if (event.target.id === "id_subject_type") showRecordType();
   });
   document.addEventListener("DOMContentLoaded", () => {
-    const all = () => document.querySelectorAll('[data-row="trigger"] select[name$="-kind"]').forEach(show);
+    const all = () => {
+      document.querySelectorAll('[data-row="trigger"] select[name$="-kind"]').forEach(show);
+      document.querySelectorAll(REENTRY).forEach(showMore);
+    };
     all();
     showRecordType();
     for (const list of document.querySelectorAll("[data-rows]")) new MutationObserver(all).observe(list, { childList: true });

@@ -302,3 +302,21 @@ def test_an_edit_undoes_neither_a_new_secret_nor_what_a_pass_has_noted(team: Tea
     save_edited(edited)
     after = Webhook.objects.get(pk=webhook.pk)
     assert (after.name, after.secret, after.last_success_at) == ("Books", rotated.secret, NOON)
+
+
+def test_a_new_name_does_not_begin_the_days_of_patience_anew_a_new_address_does(team: Team, web: HttpSink) -> None:
+    webhook, _ = hearing(team, web)
+    Webhook.objects.filter(pk=webhook.pk).update(failing_since=NOON)
+    webhook.name = "Books"
+    save_edited(webhook)
+    assert Webhook.objects.get().failing_since == NOON
+    webhook.url = f"{web.url}/elsewhere"
+    save_edited(webhook)
+    assert Webhook.objects.get().failing_since is None
+
+
+def test_one_that_is_made_switched_off_never_hears_anything(team: Team, web: HttpSink) -> None:
+    wanted = {"name": "Billing", "url": web.url, "enabled": False, "types": ["sms_delivered"]}
+    made = Api(team).post("webhooks/", wanted)
+    assert (made.status_code, made.json()["enabled"]) == (201, False)
+    assert made.json()["disabled_because"] == "Switched off by a person."
