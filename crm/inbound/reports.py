@@ -7,13 +7,12 @@ from typing import Final
 
 from django.db import transaction
 
+from crm.happenings import Kind, note, place_of
 from crm.messages import decide_message
-from crm.models import Integration, Message, MessageEvent, OptIn, Suppression
+from crm.models import Integration, Message, OptIn, Suppression
 from crm.opt_in import say
-from crm.signals import message_happened
 from crm.suppression import suppress
 
-Kind = MessageEvent.Kind
 ARRIVED: Final = frozenset({Kind.SENT.value, Kind.DELIVERED.value, Kind.READ.value})
 LOST: Final = frozenset({Kind.FAILED.value, Kind.UNDELIVERED.value})
 # As carriers ask for it, and in the words people use; anything longer is an answer like any other.
@@ -56,11 +55,7 @@ def take_report(*, integration: Integration, channel: str, report: Report, now: 
         message = _message(integration.team_id, channel, report)
         if message is None:
             return False
-        event, new = MessageEvent.objects.get_or_create(
-            message=message, kind=report.kind, place=0, likely_human=report.kind == Kind.READ,
-            defaults={"team_id": message.team_id, "reason": report.code[:60], "at": now, "last_at": now},
-        )  # fmt: skip
-        if not new:
+        if not note(message, report.kind, human=report.kind == Kind.READ, reason=report.code, at=now):
             return False
         _change(message, report, now)
         if report.gone:
@@ -68,7 +63,6 @@ def take_report(*, integration: Integration, channel: str, report: Report, now: 
                 team_id=message.team_id, address=message.recipient, topic=channel,
                 reason=Suppression.Reason.BOUNCED, source=f"report: {report.code} {report.detail}".strip(),
             )  # fmt: skip
-        message_happened.send(sender=MessageEvent, message=message, event=event)
     return True
 
 
@@ -114,12 +108,9 @@ def take_reply(*, integration: Integration, channel: str, reply: Reply, now: dat
         message = rows.order_by("-pk").first()
         if message is None:
             return "unrelated"
-        event, new = MessageEvent.objects.get_or_create(
-            message=message, kind=Kind.REPLIED, place=0, likely_human=True,
-            defaults={"team_id": message.team_id, "text": reply.text[:LONGEST], "at": now, "last_at": now},
-        )  # fmt: skip
-        if new:
-            message_happened.send(sender=MessageEvent, message=message, event=event)
+        # Somebody may answer one message several times; the same answer told again changes nothing.
+        place = place_of(reply.reference) if reply.reference else 0
+        new = note(message, Kind.REPLIED, place=place, human=True, text=reply.text[:LONGEST], at=now)
     return "replied" if new else "known"
 
 

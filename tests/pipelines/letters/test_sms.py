@@ -104,6 +104,11 @@ def test_another_reply_is_an_answer(desk: Desk, gateway: SmsGateway, run_at: Run
     post_signed(client, url, {"From": NUMBER, "Body": "Please do not stop", "MessageSid": "SM9"})
     event = Event.objects.get(type="sms_replied")
     assert event.subject_id == Message.objects.get().about_id and event.payload["text"] == "Please do not stop"
+    # Who adds something answers again; the provider repeating itself does not.
+    for _ in range(2):
+        post_signed(client, url, {"From": NUMBER, "Body": "And thank you", "MessageSid": "SM10"})
+    replies = Event.objects.filter(type="sms_replied").order_by("pk")
+    assert [each.payload["text"] for each in replies] == ["Please do not stop", "And thank you"]
     assert not Suppression.objects.exists()
 
 
