@@ -168,11 +168,7 @@ class IntegrationAdmin(TeamScopedAdmin[Integration]):
     @display(description="Carries")
     def carries(self, row: Integration) -> str:
         provider = PROVIDERS.get(row.provider)
-        return (
-            {"sms": "SMS", "push": "Push", "whatsapp": "WhatsApp", "chat": "Chat"}[provider.channel]
-            if provider
-            else "—"
-        )
+        return CARRIES[provider.channel] if provider else "—"
 
     @display(description="State", label={"On": "success", "Off": "default"})
     def is_on(self, row: Integration) -> str:
