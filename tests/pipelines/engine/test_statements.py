@@ -1,11 +1,9 @@
 """The number of statements does not grow with the number of runs."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Contact
 from contacts.operations import bulk_create_contacts
@@ -13,9 +11,10 @@ from crm.models import Team
 from pipelines.engine.advance import advance_lane
 from pipelines.engine.clock import pretend
 from pipelines.engine.tick import process_due_runs
-from pipelines.models import EngineState, PipelineRun
+from pipelines.models import PipelineRun
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, later
+from tests.pipelines.engine.counting import statements
 
 pytestmark = pytest.mark.skipif(
     connection.vendor == "sqlite", reason="SQLite takes at most 999 parameters in a statement"
@@ -30,15 +29,6 @@ LINE: list[dict[str, Any]] = [
 ]
 
 
-def statements(work: Callable[[], object]) -> int:
-    with CaptureQueriesContext(connection) as queries:
-        work()
-    # Twice a minute the clock of the server is read by whoever is just at work, and every few seconds whether there
-    # is any webhook.
-    rare = ("clock_timestamp()", 'FROM "pipelines_webhook"')
-    return sum(not any(each in query["sql"] and "EXISTS" not in query["sql"] for each in rare) for query in queries)
-
-
 def contacts(team: Team, count: int) -> None:
     bulk_create_contacts(team=team, items=[{"first_name": f"C{n}", "email": f"c{n}@example.org"} for n in range(count)])
 
@@ -46,8 +36,6 @@ def contacts(team: Team, count: int) -> None:
 @pytest.mark.django_db
 def test_moving_a_hundred_runs_takes_as_many_statements_as_moving_ten() -> None:
     costs = []
-    # Whether the sweep's mark moves depends on who else writes on the server.
-    EngineState.objects.create(name="sweep:contacts.contact", data={"after": 10**9})
     # The first round fills caches and does what is done once a day.
     for count in (1, 10, 100):
         team = Team.objects.create(name=f"T{count}", slug=f"t{count}")
