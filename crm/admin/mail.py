@@ -2,19 +2,50 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from unfold.decorators import action
 
 from crm.admin import suppression_files
+from crm.admin.topic_field import offer_topics
+from crm.channels.letters import NAMES
+from crm.consent import USUAL
 from crm.models import MessageTemplate, Suppression
 from crm.scoping import TeamScopedAdmin
+from crm.topics import topic_choices, topics_of
+
+
+class TemplateForm(forms.ModelForm[MessageTemplate]):
+    """A template whose topic is chosen among those of its team."""
+
+    current_team: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        team = self.instance.team if self.instance.team_id else self.current_team
+        if team is not None:
+            offer_topics(self, topic_choices(team), empty="None: cannot be unsubscribed")
+
+
+class SuppressionForm(forms.ModelForm[Suppression]):
+    """A suppression of everything, of one topic, or of one channel."""
+
+    current_team: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.current_team is not None:
+            channels = {name: f"All {words}" for name, words in NAMES.items() if name != "chat"}
+            topics = {USUAL: USUAL.capitalize(), **topics_of(self.current_team)}
+            offer_topics(self, topics | channels, empty="Everything")
 
 
 @admin.register(MessageTemplate)
 class MessageTemplateAdmin(TeamScopedAdmin[MessageTemplate]):
     """Messages that steps refer to by key."""
 
+    form = TemplateForm
     list_display = ["name", "key", "subject", "topic", "updated_at"]
     list_filter = ["updated_at"]
     search_fields = ["name", "key", "subject"]
@@ -32,6 +63,7 @@ class MessageTemplateAdmin(TeamScopedAdmin[MessageTemplate]):
 class SuppressionAdmin(TeamScopedAdmin[Suppression]):
     """Addresses nothing is sent to; entries are added and deleted, never edited."""
 
+    form = SuppressionForm
     list_display = ["address", "topic", "reason", "source", "created_at"]
     list_filter = ["reason", "created_at"]
     search_fields = ["address"]

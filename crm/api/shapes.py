@@ -9,7 +9,9 @@ from rest_framework import serializers
 
 from crm.models import ApiKey, Member, Message, MessageEvent, MessageTemplate, Suppression, Task, Team
 from crm.scoping import SubjectField, TeamScopedSerializer
+from crm.scoping.api import team_of_context
 from crm.tasks import follow_status
+from crm.topics import unknown_topics
 from crm.work import TaskForm, form_slot
 
 _FORM_SCHEMA: Final = {
@@ -182,6 +184,11 @@ class TemplateSerializer(TeamScopedSerializer):
         model = MessageTemplate
         fields = ("id", "key", "name", "subject", "text", "html", "topic", "use_layout", "updated_at")
         read_only_fields = ("id", "updated_at")
+
+    def validate_topic(self, value: str) -> str:
+        if unknown_topics(team_of_context(self.context), {value}):
+            raise serializers.ValidationError(f"This team has no topic '{value}': make it first, at topics/.")
+        return value
 
 
 class SuppressionSerializer(TeamScopedSerializer):

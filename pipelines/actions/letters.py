@@ -45,6 +45,7 @@ _TOPIC = {
     "title": "Topic",
     "description": "What one can unsubscribe from; the name of the channel by default, "
     "transactional for messages that cannot be unsubscribed.",
+    "x-widget": "topic",
     "pattern": "^[a-z0-9_-]{0,60}$",
 }
 

@@ -72,6 +72,7 @@ class SendEmail(Kind):
                 "title": "Topic",
                 "description": "What one can unsubscribe from; marketing by default, "
                 "transactional for mail that cannot be unsubscribed.",
+                "x-widget": "topic",
                 "pattern": "^[a-z0-9_-]{0,60}$",
             },
             "window": WINDOW,

@@ -7,6 +7,7 @@ from django.db import models
 
 from contacts.models import RecordType
 from crm.models import Member, MessageTemplate, Team
+from crm.topics import topic_choices
 from pipelines.actions.base import Kind
 from pipelines.actions.registry import kinds
 from pipelines.admin.steps import SPEAKING_GROUPS
@@ -25,7 +26,7 @@ EVERYWHERE: Final = (
 
 
 def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, Any]:
-    """Everything the step editor offers, as plain JSON; two statements, whatever the pipeline's size."""
+    """Everything the step editor offers, as plain JSON; a fixed number of statements, whatever the pipeline's size."""
     archived = pipeline.steps.filter(archived_at__isnull=False).values_list("key", flat=True) if pipeline else ()
     return {
         "kinds": {code: _kind(kind) for code, kind in kinds().items()},
@@ -35,6 +36,7 @@ def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, An
         "subject": subject_types_by_id().get(pipeline.subject_type_id or 0, "") if pipeline else "",
         "users": _users(team),
         "templates": _templates(team),
+        "topics": list(topic_choices(team).items()),
         "groups": _groups(team),
         "pipelines": _pipelines(team),
         "variables": [*(_declared(pipeline) if pipeline else ()), *EVERYWHERE],

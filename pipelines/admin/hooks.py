@@ -14,11 +14,13 @@ from django.utils.cache import add_never_cache_headers
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
+from crm.admin.topic_field import offer_topics
 from crm.auditing import audit_request
 from crm.models import Topic
 from crm.scoping import TeamScopedAdmin
 from crm.sealing import SealBroken, unseal
 from crm.signatures import sign
+from crm.topics import topics_of
 from pipelines.admin.links import table_time
 from pipelines.definition.values import ParameterError, compile_value
 from pipelines.engine.clock import engine_now
@@ -45,6 +47,7 @@ class _Object(forms.JSONField):
 class HookForm(forms.ModelForm[Hook]):
     """Which pipeline, under which name, signed or not."""
 
+    current_team: Any = None
     signed = forms.BooleanField(
         required=False,
         initial=True,
@@ -68,6 +71,9 @@ class HookForm(forms.ModelForm[Hook]):
         if self.instance.pk:
             self.fields["fields_of_new"].initial = self.instance.fields or None
             self.fields.pop("signed", None)
+        team = self.instance.team if self.instance.pk else self.current_team
+        if team is not None:
+            offer_topics(self, topics_of(team), empty="None")
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()

@@ -5,7 +5,8 @@ from typing import Any
 
 from crm.letter_checks import letter_warnings
 from crm.mail_links import PLACES
-from crm.models import MessageTemplate, Team, Topic
+from crm.models import MessageTemplate, Team
+from crm.topics import unknown_topics
 from pipelines.definition.document import Problem
 from pipelines.definition.layout import every_place, subject_alias
 from pipelines.definition.shapes import spoken_path
@@ -16,18 +17,14 @@ _MORE = frozenset({"pipeline", "task", "record", "event", *PLACES})
 
 
 def letter_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem]:
-    """Links that do not work in mail, and names that nobody brings; one statement, none without templates."""
+    """Links that do not work in mail, names that nobody brings, topics that nobody finds; two statements at most."""
+    yield from _topic_problems(document, team)
     steps = [place for place in every_place(document) if place.step["type"] == "send_email"]
     keys = {key for place in steps if isinstance(key := place.step.get("with", {}).get("template"), str) and key}
     rows = MessageTemplate.objects.for_team(team).filter(key__in=keys) if keys else ()
     templates = {row.key: row for row in rows}
-    topics = _topics(team) if any(place.step.get("with", {}).get("topic") for place in steps) else frozenset[str]()
     for place in steps:
         given = place.step.get("with", {})
-        topic = given.get("topic")
-        if topics and isinstance(topic, str) and topic not in topics:
-            told_of = f"the team has no topic '{topic}': readers do not find it among their preferences"
-            yield Problem(spoken_path([*place.at, "with", "topic"]), told_of, "warning")
         template = templates.get(given.get("template", ""))
         if template is not None:
             path = spoken_path([*place.at, "with", "template"])
@@ -39,10 +36,17 @@ def letter_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem
             yield from (Problem(path, each, "warning") for each in told)
 
 
-def _topics(team: Team) -> frozenset[str]:
-    """What steps may name; empty where the team keeps no topics at all."""
-    keys = frozenset(Topic.objects.filter(team=team).values_list("key", flat=True))
-    return keys | {"", "transactional"} if keys else keys
+def _topic_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem]:
+    named = [(place, topic) for place in every_place(document) if isinstance(topic := _topic(place.step), str)]
+    unknown = unknown_topics(team, {topic for _, topic in named})
+    for place, topic in named:
+        if topic in unknown:
+            told = f"the team has no topic '{topic}': readers do not find it among their preferences"
+            yield Problem(spoken_path([*place.at, "with", "topic"]), told, "warning")
+
+
+def _topic(step: Mapping[str, Any]) -> object:
+    return step.get("with", {}).get("topic") if step["type"].startswith("send_") else None
 
 
 def _of_template(template: MessageTemplate, brought: frozenset[str]) -> Iterator[str]:

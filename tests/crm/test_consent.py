@@ -12,17 +12,18 @@ from django.utils import timezone
 from contacts.models import Contact
 from crm.confirming import give_up_lost
 from crm.consent import Act, subscribe, unsubscribe
-from crm.models import ConsentEntry, Message, Subscription, Suppression, Team, Topic
+from crm.models import ConsentEntry, Message, MessageTemplate, Subscription, Suppression, Team, Topic
 from crm.preferences import preferences_url
 from crm.unsubscribe import unsubscribe_url
 from pipelines.engine.enroll import enroll
 from pipelines.engine.post import content_of
 from pipelines.engine.tick import process_due_runs
 from pipelines.models import Event, StepExecution
+from pipelines.operations.checking import validate_document
 from tests.api import Api
 from tests.contacts.conftest import SignIn
 from tests.contacts.conftest import sign_in as sign_in
-from tests.pipelines.engine.building import active
+from tests.pipelines.engine.building import active, document
 
 pytestmark = pytest.mark.django_db
 ANN = "ann@example.org"
@@ -221,3 +222,52 @@ def test_old_links_of_mail_still_end_mail(team: Team, reader: Client) -> None:
     link = unsubscribe_url(team_id=team.pk, address=ANN, topic="marketing").removeprefix("http://testserver")
     assert reader.post(link).status_code == 200 and "unsubscribed" in sends(team, "marketing")
     assert content_of(Message(team=team, recipient=ANN, topic="news", text="Hi")).text.count("/p/") == 1
+
+
+@pytest.mark.parametrize("page", ["messagetemplate", "suppression"])
+def test_the_topic_of_templates_and_suppressions_is_one_of_the_teams(sign_in: SignIn, team: Team, page: str) -> None:
+    other = Team.objects.create(name="Globex", slug="globex")
+    Topic.objects.create(team=other, key="theirs", name="Theirs")
+    client = sign_in("admin")
+    address = f"/admin/crm/{page}/add/"
+    form = client.get(address).content.decode()
+    assert '<option value="tips"' in form and "Inner circle" in form and "theirs" not in form
+    values = {"key": "hi", "name": "Hi", "subject": "Hi", "text": "Hi", "address": ANN, "reason": "manual"}
+    refused = client.post(address, {**values, "topic": "theirs"})
+    assert refused.status_code == 200 and "theirs is not one of the available choices" in refused.content.decode()
+    assert client.post(address, {**values, "topic": "tips"}).status_code == 302
+
+
+def test_a_template_keeps_the_topic_it_has_although_the_team_has_none_of_that_name(sign_in: SignIn, team: Team) -> None:
+    row = MessageTemplate.objects.create(team=team, key="hi", name="Hi", subject="Hi", text="Hi", topic="old")
+    address = f"/admin/crm/messagetemplate/{row.pk}/change/"
+    client = sign_in("admin")
+    assert "old (no topic of this team)" in client.get(address).content.decode()
+    values = {"key": "hi", "name": "New", "subject": "Hi", "text": "Hi", "topic": "old"}
+    assert client.post(address, values).status_code == 302
+    row.refresh_from_db()
+    assert (row.name, row.topic) == ("New", "old")
+
+
+def test_the_api_refuses_a_template_of_a_topic_that_the_team_has_not(team: Team) -> None:
+    template = {"key": "hi", "name": "Hi", "subject": "Hi", "text": "Hi"}
+    refused = Api(team, role="admin").post("templates/", {**template, "topic": "tipps"})
+    assert (refused.status_code, refused.json()["errors"][0]["path"]) == (400, "topic")
+    for number, topic in enumerate(("tips", "marketing", "")):
+        made = Api(team, role="admin").post("templates/", {**template, "key": f"hi{number}", "topic": topic})
+        assert made.status_code == 201, made.json()
+
+
+def test_a_document_that_names_a_topic_the_team_has_not_is_warned_of_with_the_path(team: Team) -> None:
+    letter = {"text": "Hi", "topic": "tipps"}
+    steps = [
+        {"key": "mail", "type": "send_email", "with": {"subject": "Hi", **letter}},
+        {"key": "sms", "type": "send_sms", "with": letter},
+        {"key": "usual", "type": "send_sms", "with": {"text": "Hi", "topic": "sms"}},
+    ]
+    told = validate_document(document(steps), team)
+    assert [(each.path, each.severity) for each in told if "tipps" in each.message] == [
+        ("steps[0].with.topic", "warning"),
+        ("steps[1].with.topic", "warning"),
+    ]
+    assert not [each for each in told if each.path.startswith("steps[2]")]

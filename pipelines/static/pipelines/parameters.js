@@ -47,6 +47,15 @@
     const list = editor.datalist(options);
     return el("span", {}, textInput(value, changed, { list: list.id, ...attributes }), list);
   }
+  // One of a few; what was written before and is none of them stays, and says so.
+  function chosen(options, value, changed, stranger) {
+    const mine = value === undefined || value === "" ? "" : String(value);
+    const all = [["", "Default"], ...options];
+    if (!all.some(([key]) => key === mine)) all.push([mine, `${mine} (${stranger})`]);
+    const node = select(all, mine);
+    node.addEventListener("change", () => changed(node.value || undefined));
+    return node;
+  }
   function jsonArea(value, changed) {
     const node = area(value, () => {}, { class: "pl-input pl-code", rows: 3, spellcheck: "false" });
     node.value = value === undefined ? "" : JSON.stringify(value, null, 2);
@@ -108,6 +117,7 @@
     pipeline: (value, changed) => listed(editor.data.pipelines, value, changed, { placeholder: "Key of a pipeline" }),
     user: (value, changed) => listed(editor.data.users.map((email) => [email, email]), value, changed, { placeholder: "Owner of the record" }),
     message_template: (value, changed) => listed(editor.data.templates, value, changed, { placeholder: "Write it here, or choose a template" }),
+    topic: (value, changed) => chosen(editor.data.topics, value, changed, "no topic of this team"),
     stage: (value, changed) => textInput(value, changed),
   };
 
