@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from contacts.hooks import Registry
+from contacts.merging_consent import count_devices, unite_consent
 from contacts.models import Activity, Contact, Deal, Segment, SegmentMembership
 from contacts.segments import change_members
 from crm.models import Message, Notification, Task
@@ -70,6 +71,7 @@ def moves(*, others: Sequence[Contact]) -> list[tuple[str, int]]:
         ("Deals", Deal.objects.filter(contact_id__in=ids).count()),
         ("Messages", Message.objects.filter(about_type=kind, about_id__in=ids).count()),
         ("Tasks", Task.objects.filter(subject_type=kind, subject_id__in=ids).count()),
+        ("Devices", count_devices(others)),
         ("Notes", Activity.objects.filter(subject_type=kind, subject_id__in=ids).count()),
     ]
     return [*(counter(others) for counter in counters), *own]
@@ -90,7 +92,7 @@ def _folded(value: Any) -> Any:
 
 @transaction.atomic
 def merge_contacts(*, keep: Contact, others: Sequence[Contact], by: User | None = None) -> Contact:
-    """Make one contact of several; a suppression belongs to an address, so none is lost."""
+    """Make one contact of several: nobody gets what they refused with an address or a number that is not kept."""
     keep, others = _lock(keep, others)
     choices = plan(keep=keep, others=others)
     _fill(keep, choices, others)
@@ -98,7 +100,7 @@ def merge_contacts(*, keep: Contact, others: Sequence[Contact], by: User | None 
     _move(keep, others)
     for mover in movers:
         mover(keep, others)
-    _write_down(keep, others, choices, by)
+    _write_down(keep, others, choices, unite_consent(keep, others), by)
     Contact.objects.filter(pk__in=[other.pk for other in others]).delete()
     keep.save()
     return keep
@@ -159,13 +161,16 @@ def _move_memberships(keep: Contact, ids: Sequence[int], kind: ContentType) -> N
     )
 
 
-def _write_down(keep: Contact, others: Sequence[Contact], choices: Sequence[Choice], by: User | None) -> None:
+def _write_down(
+    keep: Contact, others: Sequence[Contact], choices: Sequence[Choice], consent: Sequence[str], by: User | None
+) -> None:
     lines = [f"Merged {_described(other)} into this contact." for other in others]
     lines += [
         f"{choice.field.replace('_', ' ').capitalize()} not kept: " + ", ".join(str(value) for value in choice.lost)
         for choice in choices
         if choice.lost
     ]
+    lines += consent
     Activity.objects.create(
         team=keep.team,
         kind=Activity.Kind.MERGE,

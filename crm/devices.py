@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +13,7 @@ from django.db.models import Q
 from crm.channels.calls import BadRequest, parse_url
 from crm.channels.letters import Target, device_token
 from crm.channels.tokens import unpacked
-from crm.models import Device, Message
+from crm.models import Device, Message, OptIn
 from crm.sealing import SealBroken, seal, unseal
 from crm.signals import devices_changed
 
@@ -118,7 +118,8 @@ def _any_of(lost: Sequence[Lost]) -> Q:
 def targets_of(messages: Sequence[Message]) -> dict[int, tuple[Target, ...]]:
     """Where push messages go, by the id of the message: every device of whoever one of their tokens belongs to.
 
-    Two statements. A token that nobody registered is taken for that of an app.
+    Three statements. A token that nobody registered is taken for that of an app. Devices on which push messages were
+    withdrawn get none that one could unsubscribe from.
     """
     tokens = {message.pk: (message.recipient, *message.headers.get("also", ())) for message in messages}
     teams = {message.team_id for message in messages}
@@ -129,6 +130,7 @@ def targets_of(messages: Sequence[Message]) -> dict[int, tuple[Target, ...]]:
     by_owner: dict[tuple[int, int, int], list[Device]] = {}
     for row in theirs.order_by("-seen_at", "pk") if owners else ():
         by_owner.setdefault((row.team_id, row.about_type_id, row.about_id), []).append(row)
+    withdrawn = _withdrawn({(row.team_id, row.token) for rows in by_owner.values() for row in rows})
     found: dict[int, tuple[Target, ...]] = {}
     for message in messages:
         each: dict[str, Target] = {}
@@ -138,9 +140,22 @@ def targets_of(messages: Sequence[Message]) -> dict[int, tuple[Target, ...]]:
                 each.setdefault(token, Target("fcm", token))
                 continue
             for device in by_owner[owner.team_id, owner.about_type_id, owner.about_id]:
-                each.setdefault(device.token, _target(device))
+                if not message.topic or (device.team_id, device.token) not in withdrawn:
+                    each.setdefault(device.token, _target(device))
         found[message.pk] = tuple(each.values())[:MOST_FOR_ONE]
     return found
+
+
+def _withdrawn(devices: Collection[tuple[int, str]]) -> set[tuple[int, str]]:
+    """Those of several (team, token) whose last word was no."""
+    if len(devices) < 2:
+        return set()
+    said = OptIn.objects.filter(
+        team_id__in={team_id for team_id, _ in devices}, channel=OptIn.Channel.PUSH,
+        address__in={token for _, token in devices},
+    ).order_by("pk")  # fmt: skip
+    last = {(team_id, token): granted for team_id, token, granted in said.values_list("team_id", "address", "granted")}
+    return {device for device, granted in last.items() if not granted}
 
 
 def _target(device: Device) -> Target:

@@ -141,6 +141,14 @@ def enabled_for(channel: str, team_ids: Collection[int]) -> dict[int, list[Integ
     return found
 
 
+def enabled_by_channel(team_id: int) -> dict[str, list[Integration]]:
+    """Providers of one team by what they carry; one statement."""
+    found: dict[str, list[Integration]] = {}
+    for row in Integration.objects.filter(team_id=team_id, provider__in=PROVIDERS, enabled=True).order_by("pk"):
+        found.setdefault(PROVIDERS[row.provider].channel, []).append(row)
+    return found
+
+
 def channels_of(channel: str, team_ids: Collection[int]) -> dict[int, Channel | None]:
     """How each of these teams sends over a channel: its own providers, else what the settings name."""
     rows = enabled_for(channel, team_ids)

@@ -54,12 +54,17 @@ def with_countries(messages: Sequence[Message]) -> list[Message]:
         mine = [message for message in messages if message.channel == channel]
         rows = enabled_for(channel, {message.team_id for message in mine}) if mine else {}
         for message in mine:
-            for row in rows.get(message.team_id, [])[:1]:
-                number = e164(message.recipient, country=str((row.options or {}).get("country") or ""))
-                if number and number != message.recipient:
-                    message.recipient = number
-                    changed.append(message)
+            providers = rows.get(message.team_id)
+            number = e164(message.recipient, country=country_of(providers)) if providers else ""
+            if number and number != message.recipient:
+                message.recipient = number
+                changed.append(message)
     return changed
+
+
+def country_of(rows: Sequence[Integration]) -> str:
+    """The calling code of numbers without one, as the team's provider of a channel says; empty for none."""
+    return str((rows[0].options or {}).get("country") or "") if rows else ""
 
 
 def refusals(messages: Sequence[Message]) -> dict[int, tuple[str, str]]:

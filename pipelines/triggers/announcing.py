@@ -1,7 +1,7 @@
 """What other apps tell becomes events: records that change, addresses that are suppressed."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -209,28 +209,36 @@ def _publish(type_: str, addresses: Sequence[tuple[int, str, str]]) -> None:
     facts = _facts_of_numbers(type_, [each for each in addresses if "@" not in each[1]])
     bounced = type_ == EVENTS[Suppression.Reason.BOUNCED.value]
     for team in Team.objects.filter(pk__in={team_id for team_id, _, _ in addresses}):
-        mine = {address.lower(): topic for team_id, address, topic in addresses if team_id == team.pk}
-        for pk, email in with_email(team=team, emails=list(mine)).values_list("pk", "email"):
-            payload = {"email": email, "topic": mine[email.lower()], **({"hard": True} if bounced else {})}
-            facts.append(Fact(team.pk, type_, kind.content_type_id, pk, payload))
+        mine = _topics(each for each in addresses if each[0] == team.pk)
+        for pk, email in with_email(team=team, emails=[address for _, address in mine]).values_list("pk", "email"):
+            for topic in mine[team.pk, email.lower()]:
+                payload = {"email": email, "topic": topic, **({"hard": True} if bounced else {})}
+                facts.append(Fact(team.pk, type_, kind.content_type_id, pk, payload))
     if facts:
         publish_all(facts)
 
 
+def _topics(addresses: Iterable[tuple[int, str, str]]) -> dict[tuple[int, str], list[str]]:
+    found: dict[tuple[int, str], list[str]] = {}
+    for team_id, address, topic in addresses:
+        found.setdefault((team_id, address.lower()), []).append(topic)
+    return found
+
+
 def _facts_of_numbers(type_: str, addresses: Sequence[tuple[int, str, str]]) -> list[Fact]:
     """Numbers and devices belong to whom the last message to them was about; their bounces are told otherwise."""
-    topics = {(team_id, address): topic for team_id, address, topic in addresses}
+    topics = _topics(addresses)
     if not topics or type_ != "unsubscribed":
         return []
     rows = Message.objects.filter(
-        team_id__in={team_id for team_id, _ in topics}, recipient__in={address for _, address in topics},
+        team_id__in={team_id for team_id, _ in topics}, recipient__in={address for _, address, _ in addresses},
         about_id__isnull=False,
     ).order_by("pk").values_list("team_id", "recipient", "about_type_id", "about_id")  # fmt: skip
     last = {(team_id, address): (kind, pk) for team_id, address, kind, pk in rows}
     return [
-        Fact(team_id, type_, *about, {"address": address, "topic": topics[team_id, address]})
+        Fact(team_id, type_, *about, {"address": address, "topic": topic})
         for (team_id, address), about in last.items()
-        if (team_id, address) in topics
+        for topic in topics.get((team_id, address.lower()), ())
     ]
 
 

@@ -3,9 +3,16 @@
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Contact, Deal
-from crm.models import AuditEntry, Message, Task, Team
+from contacts.operations import merge_contacts
+from crm.consent import Act, subscribe, unsubscribe
+from crm.devices import register_device
+from crm.models import AuditEntry, ConsentEntry, Device, Message, OptIn, Suppression, Task, Team, Topic
+from crm.opt_in import say
 from pipelines.models import PipelineRun
 from tests.contacts.conftest import SignIn
 from tests.pipelines.engine.building import NOON, active
@@ -35,7 +42,7 @@ def test_the_merge_page_says_what_will_be_and_changes_nothing(sign_in: SignIn, p
     rows = {row["label"]: (row["value"], row["taken"], row["lost"]) for row in page.context["rows"]}
     assert rows["First name"] == ("Ann", "", "Anna")
     assert rows["Phone"] == ("+49 30 1", f"from number {other.pk}", "")
-    assert dict(page.context["moves"]) == {"Runs": 1, "Deals": 1, "Messages": 1, "Tasks": 1, "Notes": 0}
+    assert dict(page.context["moves"]) == {"Runs": 1, "Deals": 1, "Messages": 1, "Tasks": 1, "Devices": 0, "Notes": 0}
     turned = client.get(MERGE, {"id": [keep.pk, other.pk], "keep": [other.pk]})
     assert turned.context["keep"] == other
     assert Contact.objects.count() == 2
@@ -78,3 +85,81 @@ def test_nonsense_leads_back_to_the_duplicates(sign_in: SignIn, team: Team, ids:
     client = sign_in()
     assert client.get(MERGE, {"id": ids})["Location"] == DUPLICATES
     assert client.post(MERGE, {"id": ids, "merge": "1"})["Location"] == DUPLICATES
+
+
+@pytest.fixture
+def two_ways(team: Team) -> tuple[Contact, Contact]:
+    """One person with two addresses and two numbers."""
+    Topic.objects.create(team=team, key="news", name="News")
+    keep = Contact.objects.create(team=team, email="ann@example.org", phone="+4915100000001")
+    other = Contact.objects.create(team=team, email="Anna@old.example.org", phone="+49 151 00000002")
+    return keep, other
+
+
+def test_what_was_refused_with_the_address_that_goes_is_refused_with_the_one_that_stays(
+    team: Team, two_ways: tuple[Contact, Contact]
+) -> None:
+    keep, other = two_ways
+    act = Act(NOON, "preferences page", by_reader=True)
+    subscribe(team_id=team.pk, address=keep.email, topic="news", act=act)
+    unsubscribe(team_id=team.pk, address=other.email, topic="news", act=act)
+    Suppression.objects.create(team=team, address=other.email.lower(), topic="bounces", reason="bounced")
+    merge_contacts(keep=keep, others=[other])
+    kept = list(Suppression.objects.filter(address=keep.email).values_list("topic", "reason"))
+    assert kept == [("news", "unsubscribed")]
+    last = ConsentEntry.objects.filter(address=keep.email).latest("pk")
+    assert (last.kind, last.topic, last.how) == ("unsubscribed", "news", "merged contacts")
+    assert "as with the address that was not kept: News." in keep.activities.get().text
+
+
+def test_consent_with_the_address_that_goes_is_none_with_the_one_that_stays(
+    team: Team, two_ways: tuple[Contact, Contact]
+) -> None:
+    keep, other = two_ways
+    act = Act(NOON, "preferences page", by_reader=True)
+    unsubscribe(team_id=team.pk, address=keep.email, topic="news", act=act)
+    subscribe(team_id=team.pk, address=other.email, topic="news", act=act)
+    say(team_id=team.pk, channel="sms", address="+4915100000002", granted=True, source="form", now=NOON)
+    merge_contacts(keep=keep, others=[other])
+    assert Suppression.objects.filter(address=keep.email, topic="news").exists()
+    assert not OptIn.objects.filter(address=keep.phone).exists()
+
+
+@pytest.mark.parametrize("channel", ["sms", "whatsapp"])
+def test_a_channel_withdrawn_with_the_number_that_goes_is_withdrawn_with_the_one_that_stays(
+    team: Team, two_ways: tuple[Contact, Contact], channel: str
+) -> None:
+    keep, other = two_ways
+    say(team_id=team.pk, channel=channel, address=keep.phone, granted=True, source="form", now=NOON)
+    say(team_id=team.pk, channel=channel, address="+4915100000002", granted=False, source="STOP", now=NOON)
+    merge_contacts(keep=keep, others=[other])
+    choices = OptIn.objects.filter(address=keep.phone).order_by("pk").values_list("channel", "granted", "source")
+    assert list(choices) == [(channel, True, "form"), (channel, False, "merged contacts")]
+    assert Suppression.objects.filter(address=keep.phone, topic=channel).exists()
+    assert "as with the number that was not kept" in keep.activities.get().text
+
+
+def test_devices_come_along_with_what_was_withdrawn_on_them(team: Team, two_ways: tuple[Contact, Contact]) -> None:
+    keep, other = two_ways
+    kind = ContentType.objects.get_for_model(Contact).pk
+    register_device(team_id=team.pk, about_type_id=kind, about_id=other.pk, now=NOON, token="app-1")
+    say(team_id=team.pk, channel="push", address="app-1", granted=False, source="app", now=NOON)
+    merged = merge_contacts(keep=keep, others=[Contact.objects.get(pk=other.pk)])
+    assert Device.objects.get().about == merged
+    assert merged.custom["device_token"] == "app-1"
+    assert list(OptIn.objects.values_list("address", "granted")) == [("app-1", False)]
+
+
+def test_merging_many_refusals_takes_as_many_statements_as_one(team: Team) -> None:
+    def statements(count: int) -> int:
+        keep = Contact.objects.create(team=team, email=f"ann{count}@example.org")
+        other = Contact.objects.create(team=team, email=f"anna{count}@example.org")
+        for n in range(count):
+            Suppression.objects.create(team=team, address=other.email, topic=f"t{n}", reason="unsubscribed")
+        with CaptureQueriesContext(connection) as asked:
+            merge_contacts(keep=keep, others=[other])
+        assert Suppression.objects.filter(address=keep.email).count() == count
+        return len(asked)
+
+    statements(1)
+    assert statements(30) == statements(2)
