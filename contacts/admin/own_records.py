@@ -33,7 +33,6 @@ class RecordTypeAdmin(TeamScopedAdmin[RecordType]):
     """Kinds of records of one's own."""
 
     form = RecordTypeForm
-    list_before_template = "admin/contacts/no_records.html"
     list_display = ("label", "key", "count")
     search_fields = ("label", "key")
     ordering = ("label", "id")
@@ -65,7 +64,6 @@ class RecordAdmin(EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
     """Records of one's own types, newest first."""
 
     form = RecordForm
-    list_before_template = "admin/contacts/no_records.html"
     list_display = ("__str__", "type", "created_at", "updated_at")
     list_filter = ("type", "created_at")
     extra_lookups = ("type__id__exact",)

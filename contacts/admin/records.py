@@ -34,7 +34,6 @@ class CompanyAdmin(RecordPage, TeamScopedAdmin[Company]):
     """Organizations."""
 
     form = CompanyForm
-    list_before_template = "admin/contacts/no_records.html"
     list_display = ("name", "domain", "industry", "owner", "people")
     list_filter = ("industry", "owner")
     search_fields = ("name", "domain", "phone")
@@ -88,7 +87,6 @@ class DealAdmin(RecordPage, TeamScopedAdmin[Deal]):
     """Business that may be won."""
 
     form = DealForm
-    list_before_template = "admin/contacts/no_records.html"
     list_display = ("title", "contact", "company", "stage_label", "worth", "expected_close", "owner")
     list_filter = ("stage", "owner", "expected_close")
     search_fields = ("title", "contact__last_name", "contact__email", "company__name")
@@ -121,7 +119,6 @@ class DealAdmin(RecordPage, TeamScopedAdmin[Deal]):
 class TagAdmin(TeamScopedAdmin[Tag]):
     """Words that group contacts."""
 
-    list_before_template = "admin/contacts/no_records.html"
     list_display = ("name", "people")
     search_fields = ("name",)
     ordering = ("name", "id")
@@ -146,7 +143,6 @@ class TagAdmin(TeamScopedAdmin[Tag]):
 class ActivityAdmin(TeamScopedAdmin[Activity]):
     """Notes, calls and meetings, newest first; they are written on the page of the record they are about."""
 
-    list_before_template = "admin/contacts/no_records.html"
     list_display = ("short", "kind", "about", "written_by", "at")
     list_filter = ("kind", "author", "at")
     search_fields = ("text",)

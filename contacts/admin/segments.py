@@ -30,7 +30,6 @@ class SegmentMembershipAdmin(TeamScopedAdmin[SegmentMembership]):
     """Who is in which segment, newest first; members are added and removed, never edited."""
 
     form = MembershipForm
-    list_before_template = "admin/contacts/no_records.html"
     list_display = ("member", "segment", "added_at", "by_run")
     list_filter = ("segment", "added_at")
     extra_lookups = ("segment__id__exact",)

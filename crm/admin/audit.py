@@ -10,6 +10,7 @@ from crm.scoping import TeamScopedReadOnlyAdmin
 class AuditEntryAdmin(TeamScopedReadOnlyAdmin[AuditEntry]):
     """Who did what, newest first; nobody can change or delete a line."""
 
+    nothing = "What people, keys and the system do in this team is written down here, and never changed."
     list_display = ["at", "action", "target", "who", "address"]
     list_filter = ["at"]
     search_fields = ["action", "target", "actor_label"]
@@ -25,6 +26,7 @@ class AuditEntryAdmin(TeamScopedReadOnlyAdmin[AuditEntry]):
 class NotificationAdmin(TeamScopedReadOnlyAdmin[Notification]):
     """Notes that pipelines left for the signed-in person."""
 
+    nothing = "Steps of pipelines that notify you write here."
     list_display = ["title", "user", "created_at", "read_at"]
     list_filter = ["created_at"]
     search_fields = ["title"]

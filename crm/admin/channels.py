@@ -83,13 +83,16 @@ def _form_for(provider: Provider) -> type[IntegrationForm]:
 class IntegrationAdmin(TeamScopedAdmin[Integration]):
     """One row for each provider; its page can send a test."""
 
+    nothing = (
+        "Mail leaves by the server of this installation. For SMS, push and WhatsApp messages and for the "
+        "team's chat, add who carries them; until then those of the installation are used, or steps fail and say so."
+    )
     form = IntegrationForm
     list_display = ("name", "carries", "is_on", "consent", "last_test")
     list_display_links = ("name",)
     ordering = ("id",)
     actions_detail = ("test_page",)
     change_form_template = "admin/crm/integration/form.html"
-    list_before_template = "admin/crm/integration/none.html"
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         provider = self._provider(request, obj)
@@ -194,6 +197,7 @@ class IntegrationAdmin(TeamScopedAdmin[Integration]):
 class DeviceAdmin(TeamScopedAdmin[Device]):
     """Devices register through the API; here they are seen and removed."""
 
+    nothing = "Browsers and apps register themselves through the API, and get push messages from then on."
     list_display = ("__str__", "owner", "created_at", "seen_at")
     list_filter = ("kind",)
     ordering = ("-id",)
@@ -236,6 +240,10 @@ class OptInForm(forms.ModelForm[OptIn]):
 class OptInAdmin(TeamScopedAdmin[OptIn]):
     """Who agreed to get messages over a channel: added to, never changed; the last choice counts."""
 
+    nothing = (
+        "Who agreed to get SMS, push or WhatsApp messages: told by a form or an import through the API, by a "
+        "reply such as STOP, or written down here."
+    )
     form = OptInForm
     list_display = ("address", "channel", "answer", "source", "at")
     list_filter = ("channel", "granted")

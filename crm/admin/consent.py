@@ -21,6 +21,7 @@ COLUMNS = ("address", "topic", "kind", "at", "how", "who", "wording")
 class TopicAdmin(TeamScopedAdmin[Topic]):
     """What readers may choose on the page that every mail links to."""
 
+    nothing = "Readers choose topics, such as News or Tips, on the page that every mail links to."
     list_display = ("name", "key", "usual", "shown", "confirm")
     search_fields = ("name", "key")
     ordering = ("name", "id")
@@ -46,6 +47,7 @@ class TopicAdmin(TeamScopedAdmin[Topic]):
 class ConsentEntryAdmin(TeamScopedReadOnlyAdmin[ConsentEntry]):
     """Who agreed to what, when and how; nobody can change it."""
 
+    nothing = "Every choice of a reader is written down here: subscribed, confirmed, unsubscribed, when and how."
     list_display = ("address", "topic_words", "kind_label", "at", "how", "who")
     list_filter = ("kind", "at")
     search_fields = ("address", "topic")

@@ -44,6 +44,7 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
 class ApiKeyAdmin(TeamScopedAdmin[ApiKey]):
     """Keys of the team; after creation only the name can change."""
 
+    nothing = "A key lets another program work with what this team has, within a role and its scopes."
     form = ApiKeyForm
     list_display = ["name", "prefix", "role", "state", "last_used_at", "expires_at", "created_by"]
     list_filter = ["role"]

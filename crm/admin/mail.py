@@ -46,6 +46,7 @@ class MessageTemplateAdmin(TeamScopedAdmin[MessageTemplate]):
     """Messages that steps refer to by key."""
 
     form = TemplateForm
+    nothing = "Letters with places to fill in, such as the first name; steps of pipelines send them."
     list_display = ["name", "key", "subject", "topic", "updated_at"]
     list_filter = ["updated_at"]
     search_fields = ["name", "key", "subject"]
@@ -64,6 +65,10 @@ class SuppressionAdmin(TeamScopedAdmin[Suppression]):
     """Addresses nothing is sent to; entries are added and deleted, never edited."""
 
     form = SuppressionForm
+    nothing = (
+        "Nothing is sent to the addresses listed here: who unsubscribed or complained, whose mail came back, "
+        "and whom you add or import."
+    )
     list_display = ["address", "topic", "reason", "source", "created_at"]
     list_filter = ["reason", "created_at"]
     search_fields = ["address"]

@@ -81,6 +81,7 @@ class MessageEventInline(TeamScopedTabularInline):
 class MessageAdmin(TeamScopedReadOnlyAdmin[Message]):
     """Read-only; an uncertain message is accepted as sent, or sent again, by a person."""
 
+    nothing = "What pipelines send is listed here, with what became of it."
     list_display = ["subject_line", "recipient", "state_label", "reason", "created_at", "sent_at"]
     list_filter = ["channel", "state", NeedsDecision, "created_at"]
     search_fields = ["recipient", "subject"]

@@ -5,7 +5,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
 
@@ -18,7 +19,7 @@ from crm.starters import add_starter_templates
 
 @admin.register(Team)
 class TeamAdmin(TeamScopedAdmin[Team]):
-    """The team's own settings; superusers make new teams."""
+    """The team's own settings; superusers make new teams. Whoever works in a team comes straight to its page."""
 
     list_display = ["name", "slug", "timezone"]
     ordering = ["name", "id"]
@@ -29,6 +30,13 @@ class TeamAdmin(TeamScopedAdmin[Team]):
         ("Tracking", {"fields": ["track_opens", "track_clicks"]}),
     ]
     prepopulated_fields = {"slug": ["name"]}
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        team = getattr(request, "team", None)
+        if team is not None and self.has_view_permission(request) and not request.GET:
+            return HttpResponseRedirect(reverse("admin:crm_team_change", args=[team.pk]))
+        page: HttpResponse = super().changelist_view(request, extra_context)
+        return page
 
     def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

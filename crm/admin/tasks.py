@@ -64,6 +64,7 @@ class DueFilter(admin.SimpleListFilter):
 class TaskAdmin(TeamScopedAdmin[Task]):
     """The to-do list of the team."""
 
+    nothing = "Tasks are made by steps of pipelines and by people."
     list_display = ["title", "due", "priority_label", "status_label", "assignee"]
     list_filter = [MineFilter, DueFilter, "status", "priority", "assignee"]
     search_fields = ["title", "description"]

@@ -39,6 +39,8 @@ class TeamScopedAdmin(ScopedAccess, ModelAdmin[M]):
     warn_unsaved_form = True
     list_filter_submit = False
     extra_lookups: tuple[str, ...] = ()
+    # What an empty list says: what comes here, and from where.
+    nothing = ""
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return self.team_form(request, super().get_form(request, obj, change=change, **kwargs))

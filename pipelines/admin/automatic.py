@@ -81,6 +81,7 @@ class AutomaticPageForm(AutomaticForm):
 class AutomaticPipelineAdmin(TeamScopedAdmin[AutomaticPipeline]):
     """Team, records, pipeline, conditions, on or off."""
 
+    nothing = "Every new contact, company, deal or record enters the pipelines named here, the moment it is saved."
     form = AutomaticPageForm
     fields = FIELDS
     change_form_template = "admin/pipelines/automatic_form.html"

@@ -33,6 +33,7 @@ COLORS = {
 class EnrollmentDecisionAdmin(TeamScopedReadOnlyAdmin[EnrollmentDecision]):
     """Written by the engine; who entered is told by the run."""
 
+    nothing = "Nobody was kept out of a pipeline yet."
     list_display = ("who", "pipeline", "decided", "because", "when")
     list_display_links = None
     list_filter = ("decision", "pipeline")

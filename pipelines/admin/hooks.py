@@ -104,6 +104,7 @@ class TestForm(forms.Form):
 class HookAdmin(TeamScopedAdmin[Hook]):
     """Addresses that other systems post to."""
 
+    nothing = "A shop, a form or any other system posts to an address made here; whom it posts about enters a pipeline."
     form = HookForm
     list_display = ("name", "leads_to", "guard", "is_on", "received_total", "refused_total", "last")
     list_filter = ("enabled",)

@@ -45,6 +45,9 @@ STATE_COLORS = {
 class PipelineRunAdmin(FailurePages, RunButtons, TeamScopedReadOnlyAdmin[PipelineRun]):
     """A run is the engine's: nobody writes its row here."""
 
+    nothing = (
+        "A run is one record on its way through one pipeline. The first begins when somebody enters an active pipeline."
+    )
     change_form_template = "admin/pipelines/run_page.html"
     list_display = ("who", "pipeline", "state", "current", "following", "due_at", "began")
     list_display_links = ("who",)

@@ -76,7 +76,6 @@ class SegmentAdmin(TeamScopedAdmin[Segment]):
     """Named groups of records."""
 
     form = SegmentForm
-    list_before_template = "admin/contacts/no_records.html"
     change_form_template = "admin/pipelines/segment_form.html"
     list_display = ("name", "key", "how", "people", "looked")
     list_filter = ("kind",)

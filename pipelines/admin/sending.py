@@ -17,6 +17,7 @@ class SendingRulesAdmin(TeamScopedAdmin[SendingRules]):
     """One row a team; whoever works in a team comes straight to its page."""
 
     form = SendingRulesForm
+    show_add_link = False
     list_display = ("owner", "hours", "caps_shown", "updated_at")
     list_display_links = ("owner",)
     list_select_related = ("team",)

@@ -21,6 +21,7 @@ from pipelines.models import PipelineVersion
 class PipelineVersionAdmin(TeamScopedReadOnlyAdmin[PipelineVersion]):
     """What exactly ran, by whom and when it was published."""
 
+    nothing = "Publishing or activating a pipeline makes its first version."
     list_display = ("named", "pipeline", "is_current", "runs_policy", "published_by", "published")
     list_display_links = ("named",)
     list_filter = ("pipeline",)

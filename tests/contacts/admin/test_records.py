@@ -126,6 +126,21 @@ def test_an_empty_list_says_what_belongs_there(sign_in: SignIn, team: Team, kind
     assert "Nothing here yet" not in client.get(f"/admin/contacts/{kind}/?q=x").content.decode()
 
 
+def test_the_head_of_a_page_says_where_one_stands(sign_in: SignIn, team: Team) -> None:
+    contact = Contact.objects.create(team=team, first_name="Ann")
+    client, titles = sign_in(), {}
+    for page in ("", "add/", "import/", f"{contact.pk}/change/", f"{contact.pk}/history/"):
+        head = client.get(f"/admin/contacts/contact/{page}").content.decode().split("<title>")[1].split("|")[0]
+        titles[page.split("/")[-2] if page else ""] = " ".join(head.split())
+    assert titles == {
+        "": "Contacts",
+        "add": "Add contact · Contacts",
+        "import": "Import contacts · Contacts",
+        "change": "Ann · Contacts",
+        "history": "History · Ann · Contacts",
+    }
+
+
 @pytest.mark.parametrize(("role", "offers"), [("viewer", []), ("member", ["Add"]), ("manager", ["Add", "Import"])])
 def test_an_empty_list_of_contacts_offers_what_one_may_do(
     sign_in: SignIn, team: Team, role: str, offers: list[str]
