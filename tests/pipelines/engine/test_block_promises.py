@@ -12,6 +12,7 @@ from django.db import connection, connections
 from django.db.models import Count, F, Q
 from pytest_django import Settings
 
+from contacts.models import RecordType, Segment
 from contacts.operations import bulk_create_contacts
 from crm.models import Team
 from pipelines.engine.clock import pretend, set_test_clock
@@ -21,13 +22,33 @@ from pipelines.states import RunStatus
 from tests.examples import examples
 from tests.pipelines.engine.building import NOON, active, later
 from tests.pipelines.engine.counting import statements
+from tests.pipelines.simulation.stories import BESIDE, CALLED, OWN_FIELDS, PLAIN, VARIABLES
 
 Step = dict[str, Any]
 HOURS = 14
 
 
+# Kinds of steps that go on by themselves, and those with several ways on. What `find_records` finds is the run's own.
+OTHERS: dict[str, dict[str, Any]] = {
+    **{kind: ways[-1] for kind, ways in PLAIN.items() if kind not in ("wait", "find_records", "code")},
+    "find_records": {
+        "model": "contacts.contact", "where": {"field": "id", "operator": "equals", "value": "= contact.id"}
+    },
+    "set_variable": {"score": "= score + 1"},
+    "call": {"pipeline": "called"},
+}  # fmt: skip
+WAYS: list[Step] = [
+    {"type": "condition", "if": "contact.job_title == 'Boss'", "on": {"true": "next", "false": "end"}},
+    {"type": "switch", "with": {"cases": [{"name": "high", "if": "score > 2"}]}, "on": {"high": "end"}},
+    {"type": "split", "with": {"variants": [{"name": "a"}, {"name": "b"}], "seed": "x"}},
+    {"type": "wait_for", "timeout": "2h", "with": {"events": [{"event": "x.y"}]}, "on": {"timeout": "next"}},
+    {"type": "human_task", "timeout": "1h", "with": {"title": "Fit?"}, "on": {"timeout": "next"}},
+    {"type": "end", "with": {"reason": "enough"}},
+]
+
+
 class Documents:
-    """Random steps: waits, letters appended to a variable, conditions, branches in any order, loops."""
+    """Random steps of every kind that works alone, each noted in a variable; branches in any order, loops."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
@@ -37,9 +58,15 @@ class Documents:
         return [self._step(depth) for _ in range(self._random.randint(1, 3))]
 
     def _step(self, depth: int) -> Step:
-        kinds = ["wait", "add"] if depth >= 2 else ["wait", "add", "parallel", "loop"]
+        kinds = ["wait", "add", "other", "way"] if depth >= 2 else ["wait", "add", "other", "way", "parallel", "loop"]
         key = f"s{next(self._names)}"
         match self._random.choice(kinds):
+            case "other":
+                kind = self._random.choice(sorted(OTHERS))
+                added = {"trace": f"= trace + '{key}.'"}
+                return {"key": key, "type": kind, "with": OTHERS[kind], "set": added, "on": {"error": "next"}}
+            case "way":
+                return {"key": key, **self._random.choice(WAYS)}
             case "wait":
                 return {"key": key, "type": "wait", "delay": f"{self._random.randint(0, 2)}h"}
             case "add":
@@ -69,6 +96,14 @@ class Documents:
             branches.append(branch)
         join = self._random.choice(["all", "all", "any", 1])
         return {"branches": branches, "join": join, "cancel_rest": self._random.choice([True, False])}
+
+
+def furnish(team: Team) -> None:
+    """What steps may name."""
+    RecordType.objects.create(team=team, key="visit", label="Visit", fields=OWN_FIELDS)
+    Segment.objects.create(team=team, key="warm", name="Warm")
+    active(team, CALLED, key="called", triggers=[], variables=VARIABLES)
+    active(team, BESIDE, key="beside", triggers=[])
 
 
 def enter(team: Team, size: int) -> None:
@@ -128,9 +163,9 @@ def test_what_becomes_of_a_run_does_not_depend_on_its_company(settings: Settings
         settings.PIPELINES_BATCH_SIZE = size
         team = Team.objects.create(name=f"T{size}", slug=f"t{size}")
         with pretend(NOON):
-            pipeline = active(
-                team, Documents(seed).steps(), variables=[{"name": "trace", "type": "string", "default": ""}]
-            )
+            furnish(team)
+            variables = [*VARIABLES, {"name": "trace", "type": "string", "default": ""}]
+            pipeline = active(team, Documents(seed).steps(), variables=variables)
             enter(team, 4)
         through_the_hours()
         told.append(results(pipeline))
