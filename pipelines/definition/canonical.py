@@ -18,6 +18,9 @@ _DROPPED_WHEN_EMPTY = frozenset(
     | {"variables", "triggers", "exit", "goals", "edges", "export", "after"}
 )
 
+# Where these lead must be said, even when it is to the step that follows.
+_SAID = frozenset({"timeout", "holdout"})
+
 
 def canonical(document: Mapping[str, Any]) -> dict[str, Any]:
     """The same document with keys in order, defaults left out and durations in seconds."""
@@ -87,11 +90,11 @@ def _branch(given: Any, lists: Mapping[str, list[Place]]) -> Any:
 
 
 def _targets(targets: Any) -> dict[str, Any]:
-    """Only the outcomes that lead elsewhere than they would anyway; where a timeout leads is always said."""
+    """Only the outcomes that lead elsewhere than they would anyway, and those that must always be said."""
     return {
         outcome: target
         for outcome, target in sorted(targets.items())
-        if outcome == "timeout" or target != ("fail" if outcome == "error" else "next")
+        if outcome in _SAID or target != ("fail" if outcome == "error" else "next")
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .blocks import INDEX, JOIN_NAMES, local_names
+from .certainty import certain_misfit
 from .expressions import suggestion
 from .flow import KindSpec
 from .layout import Path, Place, context_names, every_place, inner_lists, own_parameters, scope_name, variable_names
@@ -86,11 +87,16 @@ def kept(step: Mapping[str, Any]) -> frozenset[str]:
 
 
 def check_assigned(values: Mapping[str, Any], at: Path, document: Mapping[str, Any]) -> Iterator[Problem]:
-    """Variables that are written without being declared."""
+    """Variables that are written without being declared, or certainly with something of another type."""
     declared = variable_names(document)
     for name in sorted(set(values) - declared):
         message = f"'{name}' is not declared in 'variables'{suggestion(name, declared)}"
         yield Problem(spoken_path((*at, name)), message)
+    types = {each["name"]: each.get("type", "any") for each in document.get("variables", [])}
+    for name, value in values.items():
+        wrong = certain_misfit(types.get(name, ""), value, types)
+        if wrong:
+            yield Problem(spoken_path((*at, name)), f"{wrong}: the variable '{name}' is of the type {types[name]}")
 
 
 def only_event(inside: Path) -> frozenset[str]:

@@ -80,6 +80,7 @@ class Program:
     alias: str | None
     settings: Mapping[str, Any]
     variables: tuple[Mapping[str, Any], ...]
+    types: Mapping[str, str]
     reads_steps: frozenset[str]
     reads_vars: frozenset[str]
     subject_paths: frozenset[tuple[str, ...]]
@@ -103,6 +104,7 @@ class Program:
             alias=data["subject"],
             settings=MappingProxyType(dict(data["settings"])),
             variables=tuple(MappingProxyType(dict(each)) for each in data["variables"]),
+            types=MappingProxyType({each["name"]: each.get("type", "any") for each in data["variables"]}),
             reads_steps=frozenset(reads["steps"]),
             reads_vars=frozenset(reads["vars"]),
             subject_paths=frozenset(_path(text) for text in reads["subject"]),
@@ -112,6 +114,11 @@ class Program:
     def first(self) -> Step:
         """The step a run begins with."""
         return self.scopes[""][0]
+
+    @property
+    def required(self) -> list[str]:
+        """Variables that a run cannot begin without."""
+        return [each["name"] for each in self.variables if each.get("required") and "default" not in each]
 
     def target(self, step: Step, outcome: str) -> Step | Literal["end", "fail"]:
         """Where a run goes from a step: `on`, else failure for an error, else the next step.

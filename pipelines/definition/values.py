@@ -48,6 +48,12 @@ def compile_value(value: object, *, names: Collection[str] | None = None) -> Val
     return _compile(value, names, "", 0)
 
 
+def plain_path(value: str) -> Path | None:
+    """The path of a text that is exactly one `{{ path }}`, which keeps the type of what it names; else None."""
+    match = _PLAIN_PATH.fullmatch(value)
+    return tuple(_PATH_PART.findall(match[1])) if match else None
+
+
 def is_dynamic(value: object) -> bool:
     """Whether a text is worked out when it is used rather than taken as it stands."""
     return isinstance(value, str) and (value.startswith("=") or has_markup(value))

@@ -1,13 +1,13 @@
-"""The types of variables: which values fit them, in words that people read."""
+"""The types of variables: which values fit them, what they keep of a value, and what is certain before there is one."""
 
 import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from .comparing import as_moment
+from .comparing import as_moment, kind_of
 
-_WORDS: Final[Mapping[str, str]] = {
+WORDS: Final[Mapping[str, str]] = {
     "string": "a text",
     "number": "a number",
     "boolean": "true or false",
@@ -18,11 +18,50 @@ _WORDS: Final[Mapping[str, str]] = {
 }
 
 
+class MisfitError(Exception):
+    """A value is not of the type of its variable; `name` says which, `message` what was expected and what came."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name, self.message = name, message
+
+
+def held(types: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as variables of these types keep them; names without a type take anything. Raises MisfitError."""
+    return {name: fitted(name, types.get(name, ""), value) for name, value in values.items()}
+
+
+def fitted(name: str, kind: str, value: Any) -> Any:
+    """One value as a variable of this type keeps it; raises MisfitError."""
+    kept = _as_kept(kind, value)
+    must = misfit(kind, kept)
+    if must:
+        raise MisfitError(name, f"{must}, got {kind_of(value)}")
+    return kept
+
+
+def _as_kept(kind: str, value: Any) -> Any:
+    """Numbers, texts and dates out of what calculates alike but is stored otherwise."""
+    match kind, value:
+        case "number", Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case "number", dt.timedelta():
+            return value.total_seconds()
+        case "string", dt.date():
+            return value.isoformat()
+        case "string", Decimal():
+            return str(value)
+        case "date", dt.datetime():
+            return value.date()
+        case _:
+            return value
+
+
 def misfit(kind: str, value: Any) -> str:
     """What a value of this type must be, when it is something else; empty when it fits. Nothing fits every type."""
-    if value is None or kind not in _WORDS or _fits(kind, value):
+    if value is None or kind not in WORDS or _fits(kind, value):
         return ""
-    return f"must be {_WORDS[kind]}"
+    return f"must be {WORDS[kind]}"
 
 
 def _fits(kind: str, value: Any) -> bool:

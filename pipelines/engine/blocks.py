@@ -8,6 +8,7 @@ from pipelines.actions.base import SKIPPED, Child, Exit, Fail, Input, Joined, Ki
 from pipelines.definition.blocks import Loop, Parallel
 from pipelines.definition.delays import DelayError
 from pipelines.definition.program import Program, Step
+from pipelines.definition.variables import MisfitError, held
 from pipelines.engine.batch import Batch
 from pipelines.engine.cause import MAX_DEPTH
 from pipelines.engine.cursor import Cursor, Family, NewRun
@@ -59,7 +60,8 @@ def decided(
 
 def spawn(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Spawn) -> None:
     """Plan the rows of new children; raises Impossible with a sentence."""
-    rows = [(child, _row(batch, cursor, visit, child)) for child in outcome.children]
+    children = [_given(batch, cursor, child) for child in outcome.children]
+    rows = [(child, _row(batch, cursor, visit, child)) for child in children]
     memory = batch.memory_of(cursor) if outcome.exported or outcome.kept else None
     if memory is not None:
         memory.assign(plain(outcome.exported))
@@ -73,7 +75,7 @@ def spawn(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Spawn
 
 def start(batch: Batch, cursor: Cursor, visit: Input, children: Sequence[Child]) -> None:
     """Plan the rows of pipelines that go on alone; raises Impossible with a sentence."""
-    for child in children:
+    for child in [_given(batch, cursor, child) for child in children]:
         row = _row(batch, cursor, visit, child)
         row.parent_id = row.root_id = None
         row.parent_seq, row.slot = 0, len(batch.spawned)
@@ -145,6 +147,21 @@ def _row(batch: Batch, cursor: Cursor, visit: Input, child: Child) -> NewRun:
     row = _new(batch, cursor, child, first, pipeline_id, version_id, depth, due)
     row.phase = phase
     return row
+
+
+def _given(batch: Batch, cursor: Cursor, child: Child) -> Child:
+    """A child as it begins: a called pipeline is held to the variables it declares."""
+    if not child.pipeline:
+        return child
+    program = _target(batch, cursor, child)[0]
+    try:
+        values = held(program.types, child.vars)
+    except MisfitError as error:
+        raise Impossible(f"with.set.{error}") from None
+    missing = next((name for name in program.required if values.get(name) is None), None)
+    if missing is not None:
+        raise Impossible(f"with.set.{missing}: '{child.pipeline}' needs a value for it")
+    return replace(child, vars=values)
 
 
 def _skipped(batch: Batch, cursor: Cursor, child: Child, first: Step) -> NewRun:

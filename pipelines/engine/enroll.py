@@ -13,6 +13,7 @@ from django.db import transaction
 from crm.faults import point, register
 from pipelines.definition.conditions import compile_condition
 from pipelines.definition.durations import parse_duration
+from pipelines.definition.variables import held
 from pipelines.engine.clock import engine_now
 from pipelines.engine.cursor import InsertedRun, NewRun
 from pipelines.engine.ending import end_trees
@@ -186,6 +187,6 @@ def _remember(entered: Sequence[tuple[int, Candidate]]) -> None:
         found = dict(occasion.variables or {})
         if entry.assign:
             found |= entry.assigned(context_of(entry, candidate.subject, occasion))
-        rows.append((run_id, plain(occasion.payload or {}), plain(found)))
+        rows.append((run_id, plain(occasion.payload or {}), plain(held(entry.program.types, found))))
     if rows:
         store().insert_memories(rows)

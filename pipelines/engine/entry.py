@@ -10,7 +10,7 @@ from pipelines.definition.conditions import Condition
 from pipelines.definition.delays import Delay
 from pipelines.definition.program import Program
 from pipelines.definition.values import ParameterError, compile_value
-from pipelines.definition.variables import misfit
+from pipelines.definition.variables import MisfitError, held
 from pipelines.engine.cause import MAX_DEPTH, next_depth
 from pipelines.engine.cursor import Cursor, NewRun
 from pipelines.engine.keys import WHILE_ACTIVE, dedup_key
@@ -48,14 +48,14 @@ class Entry:
     @property
     def required(self) -> list[str]:
         """Variables that a run cannot begin without."""
-        return [each["name"] for each in self.program.variables if each.get("required") and "default" not in each]
+        return self.program.required
 
     def wrong(self, values: Mapping[str, Any]) -> str:
         """A sentence about the first value that is not of the type of its variable; empty when all fit."""
-        for each in self.program.variables:
-            must = misfit(str(each.get("type", "any")), values.get(each["name"]))
-            if must:
-                return f"The variable {each['name']!r} {must}."
+        try:
+            held(self.program.types, values)
+        except MisfitError as error:
+            return f"The variable {error.name!r} {error.message}."
         return ""
 
     def assigned(self, context: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ from pipelines.actions.base import (
 from pipelines.actions.registry import kinds
 from pipelines.definition.program import Step
 from pipelines.definition.retries import retry_after
-from pipelines.definition.values import ParameterError
+from pipelines.definition.variables import MisfitError
+from pipelines.engine.assigning import set_by, written
 from pipelines.engine.batch import Batch
 from pipelines.engine.blocks import Impossible, decided, spawn, start, with_children
 from pipelines.engine.cause import caused_by
@@ -181,7 +182,12 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
     for change in outcome.changes:
         match change:
             case Set():
-                batch.memory_of(cursor).assign(plain(change.values))
+                try:
+                    kept = written(step, batch.programs[cursor.version_id].program, change.values)
+                except MisfitError as misfit:
+                    _fail(batch, step, cursor, visit, Fail(str(misfit), code="validation"))
+                    return
+                batch.memory_of(cursor).assign(kept)
             case Update():
                 error = _refused(change)
                 if error:
@@ -287,10 +293,29 @@ def _end(
     """Close a visit: log it, remember its output if someone reads it, and follow its edge."""
     loaded = batch.programs[cursor.version_id]
     shown = plain(output) if output is not None else None
-    in_log = shown if logged is None else plain(logged)
-    log_visit(batch, step, cursor, event=event, outcome=outcome, why=why, output=in_log, error=error)
+    read = shown is not None and step.key in loaded.program.reads_steps
+    context = visit.context
+    if read or step.assign:
+        context = dict(visit.context)
+        if shown is not None:
+            context["steps"] = {**context["steps"], step.key: shown}
+    assigned = set_by(step, loaded.program, context, brought_nothing=outcome in ("error", "skipped"))
+    if assigned.wrong and outcome != "error":
+        _fail(batch, step, cursor, visit, Fail(assigned.wrong, code="validation", why=tuple(why)), output)
+        return
+    log_visit(
+        batch, step, cursor, event=event, outcome=outcome, why=why,
+        output=shown if logged is None else plain(logged), error=error,
+    )  # fmt: skip
     row = batch.visits[-1]
-    context = _context_after(batch, step, cursor, visit, shown, outcome)
+    if read and shown is not None:
+        batch.memory_of(cursor).keep(step.key, shown)
+    for note in assigned.notes:
+        if note != error:
+            log_visit(batch, step, cursor, event=Log.NOTE, outcome=None, error=note)
+    if assigned.values:
+        batch.memory_of(cursor).assign(assigned.values)
+        context = {**context, **assigned.values}
     if not fits(batch.memories.get(cursor.id)):
         row.event, row.outcome, row.output, row.error = Log.FAILED.value, "error", None, TOO_LARGE
         cursor.finish(status=RunStatus.FAILED, reason="context_too_large", outcome="error", now=batch.now)
@@ -301,36 +326,6 @@ def _end(
         batch.visits.append(visit_of(cursor, batch.now, Log.NOTE, None, error=CIRCLE, step_id=step.id))
     for past in skipped:
         batch.visits.append(visit_of(cursor, batch.now, Log.SKIPPED, "skipped", error=TOO_LATE, step_id=past.id))
-
-
-def _context_after(
-    batch: Batch, step: Step, cursor: Cursor, visit: Input, output: Any, outcome: str
-) -> Mapping[str, Any]:
-    """What the way on may read: the context of the visit, which most steps leave as it is, or a changed copy."""
-    read = output is not None and step.key in batch.programs[cursor.version_id].program.reads_steps
-    if not read and not step.assign:
-        return visit.context
-    context = dict(visit.context)
-    if read:
-        batch.memory_of(cursor).keep(step.key, output)
-    if output is not None:
-        context["steps"] = {**context["steps"], step.key: output}
-    _assign(batch, step, cursor, context, brought_nothing=outcome in ("error", "skipped"))
-    return context
-
-
-def _assign(batch: Batch, step: Step, cursor: Cursor, context: dict[str, Any], *, brought_nothing: bool) -> None:
-    for name, value in step.assign.items():
-        try:
-            found = value.evaluate(context)
-        except ParameterError as error:
-            log_visit(batch, step, cursor, event=Log.NOTE, outcome=None, error=f"set {name}: {error}")
-            continue
-        if found is None and brought_nothing:
-            # What a failed step could not bring must not wipe out what the run knew before.
-            continue
-        batch.memory_of(cursor).assign(plain({name: found}))
-        context[name] = found
 
 
 def _leave_for_newer_code(batch: Batch, step: Step, cursors: Sequence[Cursor]) -> None:

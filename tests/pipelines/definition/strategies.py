@@ -5,6 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.pipelines.simulation.stories import steps as lines
+
 KEYS = ["a", "b", "c", "step_2", "step_4", *(f"k{number}" for number in range(60))]
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=5)
 DURATIONS = st.sampled_from([0, 60, 90.5, 3_600.0, "3d", "PT1H", "{{ vars.wait }}"])
@@ -119,7 +121,8 @@ def _lists(steps: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
-    steps = draw(st.lists(STEPS, min_size=1, max_size=3))
+    # Some with anything in them, some with steps of every kind as people write them.
+    steps = draw(st.lists(STEPS, min_size=1, max_size=3) | lines(depth=1))
     keys = draw(st.permutations(KEYS))
     numbers = draw(st.permutations([1, 2, 3, 5, 8]))
     style = draw(st.sampled_from(["bare", "keys", "both"]))

@@ -8,6 +8,7 @@ import pytest
 from contacts.models import Contact
 from crm.models import Team
 from pipelines.actions.branching import choose, draw
+from pipelines.documents import document_of
 from pipelines.models import PipelineRun, StepExecution
 from pipelines.operations import InvalidDocument
 from pipelines.states import RunStatus
@@ -87,6 +88,12 @@ def split(holdout: int | None = None) -> dict[str, Any]:
     if holdout:
         given["holdout"], on["holdout"] = holdout, "end"
     return {"key": "test", "type": "split", "with": given, "on": on}
+
+
+def test_those_held_back_may_go_the_way_of_the_step_that_follows(team: Team) -> None:
+    step = split(holdout=20)
+    pipeline = active(team, [{**step, "on": {**step["on"], "holdout": "next"}}, marked("to_short"), marked("to_long")])
+    assert document_of(pipeline)["steps"][0]["on"]["holdout"] == "next"
 
 
 def test_a_split_shares_subjects_out_by_weight_and_holds_some_back(team: Team, run_at: Run) -> None:

@@ -39,11 +39,11 @@ ANSWERS_OF_PEOPLE = [
 ]
 VARIABLES = [{"name": name, "type": "number", "default": default} for name, default in (("score", 1), ("won", 0))]
 # What the team has beside the pipeline: two others to call and to put people into, and a type of records.
-CALLED = [
+CALLED: list[Step] = [
     {"key": "inside", "type": "set_variable", "delay": 600, "with": {"score": "= score + 10"}},
     {"key": "said", "type": "send_email", "with": {"subject": "Called {{ score }}", "text": "x"}},
 ]
-BESIDE = [
+BESIDE: list[Step] = [
     {"key": "beside", "type": "wait", "delay": "3d"},
     {"key": "later", "type": "create_task", "with": {"title": "Later"}},
 ]

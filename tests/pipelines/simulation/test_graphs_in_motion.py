@@ -77,4 +77,8 @@ def decided(rng: Random) -> tuple[dict[str, Any], dict[str, str]]:
         else:
             step["type"] = rng.choice(sorted(AT_ONCE))
             step["with"] = AT_ONCE[step["type"]]
+        if step["type"] == "set_variable":
+            # Two that may run at the same time must not set the same.
+            document["variables"] = [*document["variables"], {"name": step["key"], "type": "number"}]
+            step["with"] = {step["key"]: "= score + 1"}
     return document, outcomes
