@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Final
-from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -17,6 +15,7 @@ from contacts.tagging import MAX_NAME, clean_names
 from crm.csv_files import Row
 from crm.models import Member, Team
 from crm.tables import restored
+from crm.timezones import known_timezones
 
 MAX_TAGS: Final = 50
 _STAGES: Final = {spelling.lower(): value for value, label in Contact.Stage.choices for spelling in (value, str(label))}
@@ -165,7 +164,7 @@ class _Reading:
         self._fields["lifecycle_stage"] = stage
 
     def timezone(self, text: str) -> None:
-        if text not in _timezones():
+        if text not in known_timezones():
             raise ValueError(f"“{text[:40]}” is no time zone: use a name such as Europe/Berlin.")
         self._fields["timezone"] = text
 
@@ -193,9 +192,3 @@ _READERS: Final[Mapping[str, Callable[[_Reading, str], None]]] = {
     "owner": _Reading.owner,
     "tags": _Reading.tags,
 }
-
-
-@cache
-def _timezones() -> frozenset[str]:
-    """Names of time zones, read from disk once: asking takes milliseconds."""
-    return frozenset(available_timezones())

@@ -1,10 +1,11 @@
 """A team is the tenant: every row of the product belongs to exactly one."""
 
 from typing import Self
-from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 from django.db import models
+
+from crm.timezones import known_timezones
 
 CONTENT = "{{ content }}"
 
@@ -17,7 +18,7 @@ def validate_layout(value: str) -> None:
 
 def validate_timezone(value: str) -> None:
     """Refuse names that the time zone database does not know."""
-    if value and value not in available_timezones():
+    if value and value not in known_timezones():
         raise ValidationError("Unknown time zone %(value)s: use a name such as Europe/Berlin.", params={"value": value})
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from django.conf import settings
@@ -20,6 +20,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from crm.api.filters import refuse_unknown
 from crm.scoping import TeamScopedView
+from crm.timezones import known_timezones
 from pipelines.counting import run_counts, state_counts
 from pipelines.definition.conditions import ConditionError, compile_condition
 from pipelines.definition.expressions import ExpressionError, compile_expression
@@ -234,7 +235,7 @@ class _CronIn(serializers.Serializer[Any]):
         return {**super().get_fields(), "from": serializers.DateTimeField(required=False, default=None)}
 
     def validate_tz(self, value: str) -> str:
-        if value not in available_timezones():
+        if value not in known_timezones():
             raise ValidationError("Unknown time zone: use a name such as Europe/Berlin.")
         return value
 

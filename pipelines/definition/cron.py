@@ -7,6 +7,7 @@ comes twice; a job with a wildcard in its minute or hour goes by the minutes tha
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -81,12 +82,18 @@ def read_schedule(expr: str, zone: str) -> Schedule:
     fields = expr.split()
     if len(fields) != 5:
         raise CronError("use five fields: minute, hour, day, month, weekday")
-    if zone not in available_timezones():
+    if zone not in _timezones():
         raise CronError(f"'{zone}' is no time zone: use a name such as Europe/Berlin")
     schedule = Schedule(" ".join(fields), zone)
     if schedule.next(datetime.now(UTC)) is None:
         raise CronError("this time never comes")
     return schedule
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    """Read from disk once: asking takes milliseconds."""
+    return frozenset(available_timezones())
 
 
 def _just_before(moment: datetime) -> datetime:
