@@ -30,10 +30,11 @@ def crumbs(context: Context) -> list[Crumb]:
     name = NAMES.get(opts.label_lower) or _capital(opts.verbose_name_plural)
     found = [Crumb(name, _link(opts, "changelist"))]
     record = next(
-        (row for key in ("original", "object", "pipeline") if isinstance(row := context.get(key), Model)), None
+        (row for key in ("original", "object", "pipeline", "target") if isinstance(row := context.get(key), Model)),
+        None,
     )
     if record is not None and str(record).lower() != name.lower():
-        found.append(Crumb(str(record), _link(record._meta, "change", record.pk)))
+        found.append(Crumb(_title_of(record), _link(record._meta, "change", record.pk)))
     own = _own_title(context, title, opts)
     return [*found, Crumb(own)] if own and own.lower() not in {each.title.lower() for each in found} else found
 
@@ -52,6 +53,12 @@ def _own_title(context: Context, title: str, opts: Any) -> str:
     if form is None:
         return "History" if context.get("action_list") is not None else title
     return f"Add {opts.verbose_name}" if context.get("add") and form.model_admin.show_add_link else ""
+
+
+def _title_of(record: Model) -> str:
+    """Addresses and keys stay as they are written."""
+    said = str(record)
+    return said if "." in said or "_" in said else _capital(said)
 
 
 def _capital(words: Any) -> str:

@@ -70,7 +70,7 @@ class RecordAdmin(EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
     search_fields = ("values",)
     ordering = ("-id",)
     list_select_related = ("type",)
-    nothing = "First define a type of record; then its records are added here, by the API and by steps of pipelines."
+    nothing = "Define a type of record first, under Types of records; its records come here by hand, the API and steps."
 
     class Media:
         css = {"all": ("contacts/contacts.css",)}

@@ -144,7 +144,7 @@ class MessageAdmin(TeamScopedReadOnlyAdmin[Message]):
             if decide_message(message=message, decision=decision, user=request.user, now=timezone.now()):
                 audit_request(request=request, action=f"messages.{decision}", target=message, team=message.team)
                 count += 1
-        messages.success(request, f"{count} uncertain messages settled.")
+        messages.success(request, f"{count} uncertain {'message' if count == 1 else 'messages'} settled.")
 
 
 def _attributes() -> dict[str, set[str]]:

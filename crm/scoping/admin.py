@@ -8,6 +8,8 @@ from django.contrib.admin.utils import NestedObjects
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, router
 from django.http import HttpRequest
+from django.utils.text import capfirst
+from django.utils.timezone import get_current_timezone_name
 from unfold.admin import GenericTabularInline, ModelAdmin, StackedInline, TabularInline
 
 from crm.auditing import audit_request, team_of
@@ -55,6 +57,13 @@ class TeamScopedAdmin(ScopedAccess, ModelAdmin[M]):
             return fieldsets
         return [(None, {"fields": ["team"]}), *fieldsets]
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Moments are read and written by the clock of the team, wherever the browser stands."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(db_field, models.DateTimeField) and field is not None and not field.help_text:
+            field.help_text = f"By the clock of {get_current_timezone_name()}."
+        return field
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         team = getattr(request, "team", None)
         if has_own_team(self.model) and not change and team is not None:
@@ -93,7 +102,14 @@ class TeamScopedAdmin(ScopedAccess, ModelAdmin[M]):
         touched = {team_of(row) for rows in collector.data.values() for row in rows} - {None}
         if len(teams) == 1 and touched - teams:
             return [], {}, set(), ["Records of another team depend on this."]
-        return super().get_deleted_objects(objs, request)
+        rows, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        ties = [model._meta for model in collector.data if model._meta.auto_created]
+        return (
+            _without(rows, ties),
+            {name: n for name, n in counts.items() if name not in _plurals(ties)},
+            lacking,
+            protected,
+        )
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         return self._log(request, obj, ADDITION, message)
@@ -124,6 +140,17 @@ class TeamScopedAdmin(ScopedAccess, ModelAdmin[M]):
             change_message=json.dumps(parts),
         )
         return entry
+
+
+def _without(rows: Any, ties: list[Any]) -> list[Any]:
+    """What would be deleted, without the rows that only tie two others together."""
+    marks = tuple(f"{capfirst(opts.verbose_name)}: " for opts in ties)
+    kept = [_without(row, ties) if isinstance(row, list) else row for row in rows]
+    return [row for row in kept if row != [] and not (marks and str(row).startswith(marks))]
+
+
+def _plurals(ties: list[Any]) -> set[str]:
+    return {str(opts.verbose_name_plural) for opts in ties}
 
 
 def _without_values(message: Any) -> list[dict[str, Any]]:

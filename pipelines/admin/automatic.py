@@ -94,7 +94,13 @@ class AutomaticPipelineAdmin(TeamScopedAdmin[AutomaticPipeline]):
 
     class Media:
         css = {"all": ("pipelines/pipelines.css",)}
-        js = ("pipelines/dom.js", "pipelines/conditions.js", "pipelines/parameters.js", "pipelines/steps.js")
+        js = (
+            "pipelines/dom.js",
+            "pipelines/conditions.js",
+            "pipelines/parameters.js",
+            "pipelines/steps.js",
+            "pipelines/triggers.js",
+        )
 
     @display(description="Pipeline", ordering="pipeline__name")
     def leads_to(self, row: AutomaticPipeline) -> str:

@@ -55,7 +55,9 @@ def explain_page(request: HttpRequest, label: str, pk: int) -> HttpResponse:
     answers = explain(team=record.team, subject=record, pipeline=chosen, template=template)
     context = {
         **site.each_context(request),
-        "title": f"Why, or why not: {record}",
+        "title": "Why, or why not?",
+        "opts": record._meta,
+        "object": record,
         "record": record,
         "record_address": address_of(record),
         "pipelines": [(row.key, row.name) for row in pipelines],

@@ -115,11 +115,11 @@ class HookAdmin(TeamScopedAdmin[Hook]):
     actions_detail = ("test_page", "renew_page")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        shown = ["name", "trigger", "enabled", "topic", "fields_of_new"]
+        shown = ["name", "leads_to", "enabled", "topic", "fields_of_new"]
         return [(None, {"fields": shown if obj else ["name", "trigger", "signed", "topic", "fields_of_new"]})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("trigger",) if obj is not None else ()
+        return ("leads_to",) if obj is not None else ()
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)

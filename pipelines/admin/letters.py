@@ -36,7 +36,9 @@ def template_preview(request: HttpRequest, pk: int) -> HttpResponse:
     shown = preview_template(template=template, contact=contact, now=engine_now(), to=contact.email if contact else "")
     context = {
         **site.each_context(request),
-        "title": f"Preview of {template.name}",
+        "title": "Preview",
+        "opts": template._meta,
+        "object": template,
         "template": template,
         "contact": contact,
         "several": several,

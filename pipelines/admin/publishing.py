@@ -107,6 +107,7 @@ class Publishing:
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": title,
+            "pipeline": dialog.pipeline,
             "dialog": dialog,
             "back": back,
             "button": button,

@@ -1,5 +1,6 @@
 """What happened to a run, told in sentences: one for each visit, and one for what comes next."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -166,8 +167,12 @@ def _tone(visit: StoryVisit) -> str:
     return TONES.get(visit.event, "dull")
 
 
+AGAIN: Final = re.compile(r"(?<=Tried again at )(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
+
+
 def _error(visit: StoryVisit) -> str:
-    return visit.error or ""
+    """With the time of the next try by the clock of the page."""
+    return AGAIN.sub(lambda said: clock_time(datetime.fromisoformat(f"{said[1]}+00:00")), visit.error or "")
 
 
 def _sentence(visit: StoryVisit, next_name: str) -> SafeString:

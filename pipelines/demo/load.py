@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import F, Max, Value
+from django.db.models.functions import Least
 
 from contacts.models import Activity, Company, Contact, Deal
 from contacts.operations import add_note, bulk_create_contacts
@@ -138,11 +140,12 @@ def _arrived(day: int, people: int) -> int:
 
 
 def _work(moment: datetime) -> None:
-    """Work off what is due; messages carry the day on which they were sent."""
-    before = Message.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    """Work off what is due; messages and tasks carry the day on which they were made."""
+    letters, tasks = (model.objects.aggregate(last=Max("pk"))["last"] or 0 for model in (Message, Task))
     with pretend(moment):
         process_due_runs()
-    Message.objects.filter(pk__gt=before).update(created_at=moment)
+    Message.objects.filter(pk__gt=letters).update(created_at=moment)
+    Task.objects.filter(pk__gt=tasks).update(created_at=moment)
 
 
 def _arrive(team: Team, companies: Sequence[Company], values: Sequence[dict[str, Any]], moment: datetime) -> None:
@@ -206,7 +209,8 @@ def _finish_some_tasks(team: Team, now: datetime) -> None:
     member, owner = (
         User.objects.get(memberships__team=team, memberships__role=role) for role in (Role.MEMBER, Role.OWNER)
     )
+    done = Least(F("created_at") + timedelta(days=1), Value(now))
     ids = list(Task.objects.for_team(team).order_by("pk").values_list("pk", flat=True))
-    Task.objects.filter(pk__in=ids[::3]).update(status=Task.Status.DONE, completed_at=now, assignee=member)
+    Task.objects.filter(pk__in=ids[::3]).update(status=Task.Status.DONE, completed_at=done, assignee=member)
     Task.objects.filter(pk__in=ids[1::3]).update(assignee=member)
     Task.objects.filter(pk__in=ids[2::9]).update(assignee=owner)

@@ -7,6 +7,14 @@ from pipelines.definition.expressions import suggestion
 from pipelines.models import EventType
 from pipelines.triggers.told import BUILT_IN, OF_LETTERS
 
+CHANNELS: Final = {"sms": "SMS", "whatsapp": "WhatsApp"}
+
+
+def in_words(name: str) -> str:
+    channel, _, what = name.partition("_")
+    return f"{CHANNELS.get(channel, channel)} {what}".replace("_", " ")
+
+
 OF_CRM: Final = {
     "Records": {
         "created": "created, with their values",
@@ -27,7 +35,7 @@ OF_CRM: Final = {
         "email_complained": "complaint",
         "subscribed": "subscribed to a topic",
         "unsubscribed": "unsubscribed",
-        **{name: name.replace("_", " ") for name in sorted(OF_LETTERS)},
+        **{name: in_words(name) for name in sorted(OF_LETTERS)},
         "chat_sent": "chat message sent",
     },
     "Runs": {"run_completed": "completed", "run_failed": "failed", "run_cancelled": "cancelled"},

@@ -124,7 +124,9 @@
       const text = inRow(row, "delay_text").value.trim();
       const match = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(text);
       const unit = { s: "second", m: "minute", h: "hour", d: "day", w: "week" };
-      row.querySelector("[data-when]").textContent = !text || text === "0" ? "at once" : match ? `after ${match[1]} ${unit[match[2]]}${match[1] === "1" ? "" : "s"}` : `after ${text.slice(0, 40)}`;
+      const rule = /^\{/.test(text) ? (/"until": *"(?:= *)?([^"]*)"/.exec(text) || ["", ""])[1] : null;
+      const after = match ? `after ${match[1]} ${unit[match[2]]}${match[1] === "1" ? "" : "s"}` : `after ${text.slice(0, 40)}`;
+      row.querySelector("[data-when]").textContent = !text || text === "0" ? "at once" : rule === null ? after : rule ? `on ${rule}` : "by a rule";
     }
 
     action.addEventListener("change", () => {

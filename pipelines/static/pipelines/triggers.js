@@ -21,7 +21,7 @@
   }
 
   // The line beside "entering again" is for the choices that need a word more.
-  const REENTRY = 'select[name$="-reentry_policy"]';
+  const REENTRY = 'select[name$="reentry_policy"]';
   function showMore(choice) {
     const line = document.getElementsByName(choice.name.replace(/policy$/, "more"))[0];
     if (line) line.hidden = !["after", "key", "key_for_ever"].includes(choice.value);
