@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
 from crm.channels.email import EmailContent, InvalidMessage, Mailer, build
 from crm.consent import EXPIRES, Act, confirm
+from crm.faults import point, register
 from crm.message_ids import message_id
 from crm.models import Message, Subscription, Team, Topic
 from crm.models.consent import CONFIRM_SUBJECT, CONFIRM_TEXT, CONFIRM_URL
@@ -26,6 +27,7 @@ from crm.suppression import suppressed
 
 log = logging.getLogger(__name__)
 
+# In one pass.
 MOST: Final = 50
 # After an outage of the mail server.
 LATER: Final = timedelta(minutes=2)
@@ -34,6 +36,9 @@ LOST_AFTER: Final = timedelta(minutes=10)
 PLACE: Final = "⟦confirm⟧"
 HOW: Final = "confirmation link"
 State = Message.State
+
+register("after_confirmation_claim", "mails that ask for a confirmation are taken, none was handed over")
+register("after_confirmation", "a mail that asks for a confirmation was handed over, nothing of it is written")
 
 
 def confirm_url(row: Subscription) -> str:
@@ -77,10 +82,19 @@ def send_confirmations(*, now: datetime) -> int:
         _put_off(now)
         return 0
     try:
-        ready = _claim(now)
-        for row, message in ready:
-            _settle(message, _deliver(mailer, row, message), now)
-        return len(ready)
+        left = 0
+        for _ in range(MOST):
+            taken = _claim(now)
+            if taken is None:
+                break
+            row, message = taken
+            if message is not None and message.state == State.SENDING:
+                point("after_confirmation_claim")
+                result = _deliver(mailer, row, message)
+                point("after_confirmation")
+                _settle(message, result, now)
+                left += 1
+        return left
     finally:
         mailer.close()
 
@@ -96,28 +110,24 @@ def _put_off(now: datetime) -> None:
 
 
 @transaction.atomic
-def _claim(now: datetime) -> list[tuple[Subscription, Message]]:
-    """From here on a mail is never sent a second time by itself."""
+def _claim(now: datetime) -> tuple[Subscription, Message | None] | None:
+    """The next wish, and the mail that asks, never sent a second time by itself; none where the topic is gone.
+
+    One at a time, so that a worker that ends takes no more than one mail along.
+    """
     due = Subscription.objects.filter(mail_at__lte=now, state=Subscription.State.PENDING).order_by("pk")
-    rows = list(due.select_for_update(skip_locked=True, of=("self",)).select_related("team")[:MOST])
-    topics = {(each.team_id, each.key): each for each in Topic.objects.filter(team__in={row.team_id for row in rows})}
-    Subscription.objects.filter(pk__in=[row.pk for row in rows]).update(mail_at=None)
-    wanted = [(row, topics[row.team_id, row.topic]) for row in rows if (row.team_id, row.topic) in topics]
-    stopped = _stopped([row for row, _ in wanted])
-    messages = [_message(row, topic, now, stopped.get((row.team_id, row.address), "")) for row, topic in wanted]
-    Message.objects.bulk_create(messages)
-    pairs = zip([row for row, _ in wanted], messages, strict=True)
-    return [(row, message) for row, message in pairs if message.state == State.SENDING]
-
-
-def _stopped(rows: list[Subscription]) -> dict[tuple[int, str], str]:
-    """Who gets nothing at all gets no question either; one statement for each team."""
-    found: dict[tuple[int, str], str] = {}
-    for team_id in {row.team_id for row in rows}:
-        mine = [row.address for row in rows if row.team_id == team_id]
-        reasons = suppressed(team_id=team_id, addresses=mine, topic="")
-        found |= {(team_id, address): reason for address, reason in reasons.items()}
-    return found
+    row = due.select_for_update(skip_locked=True, of=("self",)).select_related("team").first()
+    if row is None:
+        return None
+    Subscription.objects.filter(pk=row.pk).update(mail_at=None)
+    topic = Topic.objects.filter(team_id=row.team_id, key=row.topic).first()
+    if topic is None:
+        return row, None
+    # Who gets nothing at all gets no question either.
+    stopped = suppressed(team_id=row.team_id, addresses=[row.address], topic="").get(row.address, "")
+    message = _message(row, topic, now, stopped)
+    message.save()
+    return row, message
 
 
 def _message(row: Subscription, topic: Topic, now: datetime, stopped: str) -> Message:

@@ -14,6 +14,7 @@ from tests.faults.nursery import Child, Nursery
 from tests.faults.scenes import KINDS, House, Scene, environment_for
 from tests.installation import Installation
 from tests.sinks.http import HttpSink
+from tests.sinks.providers import SmsGateway
 from tests.sinks.smtp import SmtpSink
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "40"))
@@ -83,13 +84,17 @@ class Storm:
 def storm(folder: Path, server: Server) -> Iterator[Storm]:
     """Everything ready on a database of its own."""
     print(f"seed {SEED}, {SECONDS:g} s")
-    with SmtpSink(folder / "mail.jsonl") as smtp, HttpSink(folder / "web.jsonl") as web:
+    smtp_file, web_file, sms_file = folder / "mail.jsonl", folder / "web.jsonl", folder / "sms.jsonl"
+    with SmtpSink(smtp_file) as smtp, HttpSink(web_file) as web, SmsGateway(sms_file) as gateway:
         made = Installation(url=server.url, folder=folder, smtp=smtp)
-        made.environment |= environment_for(web, folder) | {"PIPELINES_SEND_GROUP": "3", "LOG_LEVEL": "CRITICAL"}
+        made.environment |= environment_for(web, gateway, folder) | {
+            "PIPELINES_SEND_GROUP": "3",
+            "LOG_LEVEL": "CRITICAL",
+        }
         made.command("migrate", "--verbosity", "0")
         made.command("create_api_key", "--team", "acme", "--role", "admin", "--name", "chaos", "--create-team")
         nursery = Nursery(folder=folder / "answers", environment=made.environment)
-        house = House(made, nursery, web, folder)
+        house = House(made, nursery, web, gateway, folder)
         scenes = {kind: Scene(house, kind) for kind in KINDS}
         for scene in scenes.values():
             scene.build()

@@ -24,8 +24,10 @@ from contacts.models import Contact, Segment
 from contacts.operations import bulk_create_contacts
 from crm import faults
 from crm import unsubscribe as unsubscribing
+from crm.consent import Act, subscribe
+from crm.integrations import keep_settings
 from crm.keys import create_key
-from crm.models import Message, Task, Team
+from crm.models import Integration, Message, Task, Team, Topic
 from crm.sealing import unseal
 from crm.signatures import sign
 from crm.unsubscribe import unsubscribe_url
@@ -47,15 +49,20 @@ from pipelines.models import (
     PipelineStep,
     StepExecution,
     Trigger,
+    Webhook,
+    WebhookDelivery,
 )
 from pipelines.operations import import_document
 from pipelines.operations.people import answer_form
+from pipelines.operations.webhooks import make_webhook
 from pipelines.subjects import subject_types
 from pipelines.triggers.hooks import open_hook, token_hash
+from tests.faults.oracle import number_of
 from tests.pipelines.engine.building import document
+from tests.sinks.providers import ACCOUNT, SECRET
 from tests.sinks.receipts import Receipts
 
-LETTERS = "FAULTS_LETTERS"
+LETTERS, GATEWAY, WEB = "FAULTS_LETTERS", "FAULTS_GATEWAY", "FAULTS_WEB"
 
 
 class PostLetter(Kind):
@@ -112,6 +119,8 @@ def build(key: str, steps: list[dict[str, Any]]) -> None:
     """An active pipeline that takes the contacts whose lead source is its key."""
     trigger = {"type": "created", "model": "contacts.contact", "automatic": True,
                "where": {"field": "contact.lead_source", "operator": "equals", "value": key}}  # fmt: skip
+    if any(step["type"] == "send_sms" for step in steps):
+        _open_gateway()
     if any(step["type"] == "call" for step in steps):
         task = {"key": "task", "type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}}
         called = document([task], key=f"{key}_called", triggers=[{"type": "manual"}])
@@ -151,6 +160,26 @@ def build_ruled(key: str, steps: list[dict[str, Any]]) -> None:
     import_document(team=_team(), document=document(steps, key=key, triggers=triggers), activate=True)
 
 
+def build_news(key: str, steps: list[dict[str, Any]]) -> None:
+    """An active pipeline, and a webhook that hears of contacts that are made and of runs that end."""
+    build(key, steps)
+    make_webhook(team=_team(), name=key, url=f"{os.environ[WEB]}/news/{key}", types=["created", "run_completed"])
+
+
+def build_asked(key: str, steps: list[dict[str, Any]]) -> None:
+    """An active pipeline, and a topic whose subscribers are asked to confirm."""
+    build(key, steps)
+    Topic.objects.create(team=_team(), key=key, name=key, confirm=True)
+
+
+def _open_gateway() -> None:
+    if not Integration.objects.exists():
+        row = Integration(team=_team(), provider="twilio")
+        settings = {"account_sid": ACCOUNT, "sender": "+4930123456", "base_url": os.environ[GATEWAY]}
+        keep_settings(row, {**settings, "auth_token": SECRET})
+        row.save()
+
+
 class NotTaken(Exception):
     """The answer was not the one that promises something."""
 
@@ -187,7 +216,10 @@ def post_again_and_again(key: str, number: int, times: int) -> list[int]:
 
 def enter(key: str, numbers: list[int], receipts: str, *, one_by_one: bool = False) -> None:
     """Create contacts and write down, on disk, which of them the database acknowledged."""
-    items = [{"first_name": f"C{n}", "email": f"{key}{n}@example.org", "lead_source": key} for n in numbers]
+    items = [
+        {"first_name": f"C{n}", "email": f"{key}{n}@example.org", "lead_source": key, "phone": number_of(key, n)}
+        for n in numbers
+    ]
     acknowledged = Receipts(Path(receipts))
     if Hook.objects.filter(name=key).exists():
         for number, item in zip(numbers, items, strict=True):
@@ -198,6 +230,11 @@ def enter(key: str, numbers: list[int], receipts: str, *, one_by_one: bool = Fal
             with suppress(NotTaken):
                 tell_of(key, item)
                 acknowledged.add(email=item["email"])
+    elif Topic.objects.filter(key=key).exists():
+        for item in items:
+            Contact.objects.create(team=_team(), **item)
+            subscribe(team_id=_team().pk, address=item["email"], topic=key, act=Act(engine_now(), "form"))
+            acknowledged.add(email=item["email"])
     elif one_by_one:
         for item in items:
             with transaction.atomic():
@@ -249,9 +286,9 @@ def met(key: str, numbers: list[int], receipts: str) -> dict[str, int]:
 
 def end_leases() -> None:
     """Let the time pass that dead or standing workers had."""
-    Effect.objects.filter(status__in=[Effect.Status.LEASED, Effect.Status.SENDING]).update(
-        lease_until=datetime.fromisoformat("2001-01-01T00:00:00Z")
-    )
+    long_ago = datetime.fromisoformat("2001-01-01T00:00:00Z")
+    Effect.objects.filter(status__in=[Effect.Status.LEASED, Effect.Status.SENDING]).update(lease_until=long_ago)
+    WebhookDelivery.objects.exclude(lease_until=None).update(lease_until=long_ago)
 
 
 def drain() -> None:
@@ -267,6 +304,7 @@ def drain() -> None:
 def close(key: str) -> None:
     """Nobody enters this pipeline any more."""
     Pipeline.objects.filter(key=key).update(status=Pipeline.Status.ARCHIVED)
+    Webhook.objects.filter(name=key).update(enabled=False)
 
 
 def state(key: str) -> dict[str, Any]:
@@ -279,12 +317,15 @@ def state(key: str) -> dict[str, Any]:
     owners = {pk: subject for pk, subject in runs.values_list("pk", "subject_id") if subject is not None}
     tasks = Task.objects.filter(run_id__in=owners, human=None).values_list("run_id", flat=True)
     doubtful = effects.filter(status__in=[Effect.Status.UNCERTAIN, Effect.Status.FAILED]).values_list("run_id", "error")
+    asked = Message.objects.filter(recipient__in=addresses.values(), run_id=None).exclude(state=Message.State.SENT)
+    told = {addresses[owners[run_id]]: error for run_id, error in doubtful}
     return {
+        "ids": {str(pk): address for pk, address in addresses.items()},
         "contacts": sorted(addresses.values()),
         "marks": {row.email: row.custom.get("marks") for row in contacts},
         "runs": Counter(addresses[pk] for pk in roots if pk is not None),
         "tasks": Counter(addresses[owners[pk]] for pk in tasks if pk is not None),
-        "told": {addresses[owners[run_id]]: error for run_id, error in doubtful},
+        "told": told | dict(asked.values_list("recipient", "error")),
         "statuses": Counter(str(status) for status in runs.values_list("status", flat=True)),
         "keys": {f"{run}:": addresses[subject] for run, subject in owners.items()},
         "ways": _ways({pk: addresses[subject] for pk, subject in owners.items()}),

@@ -81,7 +81,7 @@ def calls(requests: Iterable[Mapping[str, Any]], key: str) -> Counter[str]:
     ids: dict[str, set[str]] = {}
     for request in requests:
         headers = {name.lower(): value for name, value in request["headers"].items()}
-        to = json.loads(request["body"])["to"]
+        to = json.loads(request["body"]).get("to", "")
         if to.startswith(key):
             ids.setdefault(to, set()).add(headers["webhook-id"])
     return Counter({to: len(found) for to, found in ids.items()})
@@ -96,6 +96,40 @@ def letters(path: Path, key: str) -> Counter[str]:
             if letter["to"].startswith(key):
                 keys.setdefault(letter["to"], set()).add(letter["key"])
     return Counter({to: len(found) for to, found in keys.items()})
+
+
+def sms(forms: Iterable[Mapping[str, str]], key: str) -> Counter[str]:
+    """How often each contact got its SMS, by the number that was made of it; no provider discards repeats."""
+    numbers = Counter(form["To"] for form in forms)
+    return Counter({address_of(number, key): n for number, n in numbers.items() if address_of(number, key)})
+
+
+def number_of(key: str, number: int) -> str:
+    """The phone of the contact of this number in a scene."""
+    return f"+4915{int(key[1:-1]):04}{number:05}"
+
+
+def address_of(phone: str, key: str) -> str:
+    """The email of the contact with this phone; empty for those of other scenes."""
+    start = number_of(key, 0)[:-5]
+    return f"{key}{int(phone[len(start) :])}@example.org" if phone.startswith(start) else ""
+
+
+def news(requests: Iterable[Mapping[str, Any]], key: str, ids: Mapping[str, str]) -> Counter[str]:
+    """How often each contact was told of: that it was made, and that its run ended; repeats carry the same id.
+
+    `ids` has the address by the contact's id. Who was told of one of the two alone counts as not told of.
+    """
+    found: dict[str, dict[str, set[str]]] = {}
+    for request in requests:
+        if request["path"] == f"/news/{key}":
+            headers = {name.lower(): value for name, value in request["headers"].items()}
+            body = json.loads(request["body"])
+            about = ids.get(str(body["data"]["subject"]["id"]), "nobody")
+            found.setdefault(about, {}).setdefault(body["type"], set()).add(headers["webhook-id"])
+    return Counter(
+        {about: max(map(len, kinds.values())) for about, kinds in found.items() if len(kinds) == 2 or about == "nobody"}
+    )
 
 
 def acknowledged(path: Path) -> list[str]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from pipelines.states import RunStatus
 from tests.faults import oracle
-from tests.faults.deeds import LETTERS
+from tests.faults.deeds import GATEWAY, LETTERS, WEB
 from tests.faults.nursery import Nursery
 from tests.installation import Installation, installation
 from tests.pipelines.engine.building import NOON, email
 from tests.sinks.http import HttpSink
+from tests.sinks.providers import SmsGateway
 
 # One of twenty-one may be lost to a fault in taking people in, and 95 % are acknowledged all the same.
 BEFORE, DURING = 20, 1
@@ -27,7 +28,12 @@ POSTED = "hooks"
 TOLD, TIMED, RULED = "told", "timed", "ruled"
 WAY = ("ask:yes", "fork:next", "greeted:greeted", "handover:next", "rounds:next", "step_1:next", "task:next",
        "turn:next", "turn:next")  # fmt: skip
-_BUILT = {POSTED: "build_posted", TOLD: "build_told", TIMED: "build_timed", RULED: "build_ruled"}
+# What leaves for the outside: SMS, news for webhooks, and mails that ask for a confirmation.
+SMS, NEWS, ASKED = "sms", "news", "asked"
+_BUILT = {
+    POSTED: "build_posted", TOLD: "build_told", TIMED: "build_timed", RULED: "build_ruled", NEWS: "build_news",
+    ASKED: "build_asked",
+}  # fmt: skip
 _numbers = count(1)
 
 
@@ -38,6 +44,7 @@ class House:
     made: Installation
     nursery: Nursery
     web: HttpSink
+    gateway: SmsGateway
     folder: Path
 
     @property
@@ -56,6 +63,7 @@ class House:
             "mail": email(),
             "calls": call,
             "letters": {"type": "custom.post_letter"},
+            SMS: {"type": "send_sms", "with": {"text": "Hi", "topic": "transactional"}},
         }[kind]
         return [MARK, last]
 
@@ -113,6 +121,12 @@ class Scene:
                 return oracle.mails(house.made.smtp.recipients(), self.key)
             case "calls":
                 return oracle.calls(house.web.requests(), self.key)
+            case "sms":
+                return oracle.sms(house.gateway.sent(), self.key)
+            case "news":
+                return oracle.news(house.web.requests(), self.key, state["ids"])
+            case "asked":
+                return oracle.mails(house.made.smtp.recipients(), self.key)
             case "letters":
                 return oracle.letters(house.letters, self.key)
             case _:
@@ -121,7 +135,7 @@ class Scene:
     def judged(self, **facts: Any) -> None:
         """What the sinks received is right, every record changed once, and the doctor has nothing that stays."""
         state = self.house.nursery.at_hand("state", key=self.key)
-        told = [] if self.kind in ("records", *_BUILT) else list(state["told"])
+        told = [] if self.kind in ("records", *_BUILT) and self.kind != ASKED else list(state["told"])
         common = {"attempted": self.attempted, "acknowledged": oracle.acknowledged(self.receipts),
                   "existing": state["contacts"]}  # fmt: skip
         marks = oracle.judge(received={k: v for k, v in state["marks"].items() if v}, **common)
@@ -149,23 +163,29 @@ class Scene:
 def house(folder: Path, *, name: str) -> Iterator[House]:
     """An installation at noon, with sinks and a nursery."""
     folder.mkdir(exist_ok=True)
-    with installation(folder, name=name) as made, HttpSink(folder / "web.jsonl") as web:
-        made.environment |= environment_for(web, folder)
+    with (
+        installation(folder, name=name) as made,
+        HttpSink(folder / "web.jsonl") as web,
+        SmsGateway(folder / "sms.jsonl") as sms,
+    ):
+        made.environment |= environment_for(web, sms, folder)
         nursery = Nursery(folder=folder / "answers", environment=made.environment)
         try:
             nursery.do("clock", at=NOON.isoformat())
-            yield House(made, nursery, web, folder)
+            yield House(made, nursery, web, sms, folder)
         finally:
             nursery.close()
 
 
-def environment_for(web: HttpSink, folder: Path) -> dict[str, str]:
+def environment_for(web: HttpSink, gateway: SmsGateway, folder: Path) -> dict[str, str]:
     """Settings of a house: its actions, its receivers, a clock that can be set, and nobody who works by himself."""
     return {
         "PIPELINES_KICK": "0",
         "PIPELINES_TEST_CLOCK": "1",
         "PIPELINES_SEND_GROUP": "1",
         "PIPELINES_ACTIONS": ",".join(f"tests.faults.deeds.{name}" for name in ACTIONS),
-        "OUTBOUND_HTTP_ALLOW": f"127.0.0.0/8:{web.port}",
+        "OUTBOUND_HTTP_ALLOW": f"127.0.0.0/8:{web.port},127.0.0.0/8:{gateway.port}",
         LETTERS: str(folder / "letters.jsonl"),
+        GATEWAY: gateway.url,
+        WEB: web.url,
     }

@@ -15,7 +15,7 @@ from crm.faults import ACTIONS
 from tests.faults.conftest import NewScene
 from tests.faults.nursery import Child
 from tests.faults.points import all_points
-from tests.faults.scenes import BEFORE, DURING, KINDS, POSTED, RULED, TIMED, TOLD, House, Scene
+from tests.faults.scenes import ASKED, BEFORE, DURING, KINDS, NEWS, POSTED, RULED, SMS, TIMED, TOLD, House, Scene
 
 # One house, in which the points of each scene are found once, although two workers share the suite.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("every point")]
@@ -42,6 +42,13 @@ def met(place: House) -> dict[str, set[str]]:
         scene.enter(DURING)
         # What follows after somebody has entered is the same for all.
         found[kind] = set(place.nursery.do("met", **scene.doomed())) - common
+    for kind in (SMS, NEWS, ASKED):
+        scene = Scene(place, kind)
+        scene.build()
+        scene.enter(DURING)
+        # What is told to webhooks is written together with what it tells of; the others leave when that is done.
+        found[kind] = set(place.nursery.do("met", **scene.doomed())) - (set() if kind == NEWS else found["records"])
+        scene.close()
     return found
 
 

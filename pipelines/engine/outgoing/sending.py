@@ -22,6 +22,7 @@ from django.db.models import Exists, OuterRef, Q
 from crm.channels.answers import HttpAnswer
 from crm.channels.http import HttpFailure, request
 from crm.channels.limits import configured
+from crm.faults import point, register
 from crm.models import Member, Notification
 from crm.models.member import Role
 from crm.outside import is_closed
@@ -29,6 +30,7 @@ from crm.sealing import SealBroken, unseal
 from crm.signatures import sign
 from pipelines.engine.clock import engine_now, real_now
 from pipelines.engine.outgoing.hearing import forget_hearers
+from pipelines.engine.unheard import commit_unheard
 from pipelines.models import Webhook, WebhookDelivery
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,9 @@ ADDRESSES: Final = 32
 SHOWN: Final = 300
 LEADERS: Final = (Role.OWNER, Role.ADMIN, Role.MANAGER)
 _random = SystemRandom()
+register("before_post", "deliveries of webhooks are leased, none was posted")
+register("after_post", "receivers of webhooks have answered, nothing of it is written")
+register("in_posted", "what became of deliveries of webhooks is written, nothing is committed", in_transaction=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +74,16 @@ def send_due(*, now: datetime, until: float) -> int:
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
         while True:
             if len(under_way) < THREADS and time.monotonic() < until:
-                for delivery in _lease(now, list(under_way.values()), failed, THREADS - len(under_way)):
+                leased = _lease(now, list(under_way.values()), failed, THREADS - len(under_way))
+                if leased:
+                    point("before_post")
+                for delivery in leased:
                     under_way[pool.submit(post, delivery)] = delivery
             if not under_way:
                 return accepted
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
             results = [(under_way.pop(each), each.result()) for each in done]
+            point("after_post")
             failed |= {delivery.webhook_id for delivery, answered in results if not answered.accepted}
             accepted += settle(results, now=now)
 
@@ -194,6 +203,7 @@ def settle(results: Sequence[tuple[WebhookDelivery, Answered]], *, now: datetime
         fields = ["enabled", "disabled_because", "failing_since", "last_success_at"]
         Webhook.objects.bulk_update(webhooks.values(), fields)
         _tell_leaders(told, now)
+        point("in_posted", then=commit_unheard)
     if told:
         forget_hearers()
     return sum(answered.accepted for _, answered in mine)
