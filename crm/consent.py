@@ -9,7 +9,7 @@ from django.db import transaction
 
 from crm.models import ConsentEntry, Message, MessageTemplate, Subscription, Suppression, Topic
 from crm.signals import mail_waits, topic_subscribed
-from crm.suppression import suppress
+from crm.suppression import forms_of, suppress
 
 # A confirmation mail leaves at most so often, not sooner than so long after the one before; then its link is dead.
 MOST_ASKS: Final = 3
@@ -47,7 +47,9 @@ class Choices:
 def choices(*, team_id: int, address: str) -> Choices:
     """`on`, `off` or `pending` for every topic of the team; three statements."""
     address = address.strip().lower()
-    kept = dict(Suppression.objects.filter(team_id=team_id, address=address).values_list("topic", "reason"))
+    kept = dict(
+        Suppression.objects.filter(team_id=team_id, address__in=forms_of(address)).values_list("topic", "reason")
+    )
     asked = dict(Subscription.objects.filter(team_id=team_id, address=address).values_list("topic", "state"))
     states = {}
     for topic in Topic.objects.filter(team_id=team_id):
@@ -117,7 +119,7 @@ def unsubscribe(*, team_id: int, address: str, topic: str, act: Act) -> bool:
 
 def _switch_on(team_id: int, address: str, topic: str, act: Act, kind: ConsentEntry.Kind) -> None:
     _only_this_again(team_id, address, topic)
-    mine = Suppression.objects.filter(team_id=team_id, address=address, topic=topic)
+    mine = Suppression.objects.filter(team_id=team_id, address__in=forms_of(address), topic=topic)
     resumed = mine.filter(reason=Suppression.Reason.UNSUBSCRIBED).delete()[0] > 0
     row, new = Subscription.objects.get_or_create(
         team_id=team_id, address=address, topic=topic,
@@ -135,7 +137,7 @@ def _switch_on(team_id: int, address: str, topic: str, act: Act, kind: ConsentEn
 def _only_this_again(team_id: int, address: str, topic: str) -> None:
     """Who had unsubscribed from everything wants one topic again: all others stay off."""
     unsubscribed = Suppression.Reason.UNSUBSCRIBED
-    every = Suppression.objects.filter(team_id=team_id, address=address, topic="", reason=unsubscribed)
+    every = Suppression.objects.filter(team_id=team_id, address__in=forms_of(address), topic="", reason=unsubscribed)
     if not every.delete()[0]:
         return
     known = {USUAL, *Topic.objects.filter(team_id=team_id).values_list("key", flat=True)}
@@ -150,11 +152,11 @@ def _only_this_again(team_id: int, address: str, topic: str) -> None:
 
 
 def _is_off(team_id: int, address: str, topic: str) -> bool:
-    return Suppression.objects.filter(team_id=team_id, address=address, topic__in=("", topic)).exists()
+    return Suppression.objects.filter(team_id=team_id, address__in=forms_of(address), topic__in=("", topic)).exists()
 
 
 def _unsubscribed(team_id: int, address: str, topic: str) -> bool:
-    rows = Suppression.objects.filter(team_id=team_id, address=address, topic__in=("", topic))
+    rows = Suppression.objects.filter(team_id=team_id, address__in=forms_of(address), topic__in=("", topic))
     return rows.filter(reason=Suppression.Reason.UNSUBSCRIBED).exists()
 
 

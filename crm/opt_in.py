@@ -6,15 +6,21 @@ from typing import Final
 
 from django.db import IntegrityError, transaction
 
-from crm.channels.letters import NAMES, e164
+from crm.channels.letters import NAMES, device_token, e164
 from crm.integrations import enabled_for
 from crm.models import Device, Integration, Message, OptIn, Suppression
-from crm.suppression import suppress
+from crm.suppression import forms_of, suppress
 
+NO_COUNTRY: Final = "Write the number with its country, such as +4915112345678."
+NO_DEVICE: Final = "Write the token of a device as steps name it, without spaces."
 CHANNELS: Final = frozenset(OptIn.Channel.values)
 NO_CONSENT, WITHDRAWN = "no_consent", "consent_withdrawn"
 # What a person's own word ends; what bounced or complained, or a person of the team put there, stays.
 _OWN_WORD: Final = (Suppression.Reason.UNSUBSCRIBED,)
+
+
+class WrongAddress(ValueError):
+    """No choice can be kept by what was typed; the sentence says what to write."""
 
 
 def say(
@@ -35,16 +41,24 @@ def say(
 
 def _follow(team_id: int, channel: str, address: str, granted: bool, source: str) -> None:
     if granted:
-        mine = Suppression.objects.filter(team_id=team_id, address=address.lower(), topic=channel)
+        mine = Suppression.objects.filter(team_id=team_id, address__in=forms_of(address), topic=channel)
         mine.filter(reason__in=_OWN_WORD).delete()
     else:
         reason = Suppression.Reason.UNSUBSCRIBED
         suppress(team_id=team_id, address=address, topic=channel, reason=reason, source=source)
 
 
-def normal_address(channel: str, address: str) -> str:
-    """An address as choices are kept by it; empty when it is none."""
-    return address.strip()[:254] if channel == OptIn.Channel.PUSH else e164(address)
+def normal_address(channel: str, address: str, *, country: str = "") -> str:
+    """An address as choices are kept by it; empty when it is none. Numbers without a country get that of `country`."""
+    return device_token(address) if channel == OptIn.Channel.PUSH else e164(address, country=country)
+
+
+def said_address(*, team_id: int, channel: str, address: str) -> str:
+    """The address of a choice that somebody typed, with the country of the team's channel. Raises WrongAddress."""
+    found = normal_address(channel, address, country=country_of(enabled_for(channel, [team_id]).get(team_id, ())))
+    if not found:
+        raise WrongAddress(NO_DEVICE if channel == OptIn.Channel.PUSH else NO_COUNTRY)
+    return found
 
 
 def with_countries(messages: Sequence[Message]) -> list[Message]:

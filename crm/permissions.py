@@ -35,7 +35,9 @@ def _rows(
 
 # Resource names are those of the API. Every registered model names its resource in RESOURCES.
 MATRIX: Final[Mapping[str, Verbs]] = {
-    "contacts": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS, bulk=LEADERS, export=LEADERS, merge=LEADERS),
+    "contacts": _rows(
+        view=EVERYONE, write=WORKERS, delete=LEADERS, bulk=LEADERS, export=LEADERS, merge=LEADERS, erase=ADMINS
+    ),
     "companies": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS, export=LEADERS),
     "deals": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS, export=LEADERS),
     "segments": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS),

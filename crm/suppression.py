@@ -1,8 +1,11 @@
 """Addresses nothing may be sent to."""
 
+import hashlib
+import hmac
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, Value
 
@@ -27,7 +30,8 @@ def suppressed(*, team_id: int, addresses: Collection[str], topic: str) -> dict[
     wanted = {address.strip().lower() for address in addresses}
     if not wanted:
         return {}
-    kept = Suppression.objects.filter(team_id=team_id, address__in=wanted, topic__in={"", topic})
+    erased = {hashed(address): address for address in wanted}
+    kept = Suppression.objects.filter(team_id=team_id, address__in={*wanted, *erased}, topic__in={"", topic})
     rows: Any = kept.annotate(what=Value(KEPT)).values_list("what", "topic", "address", "reason")
     if topic:
         mine: Any = Subscription.objects.filter(team_id=team_id, address__in=wanted, topic=topic)
@@ -37,7 +41,19 @@ def suppressed(*, team_id: int, addresses: Collection[str], topic: str) -> dict[
             asked.annotate(what=Value(WANTED)).values_list("what", "key", "name", "key"),
             all=True,
         )
-    return _reasons(list(rows), wanted)
+    return _reasons([(what, key, erased.get(address, address), reason) for what, key, address, reason in rows], wanted)
+
+
+def hashed(address: str) -> str:
+    """How a suppression names somebody who was erased: it holds, and tells nobody who they were."""
+    key = str(settings.SECRET_KEY).encode()
+    return "erased:" + hmac.digest(key, f"suppression:{address.strip().lower()}".encode(), hashlib.sha256).hex()
+
+
+def forms_of(address: str) -> tuple[str, str]:
+    """The address as suppressions have it, of a known person and of one who was erased."""
+    lower = address.strip().lower()
+    return lower, hashed(lower)
 
 
 def _reasons(rows: Sequence[tuple[str, str, str, str]], wanted: Collection[str]) -> dict[str, str]:

@@ -14,10 +14,11 @@ class PipelinesConfig(AppConfig):
         from pipelines.operations.gates import register_gate
         from pipelines.operations.people import HumanTasks
         from pipelines.simulation.expect import unmet
-        from pipelines.triggers import announcing, observers, records
+        from pipelines.triggers import announcing, erasing, observers, records
 
         form_slot.register(HumanTasks())
         observers.connect()
         announcing.connect()
         records.connect()
+        erasing.connect()
         register_gate(unmet)

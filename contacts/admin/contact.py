@@ -12,7 +12,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 
 from contacts import hooks, operations
-from contacts.admin import duplicates, importing
+from contacts.admin import duplicates, erasing, importing
 from contacts.admin.bulk import BulkActions
 from contacts.admin.contact_form import ContactForm
 from contacts.admin.page import Card, RecordPage
@@ -61,6 +61,7 @@ class ContactAdmin(BulkActions, RecordPage, TeamScopedAdmin[Contact]):
     search_help_text = "Name, email, phone, company or tag"
     ordering = ("-id",)
     actions_list = ("import_page", "duplicates_page")
+    actions_detail = ("erase_page",)
     fieldsets = (
         (
             None,
@@ -127,6 +128,10 @@ class ContactAdmin(BulkActions, RecordPage, TeamScopedAdmin[Contact]):
     @action(description="Duplicates", icon="group_remove", permissions=["merge"], url_path="duplicates")
     def duplicates_page(self, request: HttpRequest) -> HttpResponse:
         return duplicates.duplicates_view(request, model_admin=self)
+
+    @action(description="Erase…", icon="person_remove", permissions=["erase"], url_path="erase")
+    def erase_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return erasing.erase_view(request, object_id, model_admin=self)
 
     def merge_page(self, request: HttpRequest) -> HttpResponse:
         return duplicates.merge_view(request, model_admin=self)

@@ -15,6 +15,7 @@ from contacts import hooks
 from contacts.admin.fields import CustomValuesField, RememberedField, TagNamesField
 from contacts.models import Contact
 from contacts.tagging import clean_names
+from crm.channels.letters import number_problem
 
 FIELDS = (
     "first_name", "last_name", "email", "phone", "job_title", "company", "owner", "lifecycle_stage", "lead_source",
@@ -83,6 +84,14 @@ class ContactForm(forms.ModelForm[Contact]):
 
     def clean_pipelines(self) -> list[int]:
         return [int(pk) for pk in self.cleaned_data["pipelines"]]
+
+    def clean_phone(self) -> str:
+        """A number that stands there already is left alone."""
+        phone = str(self.cleaned_data["phone"] or "")
+        problem = number_problem(phone) if phone and phone != self.initial.get("phone") else ""
+        if problem:
+            raise forms.ValidationError(problem)
+        return phone
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from contacts import operations
 from contacts.api.fields import CustomField, PipelinesField, TagNamesField
 from contacts.models import Activity, Company, Contact, Deal
+from crm.channels.letters import number_problem
 from crm.scoping import SubjectField, TeamScopedSerializer
 
 CONTACT_FIELDS = (
@@ -55,6 +56,13 @@ class ContactSerializer(TeamScopedSerializer):
         if not any(attrs.get(name, getattr(self.instance, name, "")) for name in NAMING):
             raise serializers.ValidationError(NAMELESS)
         return attrs
+
+    def validate_phone(self, value: str) -> str:
+        known = self.instance.phone if isinstance(self.instance, Contact) else ""
+        problem = number_problem(value) if value and value != known else ""
+        if problem:
+            raise serializers.ValidationError(problem)
+        return value
 
     def create(self, validated_data: dict[str, Any]) -> Contact:
         values = dict(validated_data)
@@ -110,6 +118,13 @@ class BulkSerializer(serializers.Serializer[Any]):
 
     items = serializers.ListField(child=serializers.JSONField(), min_length=1, max_length=1000)
     on_error = serializers.ChoiceField(choices=["abort", "skip"], default="abort")
+
+
+class ErasedSerializer(serializers.Serializer[Any]):
+    """What was erased: rows by kind, and other contacts that have the same address."""
+
+    counts = serializers.DictField(child=serializers.IntegerField())
+    namesakes = serializers.ListField(child=serializers.IntegerField())
 
 
 class MergeSerializer(serializers.Serializer[Any]):

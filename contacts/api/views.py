@@ -14,6 +14,7 @@ from contacts import operations, queries
 from contacts.api import serializers as shapes
 from contacts.api.bulk import create_in_bulk
 from contacts.api.filters import ContactFilterBackend, by_email, by_subject, by_tag
+from contacts.erasing import erase_contact
 from contacts.models import Activity, Company, Contact, Deal
 from crm.api.filters import refuse_unknown
 from crm.scoping import TeamScopedViewSet
@@ -42,6 +43,7 @@ class ContactViewSet(TeamScopedViewSet):
     verbs = {
         "bulk": "bulk",
         "merge": "merge",
+        "erase": "erase",
         "timeline": "view",
         "duplicates": "view",
     }
@@ -120,6 +122,13 @@ class ContactViewSet(TeamScopedViewSet):
             )
             self.audit("merged", kept, others=ids)
         return Response(self.get_serializer(kept).data)
+
+    @extend_schema(request=None, responses=shapes.ErasedSerializer)
+    @action(detail=True, methods=["post"])
+    def erase(self, request: Request, pk: str) -> Response:
+        """Erase the person for good: the record, the content of every message, and the address wherever it stands."""
+        erased = erase_contact(contact=self.get_object(), by=shapes.person_behind(request), how=self.key.name)
+        return Response({"counts": erased.counts, "namesakes": erased.namesakes})
 
     @extend_schema(
         parameters=[OpenApiParameter("cursor", int), OpenApiParameter("page_size", int)],

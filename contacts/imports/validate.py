@@ -12,6 +12,7 @@ from contacts.custom import MAX_BYTES
 from contacts.imports.mapping import Column, ColumnMap
 from contacts.models import Company, Contact
 from contacts.tagging import MAX_NAME, clean_names
+from crm.channels.letters import number_problem
 from crm.csv_files import Row
 from crm.models import Member, Team
 from crm.tables import restored
@@ -147,6 +148,12 @@ class _Reading:
             raise ValueError(f"“{text[:80]}” is not an email address.") from None
         self._fields["email"] = text
 
+    def phone(self, text: str) -> None:
+        problem = number_problem(text)
+        if problem:
+            raise ValueError(problem)
+        self._fields["phone"] = text
+
     def full_name(self, text: str) -> None:
         first, _, last = text.partition(" ")
         if "," in text:
@@ -186,6 +193,7 @@ class _Reading:
 
 _READERS: Final[Mapping[str, Callable[[_Reading, str], None]]] = {
     "email": _Reading.email,
+    "phone": _Reading.phone,
     "full_name": _Reading.full_name,
     "lifecycle_stage": _Reading.stage,
     "timezone": _Reading.timezone,

@@ -17,7 +17,7 @@ from crm.channels.providers import PROVIDERS, Provider, Setting
 from crm.devices import Lost, forget
 from crm.integrations import WrongSettings, browser_key, keep_settings, masked, reports_url
 from crm.models import Device, Integration, OptIn
-from crm.opt_in import normal_address, say
+from crm.opt_in import WrongAddress, said_address, say
 from crm.scoping import TeamScopedAdmin
 from crm.trying import try_channel
 
@@ -230,10 +230,13 @@ class OptInForm(forms.ModelForm[OptIn]):
         fields = ["channel", "address", "granted", "source"]
 
     def clean_address(self) -> str:
-        address = normal_address(str(self.data.get("channel", "")), self.cleaned_data["address"])
-        if not address:
-            raise forms.ValidationError("Write the number with its country, such as +4915112345678.")
-        return address
+        channel = str(self.data.get("channel", ""))
+        try:
+            return said_address(
+                team_id=self.instance.team_id or 0, channel=channel, address=self.cleaned_data["address"]
+            )
+        except WrongAddress as error:
+            raise forms.ValidationError(str(error)) from None
 
 
 @admin.register(OptIn)

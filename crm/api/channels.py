@@ -15,7 +15,7 @@ from crm.channels.providers import PROVIDERS
 from crm.devices import BadDevice, Lost, forget, register_device
 from crm.integrations import WrongSettings, browser_key, keep_settings, masked, reports_url
 from crm.models import Device, Integration, OptIn
-from crm.opt_in import normal_address, say
+from crm.opt_in import WrongAddress, said_address, say
 from crm.scoping import SubjectField, TeamScopedSerializer, TeamScopedViewSet
 from crm.scoping.api import team_of_context
 from crm.trying import TESTABLE, try_channel
@@ -186,9 +186,11 @@ class OptInSerializer(TeamScopedSerializer):
         read_only_fields = ("id", "at")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        address = normal_address(attrs.get("channel", OptIn.Channel.SMS), attrs.get("address", ""))
-        if not address:
-            raise ValidationError({"address": ["Write the number with its country, such as +4915112345678."]})
+        channel, team_id = attrs.get("channel", OptIn.Channel.SMS), team_of_context(self.context).pk
+        try:
+            address = said_address(team_id=team_id, channel=channel, address=attrs.get("address", ""))
+        except WrongAddress as error:
+            raise ValidationError({"address": [str(error)]}) from None
         return {**super().validate(attrs), "address": address}
 
     def create(self, validated_data: Any) -> OptIn:

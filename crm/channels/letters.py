@@ -22,6 +22,8 @@ LONGEST_ADDRESS: Final = 254
 _E164: Final = re.compile(r"\+[1-9][0-9]{7,14}")
 _NUMBER: Final = re.compile(r"\+?[0-9]{5,15}")
 _SPACING: Final = re.compile(r"[\s()./-]+")
+# As people write numbers down, extensions included; only those without one get messages.
+_WRITTEN: Final = re.compile(r"\+?[0-9][0-9\s()./-]*(?:\s*(?:x|ext\.?|extension|#)\s*[0-9]{1,8})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,22 @@ def e164(text: str, *, country: str = "") -> str:
     elif number and not number.startswith("+") and country:
         number = f"+{country.lstrip('+')}{number.lstrip('0')}"
     return number if _E164.fullmatch(number) else ""
+
+
+def dialled(letter: Letter, *, country: str) -> str | Refused:
+    """The number a letter goes to, or why it cannot go to any."""
+    to = e164(letter.to[0], country=country)
+    sentence = "The number has no country: write it as +4915112345678, or set the country of this channel."
+    return to or Refused(code="validation", detail=sentence, permanent=True)
+
+
+def number_problem(text: str) -> str:
+    """What is wrong with a number that somebody wrote down, as a sentence; empty when it can be called."""
+    written = text.strip().replace("(", "").replace(")", "")
+    digits = sum(character.isdigit() for character in written)
+    if _WRITTEN.fullmatch(written) and 1 <= digits <= 23:
+        return ""
+    return f"“{text.strip()[:40]}” is no phone number: write it with its country, such as +49 151 12345678."
 
 
 def phone_number(text: str) -> str:

@@ -55,17 +55,18 @@ class Provider:
         return found or self.check(values)
 
 
-_COUNTRY = Setting(
-    "country", "Country", "Calling code of numbers that have none, such as +49; empty refuses them.", required=False
-)
+def _address(default: str) -> Setting:
+    return Setting("base_url", "Address", f"Empty is {default}.", required=False)
 
 
-def _address(label: str, default: str) -> Setting:
-    return Setting("base_url", label, f"Empty is {default}.", required=False)
+def _settings_by_number(default: str) -> tuple[Setting, ...]:
+    """What every provider that reaches numbers may be told."""
+    about = "Calling code of numbers that have none, such as +49; empty refuses them."
+    return Setting("country", "Country", about, required=False), _address(default)
 
 
-def _nothing(_: Values) -> dict[str, str]:
-    return {}
+def _by_number(values: Values, default: str) -> dict[str, str]:
+    return {"base": values.get("base_url") or default, "country": values.get("country", "")}
 
 
 def _check_country(values: Values) -> dict[str, str]:
@@ -126,16 +127,14 @@ TWILIO: Final = Provider(
         Setting("account_sid", "Account SID", "Begins with AC; on the first page of the console."),
         Setting("auth_token", "Auth token", "Signs what Twilio reports, too.", secret=True),
         Setting("sender", "From", "A number, a name of at most 11 letters, or a messaging service (MG…)."),
-        _COUNTRY,
-        _address("Address", TWILIO_BASE),
+        *_settings_by_number(TWILIO_BASE),
     ),
     make=lambda values, callback: TwilioSms(
-        account=values["account_sid"],
-        secret=values["auth_token"],
-        sender=values["sender"],
-        base=values.get("base_url") or TWILIO_BASE,
-        country=values.get("country", ""),
+        values["account_sid"],
+        values["auth_token"],
+        values["sender"],
         callback=callback,
+        **_by_number(values, TWILIO_BASE),
     ),
     check=_check_sms,
     reports=True,
@@ -150,14 +149,10 @@ WHATSAPP: Final = Provider(
         Setting("access_token", "Access token", "Of a system user, so that it does not end.", secret=True),
         Setting("app_secret", "App secret", "Signs what Meta reports.", secret=True),
         Setting("verify_token", "Verify token", "A word of your choice, which Meta asks for once.", secret=True),
-        _COUNTRY,
-        _address("Address", META_BASE),
+        *_settings_by_number(META_BASE),
     ),
     make=lambda values, callback: WhatsappCloud(
-        number_id=values["number_id"],
-        secret=values["access_token"],
-        base=values.get("base_url") or META_BASE,
-        country=values.get("country", ""),
+        values["number_id"], values["access_token"], **_by_number(values, META_BASE)
     ),
     check=_check_country,
     reports=True,
@@ -181,7 +176,7 @@ FCM: Final = Provider(
     about="Push messages to Android and iOS apps by Firebase Cloud Messaging.",
     settings=(
         Setting("service_account", "Service account", "The whole JSON file.", secret=True, long=True),
-        _address("Address", FCM_BASE),
+        _address(FCM_BASE),
     ),
     make=lambda values, callback: Fcm(values["service_account"], values.get("base_url") or FCM_BASE),
     check=_check_fcm,

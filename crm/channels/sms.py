@@ -9,7 +9,7 @@ from typing import Final
 
 from crm.channels.answers import HttpAnswer
 from crm.channels.base import Delivered, DeliveryResult, Refused
-from crm.channels.letters import Letter, e164
+from crm.channels.letters import Letter, dialled
 from crm.channels.wire import basic, post_form, refusal, said
 
 BASE: Final = "https://api.twilio.com"
@@ -33,10 +33,9 @@ class TwilioSms:
 
     def deliver(self, letter: Letter) -> DeliveryResult:
         """Hand one SMS over; Twilio's own id of it is the reference."""
-        to = e164(letter.to[0], country=self.country)
-        if not to:
-            sentence = "The number has no country: write it as +4915112345678, or set the country of this channel."
-            return Refused(code="validation", detail=sentence, permanent=True)
+        to = dialled(letter, country=self.country)
+        if isinstance(to, Refused):
+            return to
         url = f"{self.base.rstrip('/')}/2010-04-01/Accounts/{self.account}/Messages.json"
         answer = post_form(url, self._form(letter, to), basic(self.account, self.secret))
         if not isinstance(answer, HttpAnswer):

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from crm.channels.answers import HttpAnswer
 from crm.channels.base import Delivered, DeliveryResult, Refused
-from crm.channels.letters import Letter, e164
+from crm.channels.letters import Letter, dialled
 from crm.channels.wire import inside, post_json, refusal, said
 
 BASE: Final = "https://graph.facebook.com/v23.0"
@@ -31,10 +31,9 @@ class WhatsappCloud:
 
     def deliver(self, letter: Letter) -> DeliveryResult:
         """Hand one message over; the id that Meta gives it is the reference."""
-        to = e164(letter.to[0], country=self.country)
-        if not to:
-            sentence = "The number has no country: write it as +4915112345678, or set the country of this channel."
-            return Refused(code="validation", detail=sentence, permanent=True)
+        to = dialled(letter, country=self.country)
+        if isinstance(to, Refused):
+            return to
         url = f"{self.base.rstrip('/')}/{self.number_id}/messages"
         answer = post_json(url, self._message(letter, to), {"authorization": f"Bearer {self.secret}"})
         if not isinstance(answer, HttpAnswer):

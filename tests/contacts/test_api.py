@@ -145,3 +145,22 @@ def test_a_list_costs_the_same_with_two_and_with_fifty(api: Api, team: Team) -> 
             api.get("contacts/")
         costs.append(len(queries))
     assert costs[0] == costs[1]
+
+
+@pytest.mark.parametrize("phone", ["call me", "+49 151 CALL", "12+34567", "+", "1" * 30])
+def test_what_is_no_number_is_refused_by_its_field(api: Api, phone: str) -> None:
+    answer = api.post("contacts/", {"first_name": "Ann", "phone": phone})
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert error["path"] == "phone" and "is no phone number: write it with its country" in error["message"]
+
+
+@pytest.mark.parametrize("phone", ["+49 (0)30 1234-567", "030/123456 ext. 12", "555.0100 x9", "110", ""])
+def test_numbers_are_kept_as_people_write_them(api: Api, phone: str) -> None:
+    assert api.post("contacts/", {"first_name": "Ann", "phone": phone}).json()["phone"] == phone
+
+
+def test_a_number_that_stood_there_before_stands_in_nobodys_way(api: Api, team: Team) -> None:
+    ann = Contact.objects.create(team=team, first_name="Ann", phone="ask Bob")
+    body = {"first_name": "Anna", "phone": "ask Bob"}
+    assert api.patch(f"contacts/{ann.pk}/", body).status_code == 200

@@ -70,6 +70,15 @@ def test_every_good_row_is_taken_and_every_other_is_told(run: Import, people: Pa
     assert all(row["reason"] for row in rows)
 
 
+def test_a_row_whose_phone_is_no_number_says_so_and_the_others_are_taken(run: Import, people: Path) -> None:
+    people.write_text("First name,Phone\nAnn,+49 151 12345678\nBob,call me\n", "utf-8")
+    result = run()
+    assert (result["created"], result["failed"]) == (1, 1)
+    assert "Phone: “call me” is no phone number: write it with its country" in Path(f"{people}.errors.csv").read_text(
+        "utf-8-sig"
+    )
+
+
 def test_a_second_import_updates_and_enrolls_nobody_again(run: Import, team: Team) -> None:
     active(team, [email(delay=60)], key="welcome")
     run()

@@ -155,6 +155,7 @@ def test_an_address_that_another_has_leads_to_merging(sign_in: SignIn, team: Tea
     [
         ({"lead_source": "Fair"}, "Give a name, an email or a phone number."),
         ({"email": "nobody"}, "Enter a valid email address."),
+        ({"phone": "call me"}, "is no phone number: write it with its country"),
         ({"first_name": "A", "custom": "[1]"}, "custom"),
         ({"first_name": "A", "timezone": "Mars/Olympus"}, "Unknown time zone"),
         ({"first_name": "A", "pipelines": ["99999"]}, "Select a valid choice"),

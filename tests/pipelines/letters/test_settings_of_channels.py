@@ -113,3 +113,18 @@ def test_an_admin_adds_a_channel_and_tries_it(desk: Desk, gateway: SmsGateway, c
     assert "Kept: ••••ilio" in page and SECRET not in page and row.token in page
     shown = client.post(f"/admin/crm/integration/{row.pk}/test/", {"to": NUMBER}, follow=True).content.decode()
     assert "It was accepted" in shown and len(gateway.sent()) == 1
+
+
+def test_choices_are_kept_by_the_number_with_the_country_of_the_channel(desk: Desk, gateway: SmsGateway) -> None:
+    assert desk.agrees(address="0151 1234 5678").json()["address"] == NUMBER
+    refused = desk.agrees(channel="whatsapp", address="0151 1234 5678")
+    assert refused.status_code == 400
+    assert refused.json()["errors"] == [
+        {"path": "address", "message": "Write the number with its country, such as +4915112345678."}
+    ]
+
+
+@pytest.mark.parametrize("token", ["two words", "tab\there", "x" * 300])
+def test_what_is_no_token_of_a_device_is_refused_with_a_sentence(desk: Desk, token: str) -> None:
+    refused = desk.agrees(channel="push", address=token)
+    assert refused.status_code == 400 and refused.json()["errors"][0]["path"] == "address"
