@@ -11,6 +11,7 @@ from crm.preferences import choose, preferences
 from crm.tracking.views import track_click, track_open
 from crm.unsubscribe import unsubscribe
 from crm.views import Invitation, switch_team
+from pipelines.admin.calendar import calendar_page
 from pipelines.admin.explaining import explain_page
 from pipelines.admin.letters import template_preview
 from pipelines.admin.simulating import simulated_html
@@ -27,6 +28,7 @@ urlpatterns = [
     path("admin/inbox/", admin.site.admin_view(inbox.inbox), name="inbox"),
     path("admin/inbox/<int:pk>/<slug:deed>/", admin.site.admin_view(inbox.work), name="inbox-work"),
     path("admin/explain/<str:label>/<int:pk>/", admin.site.admin_view(explain_page), name="explain"),
+    path("admin/calendar/<int:pk>/", admin.site.admin_view(calendar_page), name="calendar"),
     path("admin/simulated/<slug:token>/", admin.site.admin_view(simulated_html), name="simulated-html"),
     path("admin/templates/<int:pk>/preview/", admin.site.admin_view(template_preview), name="template-preview"),
     path("admin/", admin.site.urls),

@@ -4,6 +4,7 @@ from django.urls import URLPattern, path
 
 from crm.api.router import TeamRouter
 from pipelines.api.automatic import AutomaticViewSet
+from pipelines.api.calendar import CalendarView
 from pipelines.api.engine import BareCronView, BareEvaluateView, CronView, EvaluateView, LogView, StatusView, TickView
 from pipelines.api.events import EventTypeViewSet, EventViewSet
 from pipelines.api.explaining import ExplainView
@@ -18,6 +19,7 @@ from pipelines.api.webhooks import WebhookDeliveryViewSet, WebhookViewSet
 
 urlpatterns: list[URLPattern] = [
     path("contacts/<int:pk>/explain/", ExplainView.as_view(), name="contact-explain"),
+    path("contacts/<int:pk>/calendar/", CalendarView.as_view(), name="contact-calendar"),
     path("triggers/test/", TriggersTestView.as_view(), name="triggers-test"),
     path("pipelines/<slug:pk>/picture.svg", PipelineViewSet.as_view({"get": "picture"}), name="pipelines-picture"),
     path("templates/<int:pk>/preview/", TemplatePreviewView.as_view(), name="template-preview-api"),

@@ -9,7 +9,7 @@ from django.db.models import Min
 
 from pipelines.engine.clock import pretend
 from pipelines.engine.tick import process_due_runs
-from pipelines.models import Effect, HumanTask, PipelineRun
+from pipelines.models import Effect, HumanTask, Pipeline, PipelineRun, Quiet
 from pipelines.models.human import OPEN
 
 MAX_JUMPS = 20_000
@@ -66,19 +66,30 @@ def play(
         if here > MAX_AT_ONCE:
             return ["The simulation stopped: something is due again and again at the same moment."]
         if following > until:
-            return [f"The simulation ends at {until:%Y-%m-%d %H:%M} UTC, before everything was over."]
+            return [not_over(until)]
         if time.monotonic() > ends:
             return [f"The simulation ran out of time and ends at {now:%Y-%m-%d %H:%M} UTC."]
         now = following
     return [f"The simulation ended after {MAX_JUMPS:,} moments."]
 
 
+def not_over(until: datetime) -> str:
+    """What is said when there is more to come than was played."""
+    return f"The simulation ends at {until:%Y-%m-%d %H:%M} UTC, before everything was over."
+
+
 def _next_moment(outside: Outside) -> datetime | None:
-    """When anything is due next: a run, an effect that is tried again, a reminder, or the outside."""
-    run = PipelineRun.objects.aggregate(at=Min("next_step_at"))["at"]
+    """When anything is due next: a run, an effect that waits, a reminder, what waits for quiet, or the outside.
+
+    Runs of a paused pipeline stand still, however long they have been due.
+    """
+    run = PipelineRun.objects.exclude(pipeline__status=Pipeline.Status.PAUSED).aggregate(at=Min("next_step_at"))["at"]
     effect = Effect.objects.filter(status=Effect.Status.QUEUED).aggregate(at=Min("available_at"))["at"]
     mail = HumanTask.objects.filter(status__in=OPEN).aggregate(at=Min("remind_at"))["at"]
-    return min((moment for moment in (run, effect, mail, outside.following()) if moment is not None), default=None)
+    quiet = Quiet.objects.aggregate(at=Min("due_at"))["at"]
+    return min(
+        (moment for moment in (run, effect, mail, quiet, outside.following()) if moment is not None), default=None
+    )
 
 
 def _rounded(moment: datetime, start: datetime, grain: timedelta) -> datetime:

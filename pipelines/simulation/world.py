@@ -78,8 +78,8 @@ def read_world(*, team: Team, document: Mapping[str, Any], subject_ids: Collecti
     world.read_team()
     _read_pipelines(world, document)
     _read_subjects(world, document, subject_ids)
-    _read_searched(world, document)
-    _read_groups(world)
+    read_searched(world, [document])
+    read_groups(world)
     _read_suppressions(world)
     return world
 
@@ -99,7 +99,7 @@ def _without_passwords(users: Iterable[User]) -> Iterator[User]:
 def _read_pipelines(world: World, document: Mapping[str, Any]) -> None:
     """The pipeline itself, so that its steps keep their identity, and those that it starts, as they are published."""
     own = str(document["key"])
-    waiting, seen = {own} | _named_pipelines(document), set[str]()
+    waiting, seen = {own} | named_pipelines(document), set[str]()
     while waiting:
         seen |= waiting
         found = list(Pipeline.objects.filter(team=world.team, key__in=waiting).select_related("current_version"))
@@ -108,10 +108,10 @@ def _read_pipelines(world: World, document: Mapping[str, Any]) -> None:
         others = [each for each in found if each.key != own]
         versions = [each.current_version for each in others if each.current_version is not None]
         world.add(versions)
-        waiting = {name for version in versions for name in _named_pipelines(version.document)} - seen
+        waiting = {name for version in versions for name in named_pipelines(version.document)} - seen
 
 
-def _named_pipelines(value: Any) -> set[str]:
+def named_pipelines(value: Any) -> set[str]:
     """Keys of pipelines that steps of a document name, however deep they stand."""
     found: set[str] = set()
     if isinstance(value, Mapping):
@@ -119,10 +119,10 @@ def _named_pipelines(value: Any) -> set[str]:
         if isinstance(name, str):
             found.add(name)
         for item in value.values():
-            found |= _named_pipelines(item)
+            found |= named_pipelines(item)
     elif isinstance(value, list):
         for item in value:
-            found |= _named_pipelines(item)
+            found |= named_pipelines(item)
     return found
 
 
@@ -136,13 +136,13 @@ def _read_subjects(world: World, document: Mapping[str, Any], ids: Collection[in
     missing = sorted(set(ids) - {row.pk for row in rows})
     if missing:
         raise ScenarioError("subject", f"there is no {kind.name} {missing[0]} in this team")
-    _follow(world, world.add(rows))
+    follow(world, world.add(rows))
 
 
-def _read_searched(world: World, document: Mapping[str, Any]) -> None:
+def read_searched(world: World, documents: Sequence[Mapping[str, Any]] = ()) -> None:
     """Records that steps look for: all of the kind, up to a number that is said when it does not reach."""
     versions = [version.document for version in world.rows.get(PipelineVersion, {}).values()]  # type: ignore[attr-defined]
-    for model in sorted({name for each in (document, *versions) for name in _searched(each)}):
+    for model in sorted({name for each in (*documents, *versions) for name in _searched(each)}):
         known = subject_types().get(model)
         rows: Any = Record._default_manager.filter(type__key=model.removeprefix(OWN))
         if known is not None:
@@ -151,7 +151,7 @@ def _read_searched(world: World, document: Mapping[str, Any]) -> None:
         if len(found) > MAX_SEARCHED:
             words = f"Steps that look for {model} see the newest {MAX_SEARCHED:,} in a simulation."
             world.warnings.append(words)
-        _follow(world, world.add(found[:MAX_SEARCHED]))
+        follow(world, world.add(found[:MAX_SEARCHED]))
 
 
 def _searched(document: Mapping[str, Any]) -> set[str]:
@@ -160,7 +160,7 @@ def _searched(document: Mapping[str, Any]) -> set[str]:
     return {str(given.get("model", "")) for given in found}
 
 
-def _follow(world: World, rows: Sequence[models.Model]) -> None:
+def follow(world: World, rows: Sequence[models.Model]) -> None:
     """Records that records point to, one statement per kind and distance."""
     while rows:
         wanted: dict[type[models.Model], set[int]] = {}
@@ -178,7 +178,7 @@ def _follow(world: World, rows: Sequence[models.Model]) -> None:
                 rows += world.add(_without_passwords(found) if model is User else found)
 
 
-def _read_groups(world: World) -> None:
+def read_groups(world: World) -> None:
     """Segments with their members among what was read, and the types of records that the team defines."""
     world.add(Segment.objects.filter(team=world.team))
     world.add(RecordType.objects.filter(team=world.team))
@@ -208,6 +208,12 @@ def _read_suppressions(world: World) -> None:
     world.add(OptIn.objects.filter(team=world.team).order_by("-pk")[:MAX_SUPPRESSIONS])
 
 
+def keep_segments() -> None:
+    """Who was read is in the segments that the real database has them in; what changes from now on is followed."""
+    Segment.objects.update(look_at=None)
+    SegmentChange.objects.all().delete()
+
+
 def install(*, world: World, document: Mapping[str, Any]) -> tuple[Pipeline, dict[str, Trigger]]:
     """Publish the document in the database in memory, with the engine's own compiler; its triggers by key.
 
@@ -222,9 +228,7 @@ def install(*, world: World, document: Mapping[str, Any]) -> tuple[Pipeline, dic
     apply_document(pipeline, document)
     version: PipelineVersion = publish(pipeline=pipeline, note="simulation", force=True)
     Trigger.objects.update(enabled=False)
-    # Who was read is in the segments that the real database has them in; what changes from now on is followed.
-    Segment.objects.update(look_at=None)
-    SegmentChange.objects.all().delete()
+    keep_segments()
     Pipeline.objects.filter(pk=pipeline.pk).update(status=Pipeline.Status.ACTIVE, current_version=version)
     pipeline.refresh_from_db()
     return pipeline, {trigger.key: trigger for trigger in pipeline.triggers.order_by("position", "id")}

@@ -9,6 +9,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 
+from contacts.models import Contact
 from contacts.panels import Panel
 from contacts.timeline import Entry
 from pipelines.models import PipelineRun
@@ -23,7 +24,8 @@ def runs_panel(request: HttpRequest, record: Model, /) -> Panel:
     """The newest runs with the next step and when."""
     runs = contact_runs(subject=record, limit=SHOWN)
     why = reverse("explain", args=[record._meta.label_lower, record.pk])
-    context = {"runs": [_line(r) for r in runs], "why": why}
+    coming = reverse("calendar", args=[record.pk]) if isinstance(record, Contact) else ""
+    context = {"runs": [_line(r) for r in runs], "why": why, "coming": coming}
     return Panel(title="Pipelines", template="admin/pipelines/runs_panel.html", context=context)
 
 

@@ -4,12 +4,10 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from hypothesis import HealthCheck, Phase, given, settings
-from pytest_django import Settings
 
-from contacts.models import Contact, RecordType, Segment
-from crm.models import Member, Team
+from contacts.models import Contact
+from crm.models import Team
 from pipelines.actions.registry import kinds
 from pipelines.engine.clock import pretend
 from pipelines.models import PipelineRun
@@ -20,13 +18,10 @@ from pipelines.simulation.simulate import simulate
 from pipelines.simulation.stage import Stage
 from pipelines.simulation.world import World
 from tests.examples import examples
-from tests.pipelines.engine.building import NOON, active, document
+from tests.pipelines.engine.building import NOON, document
 from tests.pipelines.simulation.stories import (
     ANSWERS_OF_PEOPLE,
-    BESIDE,
-    CALLED,
     EVENTS,
-    OWN_FIELDS,
     VARIABLES,
     Step,
     every_step,
@@ -56,19 +51,6 @@ def told(report: dict[str, Any]) -> dict[str, Any]:
         "messages": sorted(messages, key=str),
         "vars": report["context"]["vars"],
     }  # fmt: skip
-
-
-@pytest.fixture
-def furnished(team: Team, settings: "Settings") -> Team:
-    """A team with what steps may name."""
-    settings.PIPELINES_CODE_STEPS = True
-    maya = User.objects.create_user("maya", email="maya@x.org", password="x")
-    Member.objects.create(team=team, user=maya, role="owner")
-    RecordType.objects.create(team=team, key="visit", label="Visit", fields=OWN_FIELDS)
-    Segment.objects.create(team=team, key="warm", name="Warm")
-    active(team, CALLED, key="called", triggers=[], variables=VARIABLES)
-    active(team, BESIDE, key="beside", triggers=[])
-    return team
 
 
 @pytest.mark.slow
