@@ -5,14 +5,14 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from io import StringIO
 from pathlib import Path
 
 from bench import floors
 from bench.scene import NOW, add_pipeline, analyze, new_team
 from bench.table import Row, show
-from contacts.imports.apply import Options, import_table
+from contacts.imports.lifecycle import Choices, begin_running, draft
 from contacts.imports.mapping import map_columns
+from contacts.imports.running import claim, run
 from contacts.models import Contact
 from crm.csv_files import FileBytes, inspect
 from crm.models import Team
@@ -76,14 +76,14 @@ def _rate(work: Callable[[Team, Path], None], path: Path, pipelines: int, size: 
 
 
 def _by_import(team: Team, path: Path) -> None:
-    """The whole way of the command: the file is looked through, then read and written by the thousand."""
-    table = inspect(source=FileBytes(path))
-    columns = map_columns(header=table.header, given={}, unknown="ignore")
+    """The whole way of the command: the file is looked through, then read, written and noted by the thousand."""
+    source = FileBytes(path)
+    table = inspect(source=source)
+    targets = [column.target for column in map_columns(header=table.header).columns]
     with pretend(NOW):
-        import_table(
-            team=team, table=table, columns=columns, options=Options(), open_errors=StringIO,
-            progress=lambda *_: None,
-        )  # fmt: skip
+        row = draft(team=team, table=table, name=path.name, choices=Choices(targets=targets), source="command")
+        begin_running(row=row, now=NOW)
+        run(row=claim(row=row, now=NOW), clock=lambda: NOW, source=source, progress=lambda *_: None)
 
 
 def _by_copy(team: Team, path: Path) -> None:

@@ -23,6 +23,7 @@ GROUPS: Final = (
             ("contacts.activity", "Activities", "history_edu", ""),
             ("contacts.tag", "Tags", "sell", ""),
             ("contacts.segment", "Segments", "workspaces", ""),
+            ("contacts.contactimport", "Imports", "upload_file", ""),
             ("contacts.record", "Records", "database", ""),
             ("contacts.recordtype", "Types of records", "schema", ""),
         ),

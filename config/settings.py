@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.humanize",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
@@ -243,6 +244,8 @@ PIPELINES_SEND_GROUP: int = env.int("PIPELINES_SEND_GROUP", default=50)
 PIPELINES_KICK: bool = env.bool("PIPELINES_KICK", default=True)
 PIPELINES_LEASE_SECONDS: int = env.int("PIPELINES_LEASE_SECONDS", default=120)
 PIPELINES_HOOK_DAYS: int = env.int("PIPELINES_HOOK_DAYS", default=90)
+IMPORT_KEEP_DAYS: int = env.int("IMPORT_KEEP_DAYS", default=7)
+IMPORT_MAX_MB: int = env.int("IMPORT_MAX_MB", default=100)
 PIPELINES_MAX_STEPS: int = env.int("PIPELINES_MAX_STEPS", default=50)
 PIPELINES_MAX_DOCUMENT_BYTES: int = env.int("PIPELINES_MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)
 PIPELINES_SUBJECTS = ["contacts.contact", "contacts.company", "contacts.deal", "contacts.record"]

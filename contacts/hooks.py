@@ -87,6 +87,9 @@ class ManualPipelines(Protocol):
         Answers a sentence for each that it could not be put into.
         """
 
+    def entered(self, team: Team, model: type[Model], ids: Sequence[int]) -> Sequence[tuple[str, str, int]]:
+        """Pipelines that these records are in, as (name, key, number of runs)."""
+
     def enroll(self, team: Team, model: type[Model], pipeline: int, ids: Sequence[int], by: User | None) -> int:
         """Put many records into one pipeline; how many entered."""
 
@@ -134,6 +137,10 @@ class ManualPipelinesSlot:
         """Why the record was not put into some of them, by id; the rest is done."""
         return {} if self.provider is None else self.provider.sync(subject, pipelines, by)
 
+    def entered(self, *, team: Team, model: type[Model], ids: Sequence[int]) -> Sequence[tuple[str, str, int]]:
+        """Where records are that were just created, as (name, key, number of runs) by name."""
+        return [] if self.provider is None or not ids else list(self.provider.entered(team, model, ids))
+
     def enroll(self, *, team: Team, model: type[Model], pipeline: int, ids: Sequence[int], by: User | None) -> int:
         """Put many records into one pipeline; how many entered."""
         return 0 if self.provider is None else self.provider.enroll(team, model, pipeline, ids, by)
@@ -162,6 +169,8 @@ after_bulk_create: Registry[BulkCreateHook] = Registry()
 after_quiet_create: Registry[BulkCreateHook] = Registry()
 after_bulk_update: Registry[BulkUpdateHook] = Registry()
 manual_pipelines = ManualPipelinesSlot()
+# Called after a commit that left work for the background.
+wake_workers: Registry[Callable[[], object]] = Registry()
 
 
 def announce_created(*, model: type[Model], ids: Sequence[int], team: Team) -> int:
@@ -169,6 +178,12 @@ def announce_created(*, model: type[Model], ids: Sequence[int], team: Team) -> i
     if not ids:
         return 0
     return sum(int(hook(model, ids, team) or 0) for hook in after_bulk_create)
+
+
+def wake() -> None:
+    """Let workers look for work, instead of with their next tick."""
+    for hook in wake_workers:
+        hook()
 
 
 def announce_quiet(*, model: type[Model], ids: Sequence[int], team: Team) -> None:

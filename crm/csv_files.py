@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 MAX_COLUMNS: Final = 500
@@ -59,7 +59,10 @@ class MemoryBytes:
         return io.BytesIO(self._content)
 
 
-Source = FileBytes | MemoryBytes
+class Source(Protocol):
+    """Bytes that can be read from the beginning as often as one likes."""
+
+    def open(self) -> BinaryIO: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Where an uploaded file lies between two requests: in a folder of one person in one team.
 
-A folder holds one upload and one errors file at most; the next upload clears both away.
+A folder holds one upload at most; the next one clears it away.
 """
 
 import re
@@ -12,7 +12,7 @@ from django.core.files.storage import default_storage
 
 from crm.models import Team
 
-Kind = Literal["upload", "errors"]
+Kind = Literal["upload"]
 _TOKEN: Final = re.compile(r"^[0-9a-f]{32}$")
 
 

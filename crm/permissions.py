@@ -38,6 +38,8 @@ MATRIX: Final[Mapping[str, Verbs]] = {
     "contacts": _rows(
         view=EVERYONE, write=WORKERS, delete=LEADERS, bulk=LEADERS, export=LEADERS, merge=LEADERS, erase=ADMINS
     ),
+    # Who brings files sees what stands in them.
+    "contact-imports": {"view": LEADERS, "add": LEADERS, "change": NOBODY, "delete": NOBODY, "run": LEADERS},
     "companies": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS, export=LEADERS),
     "deals": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS, export=LEADERS),
     "segments": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS),
@@ -110,6 +112,7 @@ MATRIX: Final[Mapping[str, Verbs]] = {
 RESOURCES: Final[Mapping[str, str]] = {
     "contacts.contact": "contacts",
     "contacts.tag": "contacts",
+    "contacts.contactimport": "contact-imports",
     "contacts.company": "companies",
     "contacts.deal": "deals",
     "contacts.activity": "activities",

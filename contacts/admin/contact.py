@@ -111,19 +111,11 @@ class ContactAdmin(BulkActions, RecordPage, TeamScopedAdmin[Contact]):
 
     def get_urls(self) -> Any:
         merge = path("merge/", self.admin_site.admin_view(self.merge_page), name="contacts_contact_merge")
-        errors = path(
-            "import/errors/<str:token>/",
-            self.admin_site.admin_view(self.import_errors),
-            name="contacts_contact_import_errors",
-        )
-        return [merge, errors, *super().get_urls()]
+        return [merge, *super().get_urls()]
 
     @action(description="Import", icon="upload", permissions=["bulk"], url_path="import")
     def import_page(self, request: HttpRequest) -> HttpResponse:
-        return importing.import_view(request, model_admin=self)
-
-    def import_errors(self, request: HttpRequest, token: str) -> HttpResponse:
-        return importing.errors_view(request, model_admin=self, token=token)
+        return importing.upload_view(request, model_admin=self)
 
     @action(description="Duplicates", icon="group_remove", permissions=["merge"], url_path="duplicates")
     def duplicates_page(self, request: HttpRequest) -> HttpResponse:

@@ -1,29 +1,44 @@
-"""Importing a CSV file: upload, look at how it is read, correct that, then take it."""
+"""Importing a CSV file: upload, say where columns go, look at what would happen, start it, watch it."""
 
-import csv
-from io import StringIO
 from itertools import islice
 from typing import Any, Final
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from contacts.custom import KEY, key_from_header
-from contacts.imports.apply import Existing, Options, Result, import_table
-from contacts.imports.mapping import FIELDS, Column, ColumnMap, MappingProblem, check_columns, map_columns
+from contacts.imports.files import StoredBytes
+from contacts.imports.lifecycle import (
+    OPEN,
+    WORKING,
+    Choices,
+    ImportRefused,
+    begin_check,
+    cancel,
+    choices_of,
+    columns_of_import,
+    forget_file,
+    start,
+    table_of,
+)
+from contacts.imports.mapping import EMAIL, EXTERNAL_ID, FIELDS, PHONE, Column, MappingProblem, check_columns
+from contacts.imports.remembered import forget, recall
+from contacts.imports.uploads import bring, guess
+from contacts.models import ContactImport
 from crm.auditing import audit_request
-from crm.csv_files import MemoryBytes, Table, UnreadableFile, inspect
-from crm.import_files import ImportFiles
+from crm.csv_files import UnreadableFile
 
-# What one request can do while a person waits; the command takes files of any length.
-LARGEST: Final = 10 * 1024 * 1024
-MOST_ROWS: Final = 25_000
 SHOWN: Final = 8
 SHOWN_PROBLEMS: Final = 200
+LAST: Final = 5
+State = ContactImport.State
 
 
 class UploadForm(forms.Form):
@@ -33,166 +48,196 @@ class UploadForm(forms.Form):
         label="CSV file", widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.tsv,.txt,text/csv"})
     )
 
-    def clean_file(self) -> Any:
-        file = self.cleaned_data["file"]
-        if file.size > LARGEST:
-            raise forms.ValidationError(
-                f"The file has {file.size / 1_048_576:.1f} MB; at most {LARGEST // 1_048_576} can be uploaded here."
-                " The command import_contacts takes larger ones."
-            )
-        return file
 
-
-class Upload:
-    """A file that lies here, and how the person wants it read."""
-
-    def __init__(self, *, token: str, table: Table, columns: ColumnMap, options: Options, problem: str = "") -> None:
-        self.token, self.table, self.columns, self.options = token, table, columns, options
-        self.problem = problem
-
-
-def import_view(request: HttpRequest, *, model_admin: Any) -> HttpResponse:
-    """Three looks of one page: upload, preview, result."""
-    if getattr(request, "team", None) is None:
+def upload_view(request: HttpRequest, *, model_admin: Any) -> HttpResponse:
+    """A form for a file, and the last imports below it."""
+    team: Any = getattr(request, "team", None)
+    if team is None:
         messages.error(request, "Switch to a team first: contacts are imported into one.")
         return _page(request, model_admin)
-    if request.method == "POST" and "token" in request.POST:
-        return _take(request, model_admin)
-    if request.method == "POST":
-        return _upload(request, model_admin)
-    return _page(request, model_admin, form=UploadForm())
-
-
-def errors_view(request: HttpRequest, *, model_admin: Any, token: str) -> HttpResponse:
-    """The rows that were not taken, for the person who imported them only."""
-    if not model_admin.has_bulk_permission(request):
-        raise PermissionDenied
-    content = _files(request).get("errors", token) if getattr(request, "team", None) else None
-    if content is None:
-        raise Http404
-    answer = HttpResponse(content, content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = 'attachment; filename="not-imported.csv"'
-    return answer
-
-
-def _files(request: HttpRequest) -> ImportFiles:
-    team: Any = getattr(request, "team", None)
-    return ImportFiles(team=team, user=request.user)
-
-
-def _upload(request: HttpRequest, model_admin: Any) -> HttpResponse:
+    if request.method != "POST":
+        return _upload_page(request, model_admin, UploadForm())
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
-        return _page(request, model_admin, form=form)
-    content = form.cleaned_data["file"].read()
+        return _upload_page(request, model_admin, form)
     try:
-        table = _read(content)
+        row = bring(team=team, upload=form.cleaned_data["file"], by=request.user, source=ContactImport.Source.PAGE)
     except UnreadableFile as problem:
         form.add_error("file", str(problem))
-        return _page(request, model_admin, form=form)
-    columns, problem_of_columns = _guess(table)
-    _files(request).clear("errors")
-    token = _files(request).put("upload", content)
-    upload = Upload(token=token, table=table, columns=columns, options=Options(), problem=problem_of_columns)
-    return _preview(request, model_admin, upload)
+        return _upload_page(request, model_admin, form)
+    return _to(row)
 
 
-def _read(content: bytes) -> Table:
-    table = inspect(source=MemoryBytes(content))
-    if table.row_count > MOST_ROWS:
-        raise UnreadableFile(
-            f"The file has {table.row_count:,} rows; {MOST_ROWS:,} can be imported here at once."
-            " Split it, or use the command import_contacts."
-        )
-    return table
+def import_view(request: HttpRequest, row: ContactImport, *, model_admin: Any) -> HttpResponse:
+    """The page of one import, whatever state it is in."""
+    if request.method == "POST":
+        if not model_admin.has_run_permission(request, row):
+            raise PermissionDenied
+        return _do(request, row, model_admin)
+    more = _choosing(row, columns_of_import(row).columns) if row.state in OPEN else {}
+    return _page(request, model_admin, row=row, title=f"Import of {row.name}", **more, **_outcome(row))
 
 
-def _guess(table: Table) -> tuple[ColumnMap, str]:
-    """Columns by their titles; when no title says anything, a person says where they go."""
+def progress_of(row: ContactImport) -> dict[str, Any]:
+    """What the page asks for every second."""
+    numbers = row.counts
+    return {
+        "state": row.state,
+        "working": row.state in WORKING,
+        "waiting": not row.position and not row.claim,
+        "position": row.position,
+        "rows": row.row_count,
+        "percent": row.percent,
+        "counts": {name: numbers.get(name, 0) for name in ("created", "updated", "skipped", "failed", "enrolled")},
+    }
+
+
+def _do(request: HttpRequest, row: ContactImport, model_admin: Any) -> HttpResponse:
+    """What the button says; a refusal is told on the page."""
+    wish = request.POST.get("do", "")
     try:
-        return map_columns(header=table.header), ""
-    except MappingProblem:
-        return _columns(table, []), "No title of a column is known here. Say below which holds an email or a name."
+        if wish == "check" or (wish == "start" and _choices(request, row) != choices_of(row)):
+            return _check(request, row, model_admin)
+        if wish in _DEEDS:
+            _DEEDS[wish](request, row)
+    except ImportRefused as refused:
+        messages.error(request, str(refused))
+    return _to(row)
 
 
-def _columns(table: Table, targets: list[str]) -> ColumnMap:
-    """Columns as chosen on the page, in the order of the file."""
-    chosen = [*targets, *[""] * len(table.header)]
-    return ColumnMap(
-        columns=tuple(
-            Column(index=index, title=title, target=chosen[index]) for index, title in enumerate(table.header)
+def _check(request: HttpRequest, row: ContactImport, model_admin: Any) -> HttpResponse:
+    """Columns that do not fit are shown as they were chosen, with what is wrong."""
+    choices = _choices(request, row)
+    try:
+        begin_check(row=row, choices=choices)
+    except MappingProblem as problem:
+        row.targets, row.key, row.existing, row.enroll = (
+            list(choices.targets), choices.key, choices.existing, choices.enroll,
+        )  # fmt: skip
+        more = _choosing(row, columns_of_import(row).columns)
+        return _page(request, model_admin, row=row, title=f"Import of {row.name}", **{**more, "problem": str(problem)})
+    if request.POST.get("do") == "start":
+        messages.info(request, "You chose otherwise, so the file is checked again before it is imported.")
+    return _to(row)
+
+
+def _start(request: HttpRequest, row: ContactImport) -> None:
+    start(row=row, now=timezone.now())
+    audit_request(request=request, action="contacts.import_started", target=row, team=row.team)
+
+
+def _cancel(request: HttpRequest, row: ContactImport) -> None:
+    cancel(row=row, now=timezone.now())
+    audit_request(request=request, action="contacts.import_cancelled", target=row, team=row.team)
+
+
+def _forget_file(request: HttpRequest, row: ContactImport) -> None:
+    forget_file(row=row, now=timezone.now())
+    messages.success(request, "The file and the rows that were not taken are deleted.")
+
+
+def _forget_mapping(request: HttpRequest, row: ContactImport) -> None:
+    forget(team=row.team, header=row.header)
+    if row.state in OPEN:
+        ContactImport.objects.filter(pk=row.pk, state__in=OPEN).update(
+            targets=guess(row.header), key=EMAIL, state=State.DRAFT, trial={}
         )
-    )
 
 
-def _take(request: HttpRequest, model_admin: Any) -> HttpResponse:
-    """Read the file that lies here with the chosen columns: again as a preview, or for good."""
-    token = request.POST["token"]
-    content = _files(request).get("upload", token)
-    if content is None:
-        messages.error(request, "This file is no longer here: it was imported, or another was uploaded since.")
-        return _page(request, model_admin, form=UploadForm())
-    table = _read(content)
-    options = Options(
-        existing=Existing.SKIP if request.POST.get("existing") == "skip" else Existing.UPDATE,
+_DEEDS: Final = {
+    "start": _start, "cancel": _cancel, "forget_file": _forget_file, "forget_mapping": _forget_mapping,
+}  # fmt: skip
+
+
+def _choices(request: HttpRequest, row: ContactImport) -> Choices:
+    """As chosen on the page."""
+    existing = ContactImport.Existing
+    targets = [*request.POST.getlist("target"), *[""] * len(row.header)][: len(row.header)]
+    return Choices(
+        targets=targets,
+        key=request.POST.get("key", EMAIL),
+        existing=existing.SKIP if request.POST.get("existing") == "skip" else existing.UPDATE,
         enroll=request.POST.get("enroll") == "yes",
     )
-    columns = _columns(table, request.POST.getlist("target"))
-    upload = Upload(token=token, table=table, columns=columns, options=options)
+
+
+def _choosing(row: ContactImport, columns: tuple[Column, ...]) -> dict[str, Any]:
+    """Where each column goes, beside the first rows."""
+    width = len(row.header)
     try:
-        check_columns(columns)
-    except MappingProblem as problem:
-        upload.problem = str(problem)
-    if upload.problem or "import" not in request.POST:
-        return _preview(request, model_admin, upload)
-    return _import(request, model_admin, upload)
+        table = table_of(row, StoredBytes(row.file))
+        rows = [(*each.cells, *[""] * width)[:width] for each in islice(table.rows(), SHOWN)]
+        check_columns(columns_of_import(row), key=row.key)
+    except (UnreadableFile, MappingProblem) as error:
+        problem = str(error)
+    else:
+        problem = ""
+    return {
+        "choices": [(column, _targets(column)) for column in columns],
+        "keys": _keys(row, columns),
+        "rows": rows,
+        "problem": problem,
+        "remembered": _remembered(row),
+    }
 
 
-def _import(request: HttpRequest, model_admin: Any, upload: Upload) -> HttpResponse:
-    result, errors = _run(request, upload, upload.options)
-    files = _files(request)
-    files.clear("upload")
-    token = files.put("errors", errors.encode("utf-8-sig")) if result.reported else ""
-    numbers: dict[str, Any] = result.as_dict()
-    audit_request(request=request, action="contacts.import", team=getattr(request, "team", None), **numbers)
-    return _page(request, model_admin, form=UploadForm(), result=result, errors=token)
+def _remembered(row: ContactImport) -> Any:
+    """When the columns were chosen so before; None when they were not."""
+    before = recall(team=row.team, header=row.header)
+    same = before is not None and [each.target for each in before.columns.columns] == row.targets
+    return before.used_at if before is not None and same and before.key == row.key else None
 
 
-def _run(request: HttpRequest, upload: Upload, options: Options) -> tuple[Result, str]:
-    """The numbers and the text of the errors file."""
-    sink = StringIO()
-    team: Any = getattr(request, "team", None)
-    result = import_table(
-        team=team, table=upload.table, columns=upload.columns, options=options, open_errors=lambda: sink
-    )
-    return result, sink.getvalue()
-
-
-def _preview(request: HttpRequest, model_admin: Any, upload: Upload) -> HttpResponse:
-    """How the file will be read, and every row that cannot be taken; nothing is written."""
-    more: dict[str, Any] = {}
-    if not upload.problem:
-        options = Options(existing=upload.options.existing, enroll=upload.options.enroll, dry_run=True)
-        trial, errors = _run(request, upload, options)
-        refused = [cells[:2] for cells in islice(csv.reader(StringIO(errors)), 1, SHOWN_PROBLEMS + 1)]
-        more = {"trial": trial, "refused": refused, "wanted": trial.created + trial.updated}
-    width = len(upload.table.header)
-    return _page(
-        request,
-        model_admin,
-        upload=upload,
-        choices=[(column, _targets(column)) for column in upload.columns.columns],
-        rows=[(*row.cells, *[""] * width)[:width] for row in islice(upload.table.rows(), SHOWN)],
-        **more,
-    )
+def _outcome(row: ContactImport) -> dict[str, Any]:
+    """The numbers, and the first rows that were not taken."""
+    if row.state in WORKING or row.state == State.DRAFT:
+        return {"progress": progress_of(row)}
+    numbers = row.numbers
+    return {
+        "numbers": numbers,
+        "wanted": numbers.get("created", 0) + numbers.get("updated", 0),
+        "keep_days": settings.IMPORT_KEEP_DAYS,
+        "pipelines": list(numbers.get("pipelines", {}).values()),
+        "refused": list(row.problems.order_by("line").values_list("line", "reason")[:SHOWN_PROBLEMS]),
+    }
 
 
 def _targets(column: Column) -> list[tuple[str, str]]:
     """Where a column may go: nowhere, a field, or a custom value of its own name."""
     fields = [(name, name.replace("_", " ").capitalize()) for name in FIELDS]
+    customs = {_custom_target(column), column.target} - {"", *FIELDS}
+    return [("", "Not read"), *fields, *((target, _spoken(target)) for target in sorted(customs))]
+
+
+def _keys(row: ContactImport, columns: tuple[Column, ...]) -> list[tuple[str, str]]:
+    """By what contacts can be recognized: what a column of the file holds or could hold."""
+    customs = {column.target for column in columns if column.target.startswith("custom.")}
+    customs |= {_custom_target(column) for column in columns if not column.target}
+    known = dict.fromkeys([EMAIL, PHONE, *sorted(customs - {""}), row.key])
+    return [(key, _spoken(key)) for key in known]
+
+
+def _custom_target(column: Column) -> str:
     key = column.title.strip().lower().removeprefix("custom.")
     key = key if KEY.match(key) else key_from_header(column.title)
-    return [("", "Not read"), *fields, (f"custom.{key}", f"Custom value “{key}”")]
+    return f"custom.{key}"
+
+
+def _spoken(target: str) -> str:
+    if target == EXTERNAL_ID:
+        return "External ID"
+    plain = target.removeprefix("custom.")
+    return f"Custom value “{plain}”" if target != plain else plain.replace("_", " ").capitalize()
+
+
+def _to(row: ContactImport) -> HttpResponse:
+    return redirect("admin:contacts_contactimport_change", row.pk)
+
+
+def _upload_page(request: HttpRequest, model_admin: Any, form: UploadForm) -> HttpResponse:
+    team: Any = getattr(request, "team", None)
+    last = ContactImport.objects.for_team(team).order_by("-pk")[:LAST]
+    return _page(request, model_admin, form=form, last=last)
 
 
 def _page(request: HttpRequest, model_admin: Any, **more: Any) -> HttpResponse:

@@ -3,12 +3,14 @@
 from django.urls import re_path
 
 from contacts.api.groups import RecordTypeViewSet, RecordViewSet, SegmentViewSet, TypedRecordViewSet
+from contacts.api.importing import ContactImportViewSet
 from contacts.api.views import ActivityViewSet, CompanyViewSet, ContactViewSet, DealViewSet
 from crm.api.router import TeamRouter
 
 
 def register(router: TeamRouter) -> None:
     """Add every resource of this app."""
+    router.register("contacts/import", ContactImportViewSet)
     router.register("contacts", ContactViewSet)
     router.register("companies", CompanyViewSet)
     router.register("deals", DealViewSet)

@@ -2,43 +2,43 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from django.db import reset_queries, transaction
 
-from contacts.imports.batch import Batch, write_batch
-from contacts.imports.mapping import ColumnMap
-from contacts.imports.seen import SeenEmails
-from contacts.imports.validate import Known, Problem, Values, known, read_row
+from contacts import hooks
+from contacts.imports.batch import Batch, Written, write_batch
+from contacts.imports.keys import value_of_row
+from contacts.imports.mapping import EMAIL, ColumnMap, spoken
+from contacts.imports.seen import Place, Seen
+from contacts.imports.validate import Known, Values, known, read_row
+from contacts.models import Company, Contact, ContactImport
 from crm.csv_files import Row, Table
 from crm.models import Team
 from crm.tables import SafeWriter, TextSink
 
 BATCH: Final = 1000
-
-
-class Existing(StrEnum):
-    """What happens to a row whose address a contact of the team already has."""
-
-    UPDATE = "update"
-    SKIP = "skip"
+Existing = ContactImport.Existing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to import; a dry run reads everything and writes nothing."""
+    """How to import; a dry run does everything and undoes each batch."""
 
-    existing: Existing = Existing.UPDATE
+    existing: str = Existing.UPDATE
     enroll: bool = True
     dry_run: bool = False
+    key: str = EMAIL
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
-    """What became of the rows: created + updated + skipped + failed = rows."""
+    """What became of the rows: created + updated + skipped + failed = rows.
+
+    `reported` rows are told with a reason; `pipelines`, of a dry run alone, are runs by key with the name.
+    """
 
     rows: int = 0
     created: int = 0
@@ -47,32 +47,57 @@ class Result:
     failed: int = 0
     enrolled: int = 0
     companies: int = 0
-    reported: int = field(default=0, metadata={"help": "Rows written to the errors file."})
+    reported: int = 0
+    pipelines: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-class Report:
-    """The errors file: line, reason and the row as it was, neutralized for spreadsheets.
+class Refused(NamedTuple):
+    """A row that is not taken."""
+
+    row: Row
+    reason: str
+
+
+class Journal:
+    """Where an import notes how far it is; this one notes nothing.
+
+    `begin` and `note` are called inside the transaction of each batch, so that what is noted and what is written
+    stand or fall together. Either may raise `Stopped`.
+    """
+
+    def begin(self) -> None:
+        """Before anything is written."""
+
+    def note(self, result: Result, refused: Sequence[Refused]) -> None:
+        """After a batch: the result so far, and the refused rows of the batch."""
+
+    def finish(self, result: Result) -> None:
+        """After the last batch."""
+
+
+class Stopped(Exception):
+    """Somebody cancelled the import, or another process has taken it over."""
+
+
+class ErrorsFile(Journal):
+    """Writes refused rows into a file: line, reason and the row as it was, neutralized for spreadsheets.
 
     It is opened by the first row that needs it, so a clean import leaves no file behind.
     """
 
-    def __init__(self, *, open_sink: Callable[[], TextSink] | None, header: Sequence[str]) -> None:
-        self._open_sink = open_sink
-        self._header = header
+    def __init__(self, *, open_sink: Callable[[], TextSink], header: Sequence[str]) -> None:
+        self._open_sink, self._header = open_sink, header
         self._writer: SafeWriter | None = None
-        self.count = 0
 
-    def add(self, row: Row, reason: str) -> None:
-        self.count += 1
-        if self._open_sink is None:
-            return
-        if self._writer is None:
-            self._writer = SafeWriter(self._open_sink())
-            self._writer.writerow(["line", "reason", *self._header])
-        self._writer.writerow([row.line, reason, *row.cells])
+    def note(self, result: Result, refused: Sequence[Refused]) -> None:
+        for row, reason in refused:
+            if self._writer is None:
+                self._writer = SafeWriter(self._open_sink())
+                self._writer.writerow(["line", "reason", *self._header])
+            self._writer.writerow([row.line, reason, *row.cells])
 
 
 Progress = Callable[[int, int], None]
@@ -84,28 +109,29 @@ def import_table(
     table: Table,
     columns: ColumnMap,
     options: Options,
-    open_errors: Callable[[], TextSink] | None = None,
+    journal: Journal | None = None,
     progress: Progress | None = None,
+    start: Result | None = None,
+    may_go_on: Callable[[], bool] = lambda: True,
 ) -> Result:
-    """Import every row; `open_errors` opens the errors file when the first row needs it.
-
-    Batches before an interruption stay written, and running the import again finds them by
-    their addresses.
-    """
-    result = Result()
-    report = Report(open_sink=open_errors, header=table.header)
+    """Import every row, or those after `start`, until `may_go_on` says no between two batches; raises Stopped."""
+    journal = journal or Journal()
+    result = start or Result()
     with ExitStack() as stack:
-        seen = stack.enter_context(SeenEmails())
-        members = known(team=team)
-        for rows in _batches(table.rows()):
-            good = _read(rows, columns, members, seen, report, result)
-            _write(team, good, options, result)
-            result.rows += len(rows)
-            result.reported = report.count
+        reader = _Reader(team, columns, options.key, stack.enter_context(Seen()))
+        batches = _batches(table.rows())
+        for rows in _batches_before(batches, result.rows):
+            reader.read(rows)
+        for rows in batches:
+            result = _take(team, reader, rows, options, result, journal)
             # With DEBUG on, Django would keep the text of every statement.
             reset_queries()
             if progress is not None:
                 progress(result.rows, table.row_count)
+            if not may_go_on():
+                break
+        else:
+            journal.finish(result)
     return result
 
 
@@ -114,47 +140,108 @@ def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _read(
-    rows: Sequence[Row],
-    columns: ColumnMap,
-    members: Known,
-    seen: SeenEmails,
-    report: Report,
-    result: Result,
-) -> list[Values]:
-    """The values of the good rows; the others are counted and reported."""
-    read = [(row, read_row(row=row, columns=columns, known=members)) for row in rows]
-    places = [(v.email, row.line) for row, v in read if isinstance(v, Values) and v.email]
-    repeated = seen.first_lines(places)
-    good: list[Values] = []
-    for row, values in read:
-        if isinstance(values, list):
-            result.failed += 1
-            report.add(row, _sentence(values))
-        elif row.line in repeated:
-            result.skipped += 1
-            report.add(row, f"Skipped: the same email as line {repeated[row.line]}.")
-        else:
-            good.append(values)
-    return good
+def _batches_before(batches: Iterator[list[Row]], position: int) -> Iterator[list[Row]]:
+    """The batches that were taken already: what they held must be known to tell repetitions."""
+    passed = 0
+    while passed < position and (batch := next(batches, None)):
+        passed += len(batch)
+        yield batch
 
 
-def _sentence(problems: Sequence[Problem]) -> str:
-    return " ".join(str(problem) for problem in problems)
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A batch as it was read: good rows, and those that are refused or only repeat another."""
+
+    count: int
+    good: Sequence[tuple[Row, Values]]
+    wrong: Sequence[Refused]
+    repeated: Sequence[Refused]
 
 
-def _write(team: Team, values: Sequence[Values], options: Options, result: Result) -> None:
+class _Reader:
+    """Turns rows into values, in the order of the file."""
+
+    def __init__(self, team: Team, columns: ColumnMap, key: str, seen: Seen) -> None:
+        self._columns, self._key, self._seen = columns, key, seen
+        self._known: Known = known(team=team)
+
+    def read(self, rows: Sequence[Row]) -> _Read:
+        read = [(row, read_row(row=row, columns=self._columns, known=self._known, key=self._key)) for row in rows]
+        fine = [(row, values) for row, values in read if isinstance(values, Values)]
+        again = self._seen.repeated([places for row, values in fine if (places := self._places(row, values))])
+        wrong = [Refused(row, " ".join(map(str, told))) for row, told in read if isinstance(told, list)]
+        repeated = [Refused(row, _repetition(again[row.line])) for row, _ in fine if row.line in again]
+        return _Read(len(rows), [each for each in fine if each[0].line not in again], wrong, repeated)
+
+    def new_companies(self, founded: Sequence[Company]) -> list[Company]:
+        """Those that no batch before this one had: what a dry run founds is gone with its batch."""
+        known = self._seen.repeated([[Place("company", row.name.lower(), index)] for index, row in enumerate(founded)])
+        return [row for index, row in enumerate(founded) if index not in known]
+
+    def _places(self, row: Row, values: Values) -> list[Place]:
+        """What no two rows of a file may have in common: the key, and the address."""
+        held = {key: value_of_row(values, key) for key in (self._key, EMAIL)}
+        return [Place(key, value, row.line) for key, value in held.items() if value]
+
+
+def _repetition(first: Place) -> str:
+    return f"Skipped: the same {spoken(first.field)} as line {first.line}."
+
+
+def _take(
+    team: Team, reader: _Reader, batch: Sequence[Row], options: Options, before: Result, journal: Journal
+) -> Result:
+    """Write a batch and note it in one transaction; a dry run undoes what was written, not what was noted."""
+    read = reader.read(batch)
+    rows = {row.line: row for row, _ in read.good}
     with transaction.atomic():
-        batch = Batch(
-            team=team,
-            values=values,
-            update=options.existing is Existing.UPDATE,
-            announce=options.enroll,
-            dry_run=options.dry_run,
+        if not options.dry_run:
+            journal.begin()
+        written = write_batch(
+            Batch(
+                team=team,
+                rows=[(row.line, values) for row, values in read.good],
+                key=options.key,
+                update=options.existing == Existing.UPDATE,
+                announce=options.enroll,
+            )
         )
-        written = write_batch(batch)
-    result.created += written.created
-    result.updated += written.updated
-    result.skipped += written.skipped
-    result.enrolled += written.enrolled
-    result.companies += written.companies
+        if options.dry_run:
+            written = replace(written, founded=reader.new_companies(written.founded))
+        doubtful = [Refused(rows[line], reason) for line, reason in written.refused.items()]
+        refused = sorted([*read.wrong, *read.repeated, *doubtful], key=lambda each: each.row.line)
+        result = _sum(before, read, written, doubtful, len(refused))
+        if options.dry_run:
+            pipelines = _begun(team, written, result.pipelines)
+            result = replace(result, pipelines=pipelines, enrolled=sum(each["runs"] for each in pipelines.values()))
+            transaction.set_rollback(True)
+        else:
+            journal.note(result, refused)
+    if options.dry_run:
+        with transaction.atomic():
+            journal.begin()
+            journal.note(result, refused)
+    return result
+
+
+def _sum(before: Result, read: _Read, written: Written, doubtful: Sequence[Refused], refused: int) -> Result:
+    return replace(
+        before,
+        rows=before.rows + read.count,
+        created=before.created + len(written.created),
+        updated=before.updated + written.updated,
+        skipped=before.skipped + written.skipped + len(read.repeated),
+        failed=before.failed + len(read.wrong) + len(doubtful),
+        enrolled=before.enrolled + written.enrolled,
+        companies=before.companies + len(written.founded),
+        reported=before.reported + refused,
+    )
+
+
+def _begun(team: Team, written: Written, before: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Runs that began with these records, by the key of their pipeline, added to those of earlier batches."""
+    total = dict(before)
+    for model, rows in ((Company, written.founded), (Contact, written.created)):
+        for name, key, runs in hooks.manual_pipelines.entered(team=team, model=model, ids=[row.pk for row in rows]):
+            total[key] = {"name": name, "runs": runs + total.get(key, {}).get("runs", 0)}
+    return total

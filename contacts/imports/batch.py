@@ -9,9 +9,9 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from contacts import hooks
+from contacts.imports.matching import match
 from contacts.imports.validate import Values
 from contacts.models import Company, Contact
-from contacts.queries import with_email
 from contacts.tagging import attach, tags_named
 from crm.models import Team
 
@@ -35,50 +35,49 @@ _ANNOUNCED: Final = (*_WRITTEN[:-1], "tags")
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Rows that were found good, and what to do with them."""
+    """Rows that were found good, by the lines they stand on, and what to do with them."""
 
     team: Team
-    values: Sequence[Values]
+    rows: Sequence[tuple[int, Values]]
+    key: str
     update: bool
     announce: bool
-    dry_run: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What became of the rows of one batch."""
+    """What became of the rows of one batch; `refused` are the reasons by line."""
 
-    created: int = 0
-    updated: int = 0
-    skipped: int = 0
-    enrolled: int = 0
-    companies: int = 0
+    created: Sequence[Contact]
+    founded: Sequence[Company]
+    updated: int
+    skipped: int
+    enrolled: int
+    refused: Mapping[int, str]
 
 
 def write_batch(batch: Batch) -> Written:
-    """Create or change the contacts of a batch; a dry run only counts."""
+    """Create or change the contacts of a batch; a row about which there is a doubt is refused."""
     # Two imports into one team take turns, so that neither creates what the other just did.
     Team.objects.select_for_update(no_key=True).get(pk=batch.team.pk)
-    existing = _existing(batch)
-    fresh = [values for values in batch.values if values.email.lower() not in existing]
-    old = _pairs(batch, existing) if batch.update else []
+    matched = match(team=batch.team, key=batch.key, rows=batch.rows)
+    fresh = matched.fresh
+    old = matched.known if batch.update else []
     companies, founded = _companies(batch, [*fresh, *(values for _, values in old)])
     before = {contact.pk: _values_of(contact) for contact, _ in old}
-    changed = [contact for contact, values in old if _apply(contact, values, companies)]
+    changed = [contact for contact, values in old if _apply(contact, values, companies, batch.key)]
     links = _missing_tags(old)
     touched = {contact.pk for contact in changed} | {contact for contact, _ in links}
-    enrolled = 0
-    if not batch.dry_run:
-        created = _create(batch.team, fresh, companies)
-        _store(changed)
-        _tag(batch.team, [*links, *_new_tags(created, fresh)])
-        enrolled = _announce(batch, created, founded, sorted(touched), before)
+    created = _create(batch.team, fresh, companies)
+    _store(changed)
+    _tag(batch.team, [*links, *_new_tags(created, fresh)])
     return Written(
-        created=len(fresh),
+        created=created,
+        founded=founded,
         updated=len(touched),
-        skipped=len(batch.values) - len(fresh) - len(touched),
-        enrolled=enrolled,
-        companies=len(founded),
+        skipped=len(matched.known) - len(touched),
+        enrolled=_announce(batch, created, founded, sorted(touched), before),
+        refused=matched.refused,
     )
 
 
@@ -89,24 +88,8 @@ def _values_of(contact: Contact) -> dict[str, Any]:
     return {**values, "custom": dict(contact.custom)}
 
 
-def _existing(batch: Batch) -> dict[str, Contact]:
-    """Contacts of the team by lower-case address; of several with one address, the oldest."""
-    emails = [values.email for values in batch.values if values.email]
-    if not emails:
-        return {}
-    rows = with_email(team=batch.team, emails=emails).order_by("pk").select_for_update()
-    found: dict[str, Contact] = {}
-    for contact in rows:
-        found.setdefault(contact.email.lower(), contact)
-    return found
-
-
-def _pairs(batch: Batch, existing: Mapping[str, Contact]) -> list[tuple[Contact, Values]]:
-    return [(existing[values.email.lower()], values) for values in batch.values if values.email.lower() in existing]
-
-
 def _companies(batch: Batch, rows: Sequence[Values]) -> tuple[dict[str, Company], Sequence[Company]]:
-    """Companies by lower-case name, and which of them are new (not stored in a dry run)."""
+    """Companies by lower-case name, and which of them are new."""
     names = {values.company.lower(): values.company for values in rows if values.company}
     if not names:
         return {}, []
@@ -116,23 +99,24 @@ def _companies(batch: Batch, rows: Sequence[Values]) -> tuple[dict[str, Company]
     for company in same.order_by("pk"):
         found.setdefault(company.name.lower(), company)
     new = [Company(team=batch.team, name=name) for key, name in names.items() if key not in found]
-    if new and not batch.dry_run:
+    if new:
         Company.objects.bulk_create(new)
     return found | {company.name.lower(): company for company in new}, new
 
 
-def _apply(contact: Contact, values: Values, companies: Mapping[str, Company]) -> bool:
-    """Put what the row says into the contact; true when that changes anything."""
+def _apply(contact: Contact, values: Values, companies: Mapping[str, Company], key: str) -> bool:
+    """Put what the row says into the contact, but for its key, which may be spelled otherwise; true for a change."""
     changed = False
     for name, value in values.fields.items():
-        if getattr(contact, name) != value and name != "email":
+        if getattr(contact, name) != value and name != key:
             setattr(contact, name, value)
             changed = True
-    custom = {**contact.custom, **values.custom}
+    given = {name: value for name, value in values.custom.items() if f"custom.{name}" != key}
+    custom = {**contact.custom, **given}
     if custom != contact.custom:
         contact.custom, changed = custom, True
     company = companies.get(values.company.lower())
-    if company is not None and (company.pk is None or contact.company_id != company.pk):
+    if company is not None and contact.company_id != company.pk:
         contact.company, changed = company, True
     return changed
 

@@ -25,6 +25,10 @@ FIELDS: Final = (
     "tags",
 )
 IDENTIFYING: Final = frozenset({"first_name", "last_name", "full_name", "email", "phone"})
+EMAIL: Final = "email"
+PHONE: Final = "phone"
+# What the identity in another system is called when a heading says no more.
+EXTERNAL_ID: Final = "custom.external_id"
 IGNORED: Final = "-"
 # Columns that an export writes and that only the system may fill.
 READ_ONLY: Final = frozenset({"id", "created at", "updated at", "last interaction"})
@@ -48,9 +52,20 @@ _SYNONYMS: Final[Mapping[str, str]] = {
         "timezone": "timezone|time zone|tz|zeitzone",
         "language": "language|locale|lang|sprache|langue|idioma",
         "tags": "tags|tag|labels|label|groups|keywords",
+        EXTERNAL_ID: "external id|externalid|external key|externe id|id externe|id externo",
     }.items()
     for title in titles.split("|")
 }
+
+
+def is_key(key: str) -> bool:
+    """Whether contacts can be recognized by this field."""
+    return key in (EMAIL, PHONE) or _is_custom(key)
+
+
+def spoken(target: str) -> str:
+    """A field as it is said in a sentence."""
+    return target.removeprefix("custom.").replace("_", " ")
 
 
 class MappingProblem(Exception):
@@ -87,6 +102,7 @@ def map_columns(
     header: Sequence[str],
     given: Mapping[str, str] | None = None,
     unknown: Literal["ignore", "custom"] = "ignore",
+    key: str = EMAIL,
 ) -> ColumnMap:
     """Map by title; `given` (title → field, `custom.<key>` or `-`) goes first."""
     wishes = _wishes(header, given or {})
@@ -99,7 +115,7 @@ def map_columns(
         if target:
             taken[target] = title
         columns.append(Column(index=index, title=title, target=target, note=note))
-    if not IDENTIFYING & set(taken):
+    if not (IDENTIFYING | ({key} - {EMAIL})) & set(taken):
         raise MappingProblem(
             "No column holds an email, a name or a phone number. The first line must name the"
             f" columns; it names: {', '.join(title or '(blank)' for title in header[:20])}."
@@ -107,8 +123,18 @@ def map_columns(
     return ColumnMap(columns=tuple(columns))
 
 
-def check_columns(columns: ColumnMap) -> None:
+def columns_of(*, header: Sequence[str], targets: Sequence[str]) -> ColumnMap:
+    """Columns as they were chosen, in the order of the file; one without a choice is not read."""
+    chosen = [*targets, *[""] * len(header)]
+    return ColumnMap(
+        columns=tuple(Column(index=index, title=title, target=chosen[index]) for index, title in enumerate(header))
+    )
+
+
+def check_columns(columns: ColumnMap, *, key: str = EMAIL) -> None:
     """Refuse columns, as a person chose them, that name no field, one twice, or nobody at all."""
+    if not is_key(key):
+        raise MappingProblem(f"“{key}” is no key: use email, phone, external_id or custom.<key>.")
     taken: dict[str, str] = {}
     for column in columns.used:
         if column.target not in FIELDS and not _is_custom(column.target):
@@ -117,21 +143,23 @@ def check_columns(columns: ColumnMap) -> None:
             field = column.target.replace("_", " ")
             raise MappingProblem(f"“{taken[column.target]}” and “{column.title}” both fill {field}: choose one.")
         taken[column.target] = column.title
-    if not IDENTIFYING & set(taken):
+    if key != EMAIL and key not in taken:
+        raise MappingProblem(f"Contacts are to be recognized by {spoken(key)}: choose the column that holds it.")
+    if not (IDENTIFYING | ({key} - {EMAIL})) & set(taken):
         raise MappingProblem("Choose a column that holds an email, a name or a phone number.")
 
 
 def _wishes(header: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    titles = {_folded(title) for title in header}
+    titles = {folded(title) for title in header}
     wishes: dict[str, str] = {}
     for title, target in given.items():
-        if _folded(title) not in titles:
+        if folded(title) not in titles:
             raise MappingProblem(f"The file has no column “{title}”: {', '.join(header[:20])}.")
         if target != IGNORED and target not in FIELDS and not _is_custom(target):
             raise MappingProblem(
                 f"“{target}” is no field: use {', '.join(FIELDS)}, custom.<key>, or - to leave the column out."
             )
-        wishes[_folded(title)] = target
+        wishes[folded(title)] = target
     if len(set(wishes.values()) - {IGNORED}) < len([w for w in wishes.values() if w != IGNORED]):
         raise MappingProblem("Two columns are mapped to the same field.")
     return wishes
@@ -142,25 +170,25 @@ def _is_custom(target: str) -> bool:
 
 
 def _target(title: str, wishes: Mapping[str, str], unknown: str) -> tuple[str, str]:
-    folded = _folded(title)
-    if folded in wishes:
-        wish = wishes[folded]
+    plain = folded(title)
+    if plain in wishes:
+        wish = wishes[plain]
         return ("", "left out as asked") if wish == IGNORED else (wish, "")
     if _is_custom(title.strip().lower()):
         return title.strip().lower(), ""
-    if folded in _SYNONYMS:
-        target = _SYNONYMS[folded]
+    if plain in _SYNONYMS:
+        target = _SYNONYMS[plain]
         return ("", "mapped from another column") if target in wishes.values() else (target, "")
-    if folded in READ_ONLY:
+    if plain in READ_ONLY:
         return "", "filled by the system"
-    if not folded:
+    if not plain:
         return "", "has no title"
     if unknown == "custom":
-        return f"custom.{key_from_header(folded)}", ""
+        return f"custom.{key_from_header(plain)}", ""
     return "", "unknown column"
 
 
-def _folded(title: str) -> str:
+def folded(title: str) -> str:
     """The title in lower case without accents, punctuation and repeated spaces."""
     plain = unicodedata.normalize("NFKD", title)
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from contacts.imports.mapping import ColumnMap
+from contacts.imports.mapping import EMAIL, ColumnMap
 from contacts.imports.validate import Problem, Values, known, read_row
 from crm.csv_files import Row, Table
 from crm.models import Team
@@ -23,11 +23,11 @@ class PreviewRow:
     problems: tuple[str, ...]
 
 
-def preview(*, team: Team, table: Table, columns: ColumnMap, count: int = ROWS) -> list[PreviewRow]:
+def preview(*, team: Team, table: Table, columns: ColumnMap, count: int = ROWS, key: str = EMAIL) -> list[PreviewRow]:
     """The first rows as an import would read them."""
     members = known(team=team)
     return [
-        _preview_row(row, read_row(row=row, columns=columns, known=members), columns)
+        _preview_row(row, read_row(row=row, columns=columns, known=members, key=key), columns)
         for row in islice(table.rows(), count)
     ]
 
@@ -38,7 +38,7 @@ def _preview_row(row: Row, read: Values | list[Problem], columns: ColumnMap) -> 
     return PreviewRow(line=row.line, cells=cells, problems=problems)
 
 
-def preview_lines(*, team: Team, table: Table, columns: ColumnMap) -> Iterator[str]:
+def preview_lines(*, team: Team, table: Table, columns: ColumnMap, key: str = EMAIL) -> Iterator[str]:
     """The preview as text for a terminal."""
     split = DELIMITER_NAMES[table.delimiter]
     yield f"{table.row_count} rows, {table.encoding}, split by {split}."
@@ -46,7 +46,7 @@ def preview_lines(*, team: Team, table: Table, columns: ColumnMap) -> Iterator[s
         target = column.target or f"not read ({column.note})"
         yield f"  {column.title or '(no title)'} → {target}"
     yield "First rows as they will be read:"
-    for row in preview(team=team, table=table, columns=columns):
+    for row in preview(team=team, table=table, columns=columns, key=key):
         named = zip(columns.used, row.cells, strict=True)
         shown = ", ".join(f"{column.target}={cell[:40]}" for column, cell in named if cell)
         yield f"  line {row.line}: {_printable(shown)}"

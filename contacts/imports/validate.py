@@ -9,7 +9,7 @@ from django.core.validators import validate_email
 from django.db.models import Model
 
 from contacts.custom import MAX_BYTES
-from contacts.imports.mapping import Column, ColumnMap
+from contacts.imports.mapping import EMAIL, Column, ColumnMap, spoken
 from contacts.models import Company, Contact
 from contacts.tagging import MAX_NAME, clean_names
 from crm.channels.letters import number_problem
@@ -19,6 +19,9 @@ from crm.tables import restored
 from crm.timezones import known_timezones
 
 MAX_TAGS: Final = 50
+# One of these a new contact must have.
+NAMING: Final = frozenset({"first_name", "last_name", "email", "phone"})
+NAMELESS: Final = "The row has no email, name or phone number."
 _STAGES: Final = {spelling.lower(): value for value, label in Contact.Stage.choices for spelling in (value, str(label))}
 
 
@@ -68,6 +71,10 @@ class Values:
     def email(self) -> str:
         return str(self.fields.get("email", ""))
 
+    @property
+    def is_named(self) -> bool:
+        return bool(NAMING & set(self.fields))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
@@ -83,9 +90,9 @@ def known(*, team: Team) -> Known:
     return Known(owners=owners)
 
 
-def read_row(*, row: Row, columns: ColumnMap, known: Known) -> Values | list[Problem]:
+def read_row(*, row: Row, columns: ColumnMap, known: Known, key: str = EMAIL) -> Values | list[Problem]:
     """The values of a row, or everything that is wrong with it."""
-    reading = _Reading(known=known)
+    reading = _Reading(known=known, key=key)
     for column in columns.used:
         cell = row.cells[column.index] if column.index < len(row.cells) else ""
         reading.take(column, restored(cell.strip()).strip())
@@ -98,8 +105,9 @@ def read_row(*, row: Row, columns: ColumnMap, known: Known) -> Values | list[Pro
 class _Reading:
     """One row while it is being read."""
 
-    def __init__(self, *, known: Known) -> None:
+    def __init__(self, *, known: Known, key: str) -> None:
         self._known = known
+        self._key = key
         self._fields: dict[str, Any] = {}
         self._custom: dict[str, str] = {}
         self._tags: list[str] = []
@@ -131,15 +139,21 @@ class _Reading:
         return None
 
     def result(self) -> Values | list[Problem]:
-        named = {"first_name", "last_name", "email", "phone"} & set(self._fields)
-        if not self._problems and not named:
-            self.refuse("", "The row has no email, name or phone number.")
+        if not self._problems:
+            self._ask_who_it_is()
         if sum(len(text.encode()) for text in self._custom.values()) > MAX_BYTES // 2:
             self.refuse("", f"Custom fields of one record may hold {MAX_BYTES // 2048} KB.")
         if self._problems:
             return self._problems
         company = self._fields.pop("company", "")
         return Values(fields=self._fields, company=company, tags=tuple(self._tags), custom=self._custom)
+
+    def _ask_who_it_is(self) -> None:
+        held = {*self._fields, *(f"custom.{name}" for name in self._custom)}
+        if self._key not in (EMAIL, *held):
+            self.refuse("", f"The row has no {spoken(self._key)}, by which contacts are recognized.")
+        elif not (NAMING | ({self._key} - {EMAIL})) & held:
+            self.refuse("", NAMELESS)
 
     def email(self, text: str) -> None:
         try:

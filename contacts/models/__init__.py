@@ -4,6 +4,7 @@ from contacts.models.activity import Activity
 from contacts.models.company import Company
 from contacts.models.contact import Contact, Tag
 from contacts.models.deal import Deal
+from contacts.models.importing import ContactImport, ImportMapping, ImportProblem
 from contacts.models.record import Record, RecordType
 from contacts.models.segment import Segment, SegmentChange, SegmentMembership
 
@@ -11,7 +12,10 @@ __all__ = [
     "Activity",
     "Company",
     "Contact",
+    "ContactImport",
     "Deal",
+    "ImportMapping",
+    "ImportProblem",
     "Record",
     "RecordType",
     "Segment",

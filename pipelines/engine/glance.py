@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models import Exists, Q, Subquery
 
+from contacts.imports.running import imports_due
 from crm.models import Subscription
 from pipelines.engine.outgoing.sending import due_webhooks
 from pipelines.engine.schedules import due_triggers
@@ -35,6 +36,12 @@ NOW: Final = object()
 OPEN: Final = (Effect.Status.LEASED.value, Effect.Status.SENDING.value)
 
 
+# What is asked for, in the order of the columns.
+ASKED: Final = (
+    "expired", "undecided", "suspects", "delivered", "reminders", "scheduled", "confirmations", "silences", "imports",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Glance:
     """The engine's notes by name, and whether there is anything to rescue or to sweep.
@@ -51,6 +58,7 @@ class Glance:
     scheduled: bool
     confirmations: bool
     silences: bool
+    imports: bool
     newest: Mapping[str, int]
 
 
@@ -78,24 +86,16 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
         Exists(due_triggers(now)),
         Exists(Subscription.objects.filter(mail_at__lte=now)),
         Exists(watched()),
+        Exists(imports_due(real_now)),
         *newest,
     )
     found = list(rows)
     if not found:
-        names = ("expired", "undecided", "suspects", "delivered", "reminders", "scheduled", "confirmations", "silences")
-        yes = dict.fromkeys(names, True)
-        return Glance({}, **yes, newest={})
-    _, _, _, expired, undecided, suspects, delivered, reminders, scheduled, confirmations, silences, *ids = found[0]
+        return Glance({}, **dict.fromkeys(ASKED, True), newest={})
+    asked, ids = found[0][3 : 3 + len(ASKED)], found[0][3 + len(ASKED) :]
     return Glance(
         states={row[0]: (row[1], row[2] or {}) for row in found},
-        expired=expired,
-        undecided=undecided,
-        suspects=suspects,
-        delivered=delivered,
-        reminders=reminders,
-        scheduled=scheduled,
-        silences=silences,
-        confirmations=confirmations,
+        **dict(zip(ASKED, asked, strict=True)),
         newest={label: pk for label, pk in zip(labels, ids, strict=True) if pk is not None},
     )
 

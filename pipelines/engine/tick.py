@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import close_old_connections, connection
 
+from contacts.imports.running import work_imports
 from crm.confirming import send_confirmations
 from pipelines.alarms import NAME as ALARMS
 from pipelines.alarms import watch
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 BATCHES_OF_ONE_LANE = 10
 ROUNDS_WITHOUT_END = 10_000
 LEAST_POSTING_SECONDS = 5.0
+# How long a pass works on a file of contacts, when everything else is done.
+IMPORT_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -119,6 +122,8 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
         _until_idle(report, presence, until)
         if report.posts:
             report.sent += send_due(now=engine_now(), until=max(until, time.monotonic() + LEAST_POSTING_SECONDS))
+        if glance.imports and work_imports(clock=real_now, seconds=IMPORT_SECONDS):
+            report.more = True
     finally:
         presence.leave()
     return report

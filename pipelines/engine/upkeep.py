@@ -1,10 +1,11 @@
-"""Once a day: months ahead for the partitioned logs; old suspicions and what others posted long ago forgotten."""
+"""Once a day: months ahead for the partitioned logs, and what is old forgotten: suspicions, posts, files of imports."""
 
 import logging
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
 
+from contacts.imports.lifecycle import forget_old
 from pipelines.engine.forgetting import forget_deliveries
 from pipelines.models import EngineState, LaneStrike
 from pipelines.partitions import ensure_partitions
@@ -26,6 +27,9 @@ def keep_up(*, now: datetime, last: datetime | None) -> bool:
     forgotten = forget_deliveries(now=now)
     if forgotten:
         log.info("posts to webhooks forgotten: %s", forgotten)
+    files = forget_old(now=now)
+    if files:
+        log.info("files of imports deleted: %s", files)
     try:
         with transaction.atomic():
             made = ensure_partitions(now)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.db.models import Model
+from django.db.models import Count, Model
 
 from contacts import hooks, merging, panels, timeline
 from contacts.models import Contact, Record
@@ -14,10 +15,11 @@ from crm.signals import message_decided
 from pipelines.engine.automatic import enroll_created, leave_out
 from pipelines.engine.controls import send_again
 from pipelines.engine.enroll import NotEnrollable, enroll
+from pipelines.engine.kick import kick
 from pipelines.engine.manual import live_pipelines, rehome_runs, sync_manual_runs
 from pipelines.engine.segments.previewing import Rules
 from pipelines.engine.segments.telling import tell_of_members
-from pipelines.models import Pipeline
+from pipelines.models import Pipeline, PipelineRun
 from pipelines.subjects import OWN, SubjectType, among, subject_named, subject_types
 from pipelines.triggers.announcing import tell_of_new
 from pipelines.triggers.panels import count_runs, run_entries, runs_panel
@@ -30,6 +32,7 @@ def connect() -> None:
     hooks.manual_pipelines.register(ManualPipelines())
     hooks.segment_rules.register(Rules())
     hooks.after_membership.register(tell_of_members)
+    hooks.wake_workers.register(kick)
     merging.register(move_runs)
     merging.counters.register(count_runs)
     panels.register(runs_panel)
@@ -89,6 +92,13 @@ class ManualPipelines:
         """Add the new ones, keep the running, end the rest."""
         rows = Pipeline.objects.for_team(subject.team).filter(pk__in=pipelines)
         return sync_manual_runs(subject=subject, pipelines=list(rows), by=by).refused
+
+    def entered(self, team: Team, model: type[Model], ids: Sequence[int]) -> Sequence[tuple[str, str, int]]:
+        """Runs by pipeline of records that were just created; one statement."""
+        kind = ContentType.objects.get_for_model(model)
+        runs = PipelineRun.objects.filter(subject_type=kind, subject_id__in=among(ids), parent=None)
+        named = runs.values_list("pipeline__name", "pipeline__key")
+        return list(named.annotate(runs=Count("pk")).order_by("pipeline__name", "pipeline__key"))
 
     def enroll(self, team: Team, model: type[Model], pipeline: int, ids: Sequence[int], by: User | None) -> int:
         """Put records in as one batch; those who cannot enter are left out."""
