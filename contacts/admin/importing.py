@@ -164,14 +164,14 @@ def _choices(request: HttpRequest, row: ContactImport) -> Choices:
 def _choosing(row: ContactImport, columns: tuple[Column, ...]) -> dict[str, Any]:
     """Where each column goes, beside the first rows."""
     width = len(row.header)
+    rows: list[tuple[str, ...]] = []
+    problem = ""
     try:
         table = table_of(row, StoredBytes(row.file))
         rows = [(*each.cells, *[""] * width)[:width] for each in islice(table.rows(), SHOWN)]
         check_columns(columns_of_import(row), key=row.key)
     except (UnreadableFile, MappingProblem) as error:
         problem = str(error)
-    else:
-        problem = ""
     return {
         "choices": [(column, _targets(column)) for column in columns],
         "keys": _keys(row, columns),
