@@ -26,7 +26,8 @@ STATES = {
 class ContactImportAdmin(TeamScopedReadOnlyAdmin[ContactImport]):
     """Files that were brought, newest first."""
 
-    list_display = ("name", "condition", "row_count", "made", "changed", "passed_over", "refused", "by", "created_at")
+    nothing = "Every file of contacts that is brought comes here, with what became of its rows."
+    list_display = ("name", "condition", "rows", "made", "changed", "passed_over", "refused", "by", "created_at")
     list_filter = ("state", "source", "created_at")
     list_select_related = ("by",)
     ordering = ("-id",)
@@ -36,21 +37,25 @@ class ContactImportAdmin(TeamScopedReadOnlyAdmin[ContactImport]):
     def condition(self, row: ContactImport) -> str:
         return row.get_state_display()
 
+    @display(description="Rows", ordering="row_count")
+    def rows(self, row: ContactImport) -> str:
+        return f"{row.row_count:,}"
+
     @display(description="Created")
-    def made(self, row: ContactImport) -> int:
-        return int(row.counts.get("created", 0))
+    def made(self, row: ContactImport) -> str:
+        return _number(row, "created")
 
     @display(description="Updated")
-    def changed(self, row: ContactImport) -> int:
-        return int(row.counts.get("updated", 0))
+    def changed(self, row: ContactImport) -> str:
+        return _number(row, "updated")
 
     @display(description="Skipped")
-    def passed_over(self, row: ContactImport) -> int:
-        return int(row.counts.get("skipped", 0))
+    def passed_over(self, row: ContactImport) -> str:
+        return _number(row, "skipped")
 
     @display(description="Errors")
-    def refused(self, row: ContactImport) -> int:
-        return int(row.counts.get("failed", 0))
+    def refused(self, row: ContactImport) -> str:
+        return _number(row, "failed")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ContactImport]:
         rows: QuerySet[ContactImport] = super().get_queryset(request)
@@ -96,3 +101,7 @@ class ContactImportAdmin(TeamScopedReadOnlyAdmin[ContactImport]):
         if row is None:
             raise Http404
         return row
+
+
+def _number(row: ContactImport, name: str) -> str:
+    return f"{row.counts[name]:,}" if name in row.counts else "-"
