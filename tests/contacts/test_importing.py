@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from contacts.imports import apply
+from contacts.imports.batch import write_batch
 from contacts.imports.files import StoredBytes
 from contacts.imports.lifecycle import Choices, begin_check, begin_running, draft, start
 from contacts.imports.running import ATTEMPTS, claim, imports_due, run, work_imports
@@ -172,7 +173,7 @@ def test_the_command_remembers_and_forgets_columns(command: Command, team: Team)
 
 def _stopped_after(batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the middle of the batch after so many."""
-    written = apply.write_batch
+    written = write_batch
     calls = iter(range(batches))
 
     def write(batch: Any) -> Any:
@@ -275,7 +276,7 @@ def test_an_import_that_cannot_go_on_gives_up_and_stops_no_other(
     team: Team, small_batches: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     bad, good = brought(team, LINES), brought(team, "Email\nfine@example.org\n")
-    written = apply.write_batch
+    written = write_batch
 
     def write(batch: Any) -> Any:
         if len(batch.rows) > 1:

@@ -92,7 +92,8 @@ def test_a_messy_file_is_looked_at_and_then_taken(sign_in: SignIn, team: Team) -
     assert AuditEntry.objects.get(action="contacts.import").details["created"] == 2
     done = look(client, page)
     assert "Done" in done and "Download rows that were not taken" in done
-    report = b"".join(client.get(page.replace("change", "errors")).streaming_content).decode("utf-8-sig")
+    answer: Any = client.get(page.replace("change", "errors"))
+    report = b"".join(answer.streaming_content).decode("utf-8-sig")
     assert report.splitlines()[0] == '"line","reason","First name","Last name","E-Mail","Company","Stage","Shoe size"'
     assert "not-an-address" in report and len(report.splitlines()) == 5
 
