@@ -7,11 +7,12 @@ from typing import Any, Protocol
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
 
 from contacts.devices import FIELD
 from contacts.hooks import Registry
-from contacts.models import Activity, Contact, Deal, Record
+from contacts.models import Activity, Contact, ContactImport, Deal, ImportMapping, ImportProblem, Record
 from contacts.queries import with_email
 from crm.channels.letters import e164, phone_number
 from crm.erasing import Person, erase_ground, ground_rows, scrub
@@ -53,7 +54,7 @@ def erase_contact(*, contact: Contact, by: User | None = None, how: str = "") ->
     with transaction.atomic():
         _release_tasks(person)
         contact.delete()
-        counts = erase_ground(person)
+        counts = erase_ground(person) | {"refused rows": _forget_refused_rows(person)}
         for eraser in erasers:
             counts |= eraser(person)
         target = f"{Contact._meta.label_lower}:{person.pk}"
@@ -83,9 +84,19 @@ def _release_tasks(person: Person) -> None:
     mine.filter(run_id__isnull=False).update(title="Erased", description="", subject_type=None, subject_id=None)
 
 
+def _forget_refused_rows(person: Person) -> int:
+    """Rows of files that were not taken: their other cells are about the same person."""
+    named = Q()
+    for word in person.searched:
+        named |= Q(text__icontains=word)
+    rows = ImportProblem.objects.filter(upload__team_id=person.team_id).alias(text=Cast("cells", TextField()))
+    return rows.filter(named).delete()[0] if named else 0
+
+
 def searched_tables(team_id: int) -> Iterator[QuerySet[Any]]:
     yield from ground_rows(team_id)
-    for model in (Activity, Deal, Record):
+    for model in (Activity, ContactImport, Deal, ImportMapping, Record):
         yield model._default_manager.filter(team_id=team_id)
+    yield ImportProblem.objects.filter(upload__team_id=team_id)
     for more in tables:
         yield from more(team_id)

@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from contacts.erasing import erase_contact
 from contacts.imports import apply
 from contacts.imports.batch import write_batch
 from contacts.imports.files import StoredBytes
@@ -311,3 +312,10 @@ def test_a_batch_costs_the_same_with_few_rows_and_with_many(team: Team, monkeypa
 
     cost(2)
     assert cost(5) == cost(20)
+
+
+def test_who_is_erased_stands_in_no_refused_row(command: Command, team: Team) -> None:
+    ann = contact(team, email="ann@example.org")
+    command("Email,First name,Stage\nAnn@example.org,Annabel,emperor\nbob@example.org,Bob,emperor\n")
+    erase_contact(contact=ann)
+    assert [row.cells[1] for row in ImportProblem.objects.all()] == ["Bob"]
