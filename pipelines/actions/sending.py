@@ -6,7 +6,6 @@ WINDOW: Final[dict[str, Any]] = {
     "x-advanced": True,
     "type": "object",
     "title": "Send hours",
-    "description": 'When it may leave, instead of what the pipeline says: {"days": ["mon", "fri"], '
-    '"hours": "09:00-17:00", "quiet": "21:00-08:00", "tz": "subject", "spread": "1h"}.',
-    "x-widget": "json",
+    "description": "When it may leave, instead of what the pipeline says.",
+    "x-widget": "window",
 }

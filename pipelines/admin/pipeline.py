@@ -36,7 +36,7 @@ from pipelines.step_rows import told
 from pipelines.subjects import subject_types
 
 # In the order in which they build on each other.
-SCRIPTS = ("dom", "conditions", "lists", "ways", "inside", "parameters", "steps", "edges", "whole", "triggers")
+SCRIPTS = ("dom", "conditions", "lists", "ways", "inside", "parameters", "rules", "steps", "edges", "whole", "triggers")
 STATUS_COLORS = {"Draft": "info", "Active": "success", "Paused": "warning", "Archived": "default"}
 
 

@@ -28,8 +28,8 @@ class StepForm(forms.ModelForm[PipelineStep]):
     condition = ConditionField(label="Condition")
     inside = InsideField(label="Steps inside (JSON)")
     edges = JsonField(expect=dict, default={}, label="Edges (JSON)")
-    retry = JsonField(label="Retry")
-    timeout = JsonField(label="Timeout")
+    retry = JsonField(label="Try again")
+    timeout = JsonField(label="It may take at most")
     assign = JsonField(expect=dict, label="Set variables afterwards")
 
     class Meta:

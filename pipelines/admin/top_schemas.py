@@ -66,8 +66,14 @@ TOP_SCHEMAS: Final[dict[str, Any]] = {
             "step_timeout": {**_DURATION, "title": "A call may take", "description": "Where its step says nothing."},
             "max_hops": {"type": "integer", "title": "Visits of steps in a run", "x-advanced": True},
             "log": {"title": "Log", "enum": ["all", "errors", "none"], "x-advanced": True},
-            "retry": {"title": "Retry (JSON)", "x-widget": "json", "x-advanced": True},
-            "window": {"title": "Hours for sending (JSON)", "x-widget": "json", "x-advanced": True},
+            "window": {
+                "title": "Hours for sending", "description": "What stands here is said before the rules of the team.",
+                "x-widget": "window", "x-advanced": True,
+            },
+            "retry": {
+                "title": "When a step fails", "description": "Where the step says nothing itself.",
+                "x-widget": "retry", "x-advanced": True,
+            },
         },
     },
 }  # fmt: skip

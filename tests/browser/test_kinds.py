@@ -123,15 +123,52 @@ def test_steps_inside_a_block_lead_somewhere_and_wait_by_a_rule(page: "Page", te
     page.goto(f"/admin/pipelines/pipeline/{pipeline.pk}/change/")
     row = page.locator("[data-row=step]").first
     row.locator("summary").first.click()
-    cards = row.locator("[data-inside] .pl-entry-card")
+    cards = row.locator("[data-inside] .pl-branch > .pl-cards > .pl-entry-card")
     for index in (0, 2):
         cards.nth(index).get_by_text("Edit", exact=True).click()
     cards.nth(0).get_by_label("When it is not met, go to").select_option("last")
-    cards.nth(0).get_by_label("Another way out").select_option("error")
+    cards.nth(0).get_by_text("When it fails or takes long").click()
     cards.nth(0).get_by_label("When it fails, go to").select_option("end")
+    cards.nth(0).get_by_role("button", name="Add a rule of trying again").click()
+    cards.nth(0).get_by_label("Tries after the first").fill("5")
     cards.nth(2).get_by_role("button", name="More…").click()
-    cards.nth(2).get_by_label("Rule of the wait").fill('{"at": "09:00", "days": ["mon"]}')
+    cards.nth(2).get_by_label("At", exact=True).fill("09:00")
+    cards.nth(2).get_by_label("Mon").check()
     save(page)
     ask, _, last = stored()[0]["with"]["steps"]
     assert ask["on"] == {"false": "last", "error": "end"}
+    assert ask["retry"] == {"max": 5, "delay": 300, "backoff": 2}
     assert last["delay"] == {"at": "09:00", "days": ["mon"]}
+
+
+def test_tries_times_hours_and_waits_have_fields_of_their_own(page: "Page", team: Team) -> None:
+    page.goto(ADD)
+    page.get_by_label("Name", exact=False).first.fill("Careful")
+    row = add_step(page, "send_email")
+    row.locator("[data-parameter=subject] input").fill("Hello")
+    row.locator("textarea[name$=-message]").fill("You")
+    row.get_by_role("button", name="More…").click()
+    row.locator(".pl-delay-rule").get_by_label("Wait", exact=True).fill("2")
+    row.locator(".pl-delay-rule").get_by_label("Tue").check()
+    row.locator(".pl-delay-rule").get_by_label("By the clock of").select_option("subject")
+    row.get_by_text("More options").click()
+    window = row.locator("[data-parameter=window]")
+    window.get_by_label("Fri").check()
+    window.get_by_label("Hours", exact=True).fill("09:00-12:00\n13:00-17:00")
+    window.get_by_label("By the clock of").select_option("fixed")
+    window.get_by_label("Time zone").fill("Europe/Berlin")
+    row.get_by_text("When it fails or takes long").click()
+    row.get_by_role("button", name="Add a rule of trying again").click()
+    row.get_by_label("Mail put off (4xx)").check()
+    row.get_by_label("Longest wait").fill("1")
+    row.get_by_label("It may take at most", exact=True).fill("3")
+    row.locator(".pl-field-timeout select").select_option("m")
+    row.get_by_label("When the time is over, go to").select_option("end")
+    row.get_by_label("When it fails, go to").select_option("next")
+    page.get_by_text("Advanced", exact=True).last.click()
+    save(page)
+    (mail,) = stored()
+    assert mail["delay"] == {"for": 172800, "days": ["tue"], "tz": "subject"}
+    assert mail["with"]["window"] == {"days": ["fri"], "hours": ["09:00-12:00", "13:00-17:00"], "tz": "Europe/Berlin"}
+    assert mail["retry"] == {"max": 3, "delay": 300, "backoff": 2, "max_delay": 86400, "on": ["smtp_4xx"]}
+    assert (mail["timeout"], mail["on"]) == (180, {"timeout": "end", "error": "next"})

@@ -45,7 +45,13 @@
     const text = delay === undefined ? "" : typeof delay === "number" ? `${delay}s` : typeof delay === "string" ? delay : JSON.stringify(delay);
     const box = el("div", { class: "pl-field" });
     const asRule = () => {
-      const rule = el("input", { class: "pl-input", value: text, "aria-label": "Rule of the wait", placeholder: '{"at": "09:00", "days": ["mon"], "tz": "subject"}' });
+      if (delay === undefined || typeof delay === "object" || /^(\d+(\.\d+)?[smhdw])?$/.test(text)) {
+        box.classList.add("pl-wide");
+        const fields = editor.delayRule(delay === undefined ? undefined : typeof delay === "number" ? text : delay, changed);
+        box.replaceChildren(el("span", { class: "pl-label", text: "Wait before" }), fields);
+        return fields.querySelector("input");
+      }
+      const rule = el("input", { class: "pl-input", value: text, "aria-label": "Rule of the wait" });
       rule.addEventListener("input", () => {
         const value = rule.value.trim();
         if (!value.startsWith("{")) { rule.setCustomValidity(""); return changed(value || undefined); }
@@ -61,7 +67,7 @@
     };
     if (!/^(\d+(\.\d+)?[smhdw])?$/.test(text)) { asRule(); return box; }
     const control = editor.durationControl(text, (value) => changed(value || undefined));
-    const more = el("button", { type: "button", class: "pl-small", text: "More…", title: "A date, weekdays, hours: write the rule" });
+    const more = el("button", { type: "button", class: "pl-small", text: "More…", title: "A date, weekdays, hours" });
     more.addEventListener("click", () => asRule().focus());
     control.append(more);
     box.append(editor.labelled("Wait before", control));
@@ -119,7 +125,11 @@
       const guard = editor.conditionValue(step.if, (value) => set("if", value));
       parts.push(el("div", { class: "pl-field" }, el("span", { class: "pl-label", text: step.type === "condition" ? "Condition" : "Only if" }), guard));
       const ways = el("div", { class: "pl-grid pl-ways" });
-      parts.push(ways);
+      const trouble = el("div", { class: "pl-grid pl-ways" });
+      const longest = editor.widgets.duration(step.timeout, (value) => { set("timeout", value); drawWays(); });
+      parts.push(ways, el("details", { class: "pl-more pl-when-wrong" }, el("summary", { text: "When it fails or takes long" }), trouble,
+        el("div", { class: "pl-field" }, el("span", { class: "pl-label", text: "Try again" }), editor.retryRules(step.retry, (value) => set("retry", value))),
+        editor.labelled("It may take at most", longest)));
       const nested = el("div", { class: "pl-nested" });
       if (editor.isBlock(step.type)) parts.push(nested);
       parts.push(el("details", { class: "pl-more" }, el("summary", { text: "All of it as JSON" }), json));
@@ -127,7 +137,7 @@
       function drawWays() {
         editor.drawWays(ways, {
           code: step.type, data: step.with || {}, ways: { ...(step.next ? { next: step.next } : {}), ...(step.on || {}) },
-          hasTimeout: step.timeout !== undefined, ending: "The end of this branch",
+          hasTimeout: step.timeout !== undefined, ending: "The end of this branch", trouble,
           targets: () => siblings().map((each, index) => [each.key, titleOf(each, index)]).filter(([key]) => key && key !== step.key),
           changed: (outcome, target) => {
             if (outcome === "next") return set("next", target);

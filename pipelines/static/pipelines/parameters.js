@@ -117,9 +117,15 @@
     pipeline: (value, changed) => listed(editor.data.pipelines, value, changed, { placeholder: "Key of a pipeline" }),
     user: (value, changed) => listed(editor.data.users.map((email) => [email, email]), value, changed, { placeholder: "Owner of the record" }),
     message_template: (value, changed) => listed(editor.data.templates, value, changed, { placeholder: "Write it here, or choose a template" }),
+    retry: (value, changed) => editor.retryRules(value, changed),
+    window: (value, changed) => editor.windowFields(value, changed),
     topic: (value, changed) => chosen(editor.data.topics, value, changed, "no topic of this team"),
     stage: (value, changed) => textInput(value, changed),
   };
+
+  editor.widgets = WIDGETS;
+  editor.jsonArea = jsonArea;
+  editor.pairs = pairs;
 
   function boolean(value, changed, title) {
     const node = el("input", { type: "checkbox", class: "pl-check" });
@@ -163,7 +169,7 @@
   }
 
   const TEMPLATED = new Set(["template", "textarea", "html"]);
-  const WIDE = new Set(["textarea", "html", "json", "fields", "condition"]);
+  const WIDE = new Set(["textarea", "html", "json", "fields", "condition", "retry", "window"]);
 
   editor.drawParameters = function (box, schema, data, changed) {
     box.replaceChildren();

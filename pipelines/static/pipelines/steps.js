@@ -78,6 +78,7 @@
       editor.drawWays(box, {
         code: action.value, data: editor.readJson(raw, {}), ways: { ...(usual ? { next: usual } : {}), ...edges },
         hasTimeout: Boolean(inRow(row, "timeout").value.trim()), targets, ending: "The end of the run",
+        trouble: row.querySelector("[data-trouble]"),
         changed: (outcome, target) => {
           if (outcome === "next") return editor.write(inRow(row, "next_key"), target || undefined);
           const next = { ...editor.readJson(inRow(row, "edges"), {}) };
@@ -104,7 +105,7 @@
 
     function drawDelay() {
       const text = inRow(row, "delay_text");
-      const old = row.querySelector(".pl-duration");
+      const old = text.parentElement.querySelector(":scope > .pl-duration, :scope > .pl-delay-rule");
       if (old) old.remove();
       const simple = /^(\d+(\.\d+)?[smhdw])?$/.test(text.value.trim());
       text.hidden = simple;
@@ -113,20 +114,36 @@
       if (simple) {
         const control = editor.durationControl(text.value, (value) => { text.value = value; sayDelay(); });
         control.firstChild.setAttribute("aria-label", "Wait before this step");
-        const rule = el("button", { type: "button", class: "pl-small", text: "More…", title: "A date, weekdays, hours: write the rule" });
-        rule.addEventListener("click", () => { text.hidden = false; if (help) help.hidden = false; control.remove(); text.focus(); });
+        const rule = el("button", { type: "button", class: "pl-small", text: "More…", title: "A date, weekdays, hours" });
+        rule.addEventListener("click", () => { control.remove(); drawRule(text.value.trim() || undefined).querySelector("input").focus(); });
         control.append(rule);
         text.before(control);
+      } else if (text.value.trim().startsWith("{") && !text.value.trim().startsWith("{{")) {
+        const rule = editor.readJson(text, undefined);
+        if (rule) drawRule(rule);
       }
       sayDelay();
+    }
+    // A rule has fields of its own; as JSON it stands below them.
+    function drawRule(rule) {
+      const text = inRow(row, "delay_text");
+      const fields = editor.delayRule(rule, (next) => {
+        const keys = Object.keys(next || {});
+        text.value = !next ? "" : keys.length === 1 && next.for !== undefined ? String(next.for) : JSON.stringify(next);
+        sayDelay();
+      });
+      text.hidden = false;
+      text.before(fields);
+      text.closest(".pl-field").classList.add("pl-wide");
+      return fields;
     }
     function sayDelay() {
       const text = inRow(row, "delay_text").value.trim();
       const match = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(text);
       const unit = { s: "second", m: "minute", h: "hour", d: "day", w: "week" };
-      const rule = /^\{/.test(text) ? (/"until": *"(?:= *)?([^"]*)"/.exec(text) || ["", ""])[1] : null;
-      const after = match ? `after ${match[1]} ${unit[match[2]]}${match[1] === "1" ? "" : "s"}` : `after ${text.slice(0, 40)}`;
-      row.querySelector("[data-when]").textContent = !text || text === "0" ? "at once" : rule === null ? after : rule ? `on ${rule}` : "by a rule";
+      const rule = text.startsWith("{") && !text.startsWith("{{") ? editor.readJson(inRow(row, "delay_text"), undefined) : undefined;
+      if (rule) row.querySelector("[data-when]").textContent = editor.delayWords(rule);
+      else row.querySelector("[data-when]").textContent = !text || text === "0" ? "at once" : match ? `after ${match[1]} ${unit[match[2]]}${match[1] === "1" ? "" : "s"}` : `after ${text.slice(0, 40)}`;
     }
 
     action.addEventListener("change", () => {
@@ -146,8 +163,21 @@
     raw.addEventListener("change", () => { if (!internal) drawKind(); });
     inRow(row, "edges").addEventListener("change", () => { if (!internal) drawOutcomes(); });
     row.querySelector("details").addEventListener("toggle", (event) => { if (event.target.open && event.target === row.querySelector("details")) drawOutcomes(); });
+    editor.over(inRow(row, "retry"), {
+      readable: (value) => value === undefined || (value && typeof value === "object"), draw: editor.retryRules,
+    });
+    editor.over(inRow(row, "timeout"), {
+      readable: (value) => value === undefined || ["number", "string"].includes(typeof value),
+      draw: (value, write) => editor.widgets.duration(value, (next) => { write(next); drawOutcomes(); }),
+    });
+    inRow(row, "timeout").addEventListener("change", drawOutcomes);
+    editor.over(inRow(row, "assign"), {
+      readable: (value) => value === undefined || (value && typeof value === "object" && !Array.isArray(value)),
+      draw: (value, write) => editor.pairs(value, write),
+    });
     editor.conditionBuilder(inRow(row, "condition"));
     inRow(row, "message").after(editor.variableMenu(inRow(row, "message")));
+    inRow(row, "delay_text").addEventListener("change", drawDelay);
     drawDelay();
     drawKind();
   }

@@ -5,6 +5,9 @@
   const { select } = editor;
   const WORDS = { default: "When no case fits, go to", timeout: "When the time is over, go to", completed: "When it is answered, go to", holdout: "Those held out go to", true: "When it is met, go to", false: "When it is not met, go to", next: "Then go to", error: "When it fails, go to", skipped: "When it is skipped, go to", uncertain: "When nobody knows whether it was sent, go to" };
 
+  // Steps that wait: where they lead when nothing came must be said.
+  const ASKS = new Set(["human_task", "wait_for"]);
+
   // What the parameters declare: cases, variants, answers, events.
   function declared(data) {
     const names = [];
@@ -27,21 +30,29 @@
   };
 
   // `ways` is {outcome: target}, with "next" for where the step usually leads; tells `changed(outcome, target)`.
-  editor.drawWays = function (box, { code, data, ways, hasTimeout, targets, ending, changed }) {
+  // Where it leads when something goes wrong stands in a box of its own, beside how often it is tried.
+  editor.drawWays = function (box, { code, data, ways, hasTimeout, targets, ending, changed, trouble }) {
     const kind = editor.data.kinds[code];
     box.replaceChildren();
+    trouble.replaceChildren();
     if (!kind) return;
     const main = code === "condition" ? ["true", "false"] : declared(data || {});
-    const shown = [...new Set([...main, ...Object.keys(ways)])];
+    const wrong = ["error", ...(hasTimeout || ways.timeout ? ["timeout"] : [])].filter((outcome) => kind.outcomes.includes(outcome) || outcome in ways || outcome === "timeout");
+    const shown = [...new Set([...main, ...Object.keys(ways)])].filter((outcome) => !wrong.includes(outcome));
     const field = (outcome) => {
-      const usual = outcome === "error" ? "Failure (default)" : "The next step";
-      const target = select([["", usual], ...targets(), ["end", ending], ["fail", "Failure"]], ways[outcome] || "");
+      const next = ["next", "The next step"];
+      const usual = {
+        error: [["", "Failure (default)"], next], holdout: [["", "Choose…"], next],
+        timeout: [["", ASKS.has(code) ? "Choose…" : "As when it fails (default)"], next],
+      }[outcome] || [["", next[1]]];
+      const target = select([...usual, ...targets(), ["end", ending], ["fail", "Failure"]], ways[outcome] || "");
       target.dataset.outcome = outcome;
       target.addEventListener("change", () => changed(outcome, target.value));
       return editor.labelled(WORDS[outcome] || `On “${outcome}”, go to`, target);
     };
     for (const outcome of shown) box.append(field(outcome));
-    const others = [...new Set([...kind.outcomes, ...(hasTimeout ? ["timeout"] : [])])].filter((outcome) => !shown.includes(outcome));
+    for (const outcome of wrong) trouble.append(field(outcome));
+    const others = kind.outcomes.filter((outcome) => !shown.includes(outcome) && !wrong.includes(outcome) && outcome !== "timeout");
     if (others.length === 0) return;
     const more = select([["", "Another way out…"], ...others.map((outcome) => [outcome, WORDS[outcome] || outcome])], "", { "aria-label": "Another way out" });
     more.addEventListener("change", () => { if (more.value) more.replaceWith(field(more.value)); });

@@ -5,32 +5,19 @@
   const { el } = editor;
 
   function setUp(field, schema) {
-    const box = el("div", { class: "pl-whole" });
-    const json = el("details", { class: "pl-more" }, el("summary", { text: "As JSON" }));
-    let internal = false;
-    field.before(box, json);
-    json.append(field);
-    const write = (next) => {
-      const empty = next === undefined || (Array.isArray(next) ? !next.length : !Object.keys(next).length);
-      internal = true;
-      editor.write(field, empty ? undefined : next);
-      internal = false;
-    };
-    function draw() {
-      const list = schema.type === "array";
-      const value = editor.readJson(field, list ? [] : {});
-      const readable = value !== undefined && (list ? Array.isArray(value) : value && typeof value === "object" && !Array.isArray(value));
-      box.hidden = !readable;
-      if (!readable) { json.open = true; return; }
-      if (list) box.replaceChildren(editor.schemaCards(schema, value, write));
-      else {
+    const list = schema.type === "array";
+    const filled = (next) => next !== undefined && (list ? next.length : Object.keys(next).length);
+    const json = editor.over(field, {
+      empty: list ? [] : {},
+      readable: (value) => (list ? Array.isArray(value) : value && typeof value === "object" && !Array.isArray(value)),
+      draw: (value, write) => {
+        const tell = (next) => write(filled(next) ? next : undefined);
+        if (list) return editor.schemaCards(schema, value, tell);
         const grid = el("div", { class: "pl-grid" });
-        editor.drawParameters(grid, schema, value, write);
-        box.replaceChildren(grid);
-      }
-    }
-    field.addEventListener("change", () => { if (!internal) draw(); });
-    draw();
+        editor.drawParameters(grid, schema, value, tell);
+        return grid;
+      },
+    });
     const holder = field.closest("[class*=field-], .form-row") || field.parentElement;
     if (holder.querySelector(".errorlist, [id$=_error]")) json.open = true;
   }
