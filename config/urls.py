@@ -1,12 +1,13 @@
 """Addresses of the whole."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from config import dashboard
 from crm import file_pages, health, mailbox, providers
 from crm.confirming import confirm_page
+from crm.errors import no_such_endpoint
 from crm.preferences import choose, preferences
 from crm.tracking.views import track_click, track_open
 from crm.unsubscribe import unsubscribe
@@ -33,6 +34,7 @@ urlpatterns = [
     path("admin/templates/<int:pk>/preview/", admin.site.admin_view(template_preview), name="template-preview"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),
+    re_path(r"^api(?:/.*)?$", no_such_endpoint),
     path("u/<str:token>/", unsubscribe, name="unsubscribe"),
     path("u/<str:token>/choose/", choose, name="choose"),
     path("p/<str:token>/", preferences, name="preferences"),

@@ -2,8 +2,9 @@
 
 from http import HTTPStatus
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.shortcuts import render
+from django.urls import resolve
 
 from crm.api.problems import problem_response, wants_problem
 
@@ -25,6 +26,17 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, 404)
+
+
+def no_such_endpoint(request: HttpRequest) -> HttpResponse:
+    """What the API answers where it has nothing, whatever the settings say about errors."""
+    whole = f"{request.path_info}/"
+    if request.path_info.endswith("/") or resolve(whole).func is no_such_endpoint:
+        return problem_response(status=404, detail=DETAILS[404])
+    if request.method in ("GET", "HEAD"):
+        return HttpResponsePermanentRedirect(request.get_full_path(force_append_slash=True))
+    # A redirect would lose what was sent.
+    return problem_response(status=404, detail=f"{DETAILS[404]} With a slash at its end it is {whole}.")
 
 
 def broken(request: HttpRequest) -> HttpResponse:

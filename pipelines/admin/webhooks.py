@@ -28,13 +28,19 @@ SPANS = (("hour", "the last hour", timedelta(hours=1)), ("day", "the last day", 
          ("week", "the last week", timedelta(days=7)), ("month", "the last 30 days", timedelta(days=30)))  # fmt: skip
 
 
+class EventTicks(UnfoldAdminCheckboxSelectMultipleWidget):
+    """Boxes to tick below the heading of their group."""
+
+    template_name = "admin/pipelines/webhook/events.html"
+
+
 class WebhookForm(forms.ModelForm[Webhook]):
     """Where to, and which events."""
 
     types = forms.MultipleChoiceField(
         required=False,
         label="Events",
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        widget=EventTicks,
         help_text="What it hears of. None ticked means everything, also what comes with later versions.",
     )
 
@@ -50,7 +56,7 @@ class WebhookForm(forms.ModelForm[Webhook]):
         kept = {name: name for name in (self.instance.types or ()) if name not in known}
         every = {**groups, **({"Not defined any more": kept} if kept else {})}
         field: Any = self.fields["types"]
-        field.choices = [(name, f"{group}: {words}") for group, some in every.items() for name, words in some.items()]
+        field.choices = [(group, list(some.items())) for group, some in every.items() if some]
 
 
 @admin.register(Webhook)
@@ -65,6 +71,9 @@ class WebhookAdmin(TeamScopedAdmin[Webhook]):
     change_form_template = "admin/pipelines/webhook/form.html"
     actions_detail = ("test_page", "replay_page", "rotate_page")
     nothing = "An address added here is told of records, messages, runs and tasks the moment something happens."
+
+    class Media:
+        css = {"all": ("pipelines/pipelines.css",)}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return [(None, {"fields": ["name", "url", "enabled", "types"] if obj else ["name", "url", "types"]})]

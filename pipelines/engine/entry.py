@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -88,6 +88,12 @@ class Occasion:
     # The event behind it, and how many runs in a row led to it; else whoever is at work is asked.
     event_id: int | None = None
     depth: int | None = None
+    # When those came whose first try failed: their runs count from then, as if it had not.
+    came: Mapping[int, datetime] = field(default_factory=dict)
+
+    def began(self, subject_id: int | None) -> datetime:
+        """When the run of a subject begins."""
+        return self.now if subject_id is None else self.came.get(subject_id, self.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ def decide(
     depth = next_depth() if occasion.depth is None else occasion.depth
     if depth > MAX_DEPTH:
         return candidate.refused(Decision.LIMIT, [{"error": TOO_DEEP}])
-    return _run(entry, subject_type_id, subject_id, dedup, context, occasion.now, depth)
+    return _run(entry, subject_type_id, subject_id, dedup, context, occasion.began(subject_id), depth)
 
 
 def _unmet(candidate: Candidate, context: Mapping[str, Any]) -> Refusal | None:

@@ -87,8 +87,11 @@ def _retry_group(type_id: int, pipeline_id: int, rows: Sequence[EnrollmentDecisi
             EnrollmentDecision.objects.filter(pk__in=[row.pk for row in rows]).update(settled=True)
             ids = [row.subject_id for row in rows]
             waiting = _without_runs(pipeline_id, type_id, ids)
+            came = {row.subject_id: row.at for row in rows if row.subject_id is not None}
             result = [
-                enroll_batch(entries=found, subject_type_id=type_id, subject_ids=waiting, occasion=Occasion(now))
+                enroll_batch(
+                    entries=found, subject_type_id=type_id, subject_ids=waiting, occasion=Occasion(now, came=came)
+                )
                 for found in entries.values()
             ]
         return sum(len(each.enrolled) for each in result)

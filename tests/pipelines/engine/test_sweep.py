@@ -9,8 +9,9 @@ from django.db import OperationalError, connection
 from contacts.models import Contact
 from crm.models import Team
 from pipelines.engine import automatic, sweep
+from pipelines.engine.clock import pretend
 from pipelines.models import EngineState, EnrollmentDecision, PipelineRun
-from tests.pipelines.engine.building import NOON, active, email
+from tests.pipelines.engine.building import NOON, active, email, later
 from tests.pipelines.engine.conftest import Run
 from tests.project.processes import eventually
 
@@ -59,6 +60,22 @@ def test_a_failing_enrollment_never_fails_the_contact_and_is_tried_again(
     run_at(NOON)
     decision.refresh_from_db()
     assert decision.settled and len(mail.outbox) == 1
+
+
+def test_who_enters_by_a_later_try_waits_no_longer_than_the_others(
+    team: Team, run_at: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    active(team, [email(delay="1h")])
+
+    def broken(**_: Any) -> Any:
+        raise OperationalError("the disk is full")
+
+    with monkeypatch.context() as patched, pretend(NOON):
+        patched.setattr(automatic, "enroll_batch", broken)
+        Contact.objects.create(team=team, email="a@example.org")
+    run_at(later(minutes=20))
+    run = PipelineRun.objects.get()
+    assert (run.created_at, run.next_step_at) == (NOON, later(hours=1))
 
 
 def test_what_the_sweep_cannot_enroll_is_noted_and_tried_again(
