@@ -248,6 +248,11 @@ IMPORT_KEEP_DAYS: int = env.int("IMPORT_KEEP_DAYS", default=7)
 IMPORT_MAX_MB: int = env.int("IMPORT_MAX_MB", default=100)
 PIPELINES_MAX_STEPS: int = env.int("PIPELINES_MAX_STEPS", default=50)
 PIPELINES_MAX_DOCUMENT_BYTES: int = env.int("PIPELINES_MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)
+# A step's circuit opens when it fails for so many different records within so many seconds, and for at least this share
+# of those who reach it; 0 records switch the breakers off.
+PIPELINES_CIRCUIT_RECORDS: int = env.int("PIPELINES_CIRCUIT_RECORDS", default=20)
+PIPELINES_CIRCUIT_SHARE: float = env.float("PIPELINES_CIRCUIT_SHARE", default=0.5)
+PIPELINES_CIRCUIT_SECONDS: int = env.int("PIPELINES_CIRCUIT_SECONDS", default=3600)
 PIPELINES_SUBJECTS = ["contacts.contact", "contacts.company", "contacts.deal", "contacts.record"]
 # Steps that run code people write; they also need requirements-code.txt.
 PIPELINES_CODE_STEPS: bool = env.bool("PIPELINES_CODE_STEPS", default=False)

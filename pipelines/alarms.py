@@ -1,4 +1,4 @@
-"""What is wrong though nothing failed: pipelines that nobody enters, and steps that move far slower than usual."""
+"""What to look at: steps that fail for too many, pipelines that nobody enters, steps far slower than usual."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Sum
 from crm.models import Member, Notification, Team
 from crm.models.member import Role
 from pipelines.definition.durations import format_duration
-from pipelines.models import EngineState, Pipeline, PipelineRun, PipelineStep, StepStat, Trigger
+from pipelines.models import EngineState, Pipeline, PipelineRun, PipelineStep, StepCircuit, StepStat, Trigger
 
 NAME: Final = "alarms"
 EVERY: Final = timedelta(minutes=10)
@@ -39,9 +39,30 @@ class Alarm:
 
 
 def alarms(*, team: Team | None, now: datetime) -> list[Alarm]:
-    """Everything to look at now, of one team or of all; three statements."""
+    """Everything to look at now, of one team or of all; four statements."""
     live = Pipeline.objects.for_team(team).filter(status=Pipeline.Status.ACTIVE)
-    return [*_silent(live, now), *_slow(live, now)]
+    return [*_failing(team), *_silent(live, now), *_slow(live, now)]
+
+
+def _failing(team: Team | None) -> list[Alarm]:
+    """Steps whose circuit is open."""
+    rows = StepCircuit.objects.for_team(team).exclude(state=StepCircuit.State.LET).select_related("step__pipeline")
+    return [alarm_of(circuit) for circuit in rows.order_by("opened_at", "pk")]
+
+
+def alarm_of(circuit: StepCircuit) -> Alarm:
+    """What is told of a step that fails for too many."""
+    step = circuit.step
+    name = step.name or step.key
+    return Alarm(
+        key=f"alarm:failing:{step.pk}",
+        code="step.failing",
+        pipeline_id=step.pipeline_id,
+        team_id=step.pipeline.team_id,
+        title=f"“{name}” fails for too many",
+        sentence=f"“{name}” of “{step.pipeline.name}” failed for {circuit.failed:,} of the last {circuit.reached:,} "
+        "who reached it. Runs wait before it, and a few are tried first.",
+    )
 
 
 def _silent(live: QuerySet[Pipeline], now: datetime) -> list[Alarm]:
@@ -133,6 +154,12 @@ def watch(*, now: datetime, last: datetime | None) -> int:
             )
             _tell(fresh, now)
     return len(fresh)
+
+
+def tell_at_once(alarm: Alarm, *, now: datetime) -> None:
+    """Tell of an alarm when it begins, instead of at the next look; that one then knows it."""
+    EngineState.objects.update_or_create(name=alarm.key, defaults={"at": now, "data": {"pipeline": alarm.pipeline_id}})
+    _tell([alarm], now)
 
 
 def _tell(fresh: Sequence[Alarm], now: datetime) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.models import Avg, Count, F, Sum
 
+from pipelines.circuits import circuits_of
 from pipelines.models import Pipeline, PipelineRun, PipelineStep, StepStat
 from pipelines.queries import StepCounts, runs_by_step
 from pipelines.states import RunStatus
@@ -44,10 +45,16 @@ def _steps(pipeline: Pipeline, now: datetime) -> list[dict[str, Any]]:
     stats = StepStat.objects.filter(step_id__in=[step.pk for step in steps]).order_by()
     for step_id, outcome, n in stats.values_list("step_id", "outcome").annotate(total=Sum("n")):
         outcomes.setdefault(step_id, {})[outcome] = n
-    return [_step(step, standing.get(step.pk, StepCounts()), outcomes.get(step.pk, {})) for step in steps]
+    circuits = {each.step: each.state for each in circuits_of(pipeline=pipeline, now=now)}
+    return [
+        _step(step, standing.get(step.pk, StepCounts()), outcomes.get(step.pk, {}), circuits.get(step.key))
+        for step in steps
+    ]
 
 
-def _step(step: PipelineStep, counts: StepCounts, outcomes: dict[str, int]) -> dict[str, Any]:
+def _step(
+    step: PipelineStep, counts: StepCounts, outcomes: dict[str, int], circuit: str | None
+) -> dict[str, Any]:
     return {
         "key": step.key,
         "name": step.name or step.key,
@@ -57,4 +64,5 @@ def _step(step: PipelineStep, counts: StepCounts, outcomes: dict[str, int]) -> d
         "running": counts.running,
         "failed": counts.failed,
         "outcomes": outcomes,
+        "circuit": circuit,
     }

@@ -11,6 +11,7 @@ from unfold.enums import ActionVariant
 from pipelines import operations
 from pipelines.admin.activating import EXISTING, activation_of, counted
 from pipelines.admin.backfilling import BackfillPages
+from pipelines.admin.circuits import CircuitPages
 from pipelines.admin.confirming import Choice, Question
 from pipelines.admin.converting import ConversionPages
 from pipelines.admin.history import VersionPages
@@ -31,7 +32,7 @@ FITTING: dict[str, frozenset[int]] = {
 }
 
 
-class PipelineButtons(VersionPages, BackfillPages, ConversionPages, WaysInPage):
+class PipelineButtons(CircuitPages, VersionPages, BackfillPages, ConversionPages, WaysInPage):
     """Publish, activate, pause, resume, archive, duplicate, export and delete."""
 
     actions_detail: Sequence[Any] = (

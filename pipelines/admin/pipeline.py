@@ -194,6 +194,7 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         more = {**(extra_context or {}), "editor": self._editor(request, pipeline)}
         if pipeline is not None:
             more |= page_context(pipeline, editable=self.has_change_permission(request, pipeline))
+            more["may_settle"] = self.has_activate_permission(request)
         saved = Saved()
         request.saved_pipeline = saved  # type: ignore[attr-defined]
         try:

@@ -9,9 +9,11 @@ from pipelines import pictures
 from pipelines.actions.registry import kinds
 from pipelines.admin.buttons import live_runs, page_of
 from pipelines.admin.problems import linked_problems
+from pipelines.circuits import circuits_of
 from pipelines.definition.document import checksum
 from pipelines.definition.picture.svg import Look
 from pipelines.documents import document_of
+from pipelines.engine.clock import engine_now
 from pipelines.models import Pipeline, PipelineStep
 from pipelines.queries import StepCounts, runs_by_step
 from pipelines.step_rows import outline
@@ -32,6 +34,7 @@ def page_context(pipeline: Pipeline, *, editable: bool) -> dict[str, Any]:
         "failed_total": sum(each.failed for each in counts.values()),
         "problems": linked_problems(document=document, team=pipeline.team) if editable else [],
         "picture": pictures.on_page(document, look=Look(counts=standing, links="#step-"), title=pipeline.name),
+        "circuits": circuits_of(pipeline=pipeline, now=engine_now()),
         "lanes": _lanes(pipeline, steps, counts),
         "runs_address": f"{reverse('admin:pipelines_pipelinerun_changelist')}?pipeline__id__exact={pipeline.pk}",
         "pipeline_address": page_of(pipeline),

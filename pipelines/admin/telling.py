@@ -12,6 +12,8 @@ from django.utils.safestring import SafeString
 from crm.models import Message
 from pipelines.actions.registry import kinds
 from pipelines.admin.links import clock_time, link_to
+from pipelines.circuits import is_kept
+from pipelines.engine.clock import engine_now
 from pipelines.models import Effect, PipelineRun
 from pipelines.queries import Story, StoryVisit
 
@@ -70,6 +72,8 @@ def stands(run: PipelineRun) -> SafeString:
     name = run.get_status_display()
     step = run.step
     title = step_title(step) if step else ""
+    if name in ("pending", "running") and is_kept(run, now=engine_now()):
+        return format_html("Waits at ‘{}’: the step fails for too many, and a few are tried first.", title)
     if name == "pending" and run.next_step_at:
         tries = format_html(" It is attempt {} at this step.", run.attempt + 1) if run.attempt else ""
         return format_html("Waits until {} and then enters ‘{}’.{}", clock_time(run.next_step_at), title, tries)
@@ -213,6 +217,8 @@ def _message(message: Message) -> SafeString:
     if message.state == "queued" and message.held_until:
         held = clock_time(message.held_until)
         return format_html("{} {} to {} — waits until {}: {}.", verb, name, message.recipient, held, message.held_by)
+    if message.state == "queued" and message.held_by:
+        return format_html("{} {} to {} — waits: {}.", verb, name, message.recipient, message.held_by)
     return format_html("{} {} to {} — {}{}.", verb, name, message.recipient, state, why)
 
 

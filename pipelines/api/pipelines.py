@@ -16,6 +16,7 @@ from crm.scoping import TeamScopedViewSet
 from pipelines import operations
 from pipelines.analytics import pipeline_metrics
 from pipelines.api import bodies, shapes
+from pipelines.api.circuits import CircuitActions
 from pipelines.api.converting import ConversionActions
 from pipelines.api.errors import told
 from pipelines.api.lookup import pipeline_named
@@ -40,7 +41,7 @@ def by_status(rows: Any, text: str) -> Any:
     return rows.filter(status__in=[known[word] for word in words])
 
 
-class PipelineViewSet(ConversionActions, VersionActions, Simulating, TeamScopedViewSet):
+class PipelineViewSet(CircuitActions, ConversionActions, VersionActions, Simulating, TeamScopedViewSet):
     """Pipelines by key or id. A pipeline is written as a definition document (`crm.pipeline/1`)."""
 
     resource = "pipelines"
@@ -50,7 +51,8 @@ class PipelineViewSet(ConversionActions, VersionActions, Simulating, TeamScopedV
         "enroll": "enroll", "trigger": "enroll", "validate": "view", "validate_document": "view", "export": "export",
         "versions": "view", "version": "view", "diff": "view", "roll_back": "publish", "picture": "view",
         "backfill": "publish",
-        "metrics": "view", "conversion": "view", "choose_winner": "publish", "import_document": "add",
+        "metrics": "view", "conversion": "view", "choose_winner": "publish",
+        "circuits": "view", "settle_circuit": "activate", "import_document": "add",
         "simulate": "simulate", "simulate_document": "simulate",
     }  # fmt: skip
     queryset = Pipeline.objects.select_related("current_version", "team")

@@ -12,6 +12,11 @@ from pipelines.queries import last_tick_at
 
 SILENCE: Final = timedelta(minutes=3)
 OUTAGE: Final = timedelta(minutes=10)
+ADVICE: Final = {
+    "pipeline.silent": "See its triggers and where its events come from.",
+    "step.slow": "See what the step waits for: a provider, a pace, its hours.",
+    "step.failing": "Mend what the step needs; it is tried again by itself, or by “Try again” on its pipeline's page.",
+}
 # The sweep of the next tick tries them again.
 SWEPT_WITHIN: Final = timedelta(minutes=10)
 
@@ -66,14 +71,12 @@ def failed_enrollments(clocks: Clocks) -> Sequence[Finding]:
 
 
 def silence_and_lateness(clocks: Clocks) -> Sequence[Finding]:
-    """Active pipelines that nobody enters any more, and steps that are far slower than usual."""
+    """Steps that fail for too many, pipelines that nobody enters any more, and steps far slower than usual."""
     return [
         Finding(
             code=alarm.code,
             problem=alarm.sentence,
-            advice="See its triggers and where its events come from."
-            if alarm.code == "pipeline.silent"
-            else "See what the step waits for: a provider, a pace, its hours.",
+            advice=ADVICE[alarm.code],
             ids=(alarm.pipeline_id,),
         )
         for alarm in alarms(team=None, now=clocks.now)

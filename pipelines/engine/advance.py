@@ -5,18 +5,21 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from django.db import InterfaceError, OperationalError, transaction
 
 from crm.faults import point, register
 from pipelines.actions.registry import kinds
 from pipelines.engine.batch import Batch
+from pipelines.engine.circuits import judge
 from pipelines.engine.cursor import Answer, Cursor
 from pipelines.engine.rejoining import is_between, rejoin
 from pipelines.engine.step import WATCHDOG, run_step
 from pipelines.engine.store import PortableStore, store
+from pipelines.engine.troubles import Trouble, Troubles, troubles_of
 from pipelines.engine.unheard import commit_unheard
 from pipelines.engine.writing import ForeignRecord, flush
 from pipelines.states import RunPhase, RunStatus
@@ -45,6 +48,7 @@ class Progress:
     failed: int = 0
     late_seconds: float = 0.0
     entered: int = 0
+    troubles: Troubles = field(default_factory=dict)
 
     def add(self, other: "Progress") -> None:
         self.runs += other.runs
@@ -52,20 +56,25 @@ class Progress:
         self.failed += other.failed
         self.entered += other.entered
         self.late_seconds = max(self.late_seconds, other.late_seconds)
+        for step_id, trouble in other.troubles.items():
+            self.troubles.setdefault(step_id, Trouble()).add(trouble)
 
 
-def advance_lane(*, step_id: int, now: datetime, limit: int) -> Progress:
-    """Move up to `limit` due runs of one step, in one transaction.
+def advance_lane(*, step_id: int, now: datetime, limit: int, trial: bool = False) -> Progress:
+    """Move up to `limit` due runs of one step, in one transaction; on `trial` into a step whose circuit is open.
 
     A row that the database refuses costs the whole attempt; the second finds the culprit by halves.
     """
+    into = step_id if trial else None
     try:
-        return _advance(process_whole, step_id=step_id, now=now, limit=limit)
+        progress = _advance(partial(process_whole, trial=into), step_id=step_id, now=now, limit=limit)
     except LOST:
         raise
     except Exception:
         log.warning("a run was refused in the lane of step %s: its batch is split", step_id, exc_info=True)
-        return _advance(process, step_id=step_id, now=now, limit=limit)
+        progress = _advance(partial(process, trial=into), step_id=step_id, now=now, limit=limit)
+    judge(progress.troubles, now=now)
+    return progress
 
 
 def _advance(work: Callable[..., Progress], *, step_id: int, now: datetime, limit: int) -> Progress:
@@ -94,18 +103,19 @@ def _undisturbed() -> Iterator[None]:
             gc.enable()
 
 
-def process_whole(cursors: Sequence[Cursor], *, now: datetime) -> Progress:
+def process_whole(cursors: Sequence[Cursor], *, now: datetime, trial: int | None = None) -> Progress:
     """Move locked runs inside the caller's transaction, all or none."""
-    return process_once(list(cursors), now=now, answers=None)
+    return process_once(list(cursors), now=now, answers=None, trial=trial)
 
 
 def process(
-    cursors: Sequence[Cursor], *, now: datetime, answers: Mapping[int, Answer] | None = None, depth: int = 0
-) -> Progress:
+    cursors: Sequence[Cursor], *, now: datetime, answers: Mapping[int, Answer] | None = None,
+    trial: int | None = None, depth: int = 0,
+) -> Progress:  # fmt: skip
     """Move locked runs inside the caller's transaction; a row the database refuses fails alone."""
     try:
         with transaction.atomic():
-            return process_once([cursor.copy() for cursor in cursors], now=now, answers=answers)
+            return process_once([cursor.copy() for cursor in cursors], now=now, answers=answers, trial=trial)
     except LOST:
         raise
     except Exception as error:  # whatever one run brings about, the others and the other teams go on
@@ -113,8 +123,8 @@ def process(
             return _fail_alone(cursors[0], now=now, error=error)
         log.warning("batch split after a refused run: %s runs", len(cursors))
     middle = len(cursors) // 2
-    progress = process(cursors[:middle], now=now, answers=answers, depth=depth + 1)
-    progress.add(process(cursors[middle:], now=now, answers=answers, depth=depth + 1))
+    progress = process(cursors[:middle], now=now, answers=answers, trial=trial, depth=depth + 1)
+    progress.add(process(cursors[middle:], now=now, answers=answers, trial=trial, depth=depth + 1))
     return progress
 
 
@@ -125,10 +135,13 @@ def process_once(
     answers: Mapping[int, Answer] | None,
     errors: Mapping[int, str] | None = None,
     at: PortableStore | None = None,
+    trial: int | None = None,
 ) -> Progress:
     """Move runs once, in the store `at` or that of the default database."""
     where = at or store()
-    batch = Batch(store=where, now=now, cursors=cursors, answers=dict(answers or {}), errors=dict(errors or {}))
+    batch = Batch(
+        store=where, now=now, cursors=cursors, answers=dict(answers or {}), errors=dict(errors or {}), trial=trial
+    )
     batch.load()
     returning = [cursor for cursor in cursors if _needs_answer(batch, cursor)]
     if returning:
@@ -136,7 +149,7 @@ def process_once(
     _walk(batch)
     flush(batch)
     failed = sum(1 for cursor in cursors if cursor.status == RunStatus.FAILED)
-    return Progress(runs=len(cursors), visits=len(batch.visits), failed=failed)
+    return Progress(runs=len(cursors), visits=len(batch.visits), failed=failed, troubles=troubles_of(batch))
 
 
 def _needs_answer(batch: Batch, cursor: Cursor) -> bool:
@@ -196,6 +209,8 @@ def _holds_still(batch: Batch, cursor: Cursor) -> bool:
 def _goes_on(batch: Batch, cursor: Cursor) -> bool:
     due = cursor.next_step_at
     enters = cursor.status == _PENDING and cursor.phase == _ENTER
+    if batch.broken and cursor.step_id in batch.broken and cursor.step_id != batch.trial:
+        return False
     return enters and due is not None and due <= batch.now
 
 

@@ -47,11 +47,17 @@ class Batch:
     # Visits whose other obligations end because the first was met, as (run, seq).
     released: list[tuple[int, int]] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
+    # Steps whose circuit is open, the one of them into which these runs are let, and how many it refused.
+    broken: frozenset[int] = frozenset()
+    trial: int | None = None
+    refused: int = 0
     _type_ids: dict[str, int] = field(default_factory=dict)
 
     def load(self, *, everything: bool = False) -> None:
         """Read what the steps of this batch read, or everything a condition may: a fixed number of statements."""
         self.facts = self.store.pipeline_facts({cursor.pipeline_id for cursor in self.cursors})
+        broken = [facts.id for facts in self.facts.values() if facts.broken]
+        self.broken = self.store.broken_steps(broken) if broken else frozenset()
         current = {facts.current_version_id for facts in self.facts.values() if facts.current_version_id is not None}
         self.programs = self.store.programs({cursor.version_id for cursor in self.cursors} | current)
         for cursor in self.cursors:

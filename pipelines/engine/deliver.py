@@ -22,6 +22,7 @@ from pipelines.actions.base import DeliveryError
 from pipelines.actions.registry import kinds
 from pipelines.engine.advance import Progress
 from pipelines.engine.cause import caused_by
+from pipelines.engine.circuits import unwatched
 from pipelines.engine.clock import real_now
 from pipelines.engine.coded import run_code
 from pipelines.engine.glance import look_for_work
@@ -70,7 +71,8 @@ def delivered_by(twin: Twin) -> Iterator[None]:
     """Let this twin deliver what the engine of this thread queues, instead of the channels."""
     token = _twin.set(twin)
     try:
-        yield
+        with unwatched():
+            yield
     finally:
         _twin.reset(token)
 

@@ -11,6 +11,7 @@ from django.db.models import Exists, Q, Subquery
 
 from contacts.imports.running import imports_due
 from crm.models import Subscription
+from pipelines.engine.circuits import due_circuits
 from pipelines.engine.outgoing.sending import due_webhooks
 from pipelines.engine.schedules import due_triggers
 from pipelines.engine.segments.refreshing import changes_waiting, looks_due
@@ -104,7 +105,8 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
 class Work:
     """What there is to do beside the lanes: kinds of effects to deliver, events to hand out, waits to look at,
     events that wait for quiet and have it, schedules whose records are not all in, contacts that changed where
-    segments have rules, segments for which all contacts are to be looked at, and deliveries of webhooks.
+    segments have rules, segments for which all contacts are to be looked at, deliveries of webhooks, and circuits whose
+    pause is over.
     """
 
     kinds: Sequence[int]
@@ -115,6 +117,7 @@ class Work:
     changed: bool = True
     looks: bool = True
     webhooks: bool = True
+    circuits: bool = True
 
 
 def look_for_work(*, now: datetime) -> Work:
@@ -152,6 +155,7 @@ def _question(vendor: str) -> tuple[str, tuple[Any, ...]]:
             Exists(changes_waiting()),
             Exists(looks_due(then)),
             Exists(due_webhooks(then)),
+            Exists(due_circuits(then)),
         )
         .query.sql_with_params()
     )

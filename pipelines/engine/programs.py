@@ -18,10 +18,12 @@ from pipelines.definition.program import Program, Step
 from pipelines.definition.reading import conditions_in
 from pipelines.engine.listening import someone_listens
 from pipelines.engine.rules import forget_rules
-from pipelines.models import Pipeline, PipelineVersion
+from pipelines.models import Pipeline, PipelineVersion, StepCircuit
 from pipelines.subjects import NOBODY, among, listed
 
 CACHE_SIZE = 2_000
+# States of a circuit in which runs wait before its step.
+BROKEN = (StepCircuit.State.OPEN.value, StepCircuit.State.TRIAL.value)
 MEMORY_ROOTS = frozenset({"trigger", "vars", "steps"})
 
 
@@ -157,6 +159,8 @@ class PipelineFacts:
     heard: bool = False
     # Whether segments of the team have rules.
     ruled: bool = False
+    # Whether the circuit of any of its steps is open or on trial.
+    broken: bool = False
     context: dict[str, Any] = field(default_factory=dict)
 
 
@@ -176,14 +180,15 @@ def pipeline_facts(pipeline_ids: Collection[int]) -> dict[int, PipelineFacts]:
         with connection.cursor() as cursor:
             cursor.execute(statement, [wanted if each == NOBODY else each for each in parameters])
             rows = cursor.fetchall()
-    return {row[0]: facts_of(row[:-2], heard=bool(row[-2]), ruled=bool(row[-1])) for row in rows}
+    return {row[0]: facts_of(row[:-3], heard=bool(row[-3]), ruled=bool(row[-2]), broken=bool(row[-1])) for row in rows}
 
 
 def _facts_query(pipeline_ids: Collection[int]) -> "QuerySet[Pipeline, Any]":
     names = (*_FACTS, *(f"team__{name}" for name in _TEAM))
     ruled = Exists(Segment.objects.filter(team_id=OuterRef("team_id"), kind=Segment.Kind.DYNAMIC))
+    broken = Exists(StepCircuit.objects.filter(step__pipeline_id=OuterRef("pk"), state__in=BROKEN))
     rows = Pipeline.objects.filter(pk__in=among(pipeline_ids))
-    return rows.values_list(*names, someone_listens("team_id"), ruled)
+    return rows.values_list(*names, someone_listens("team_id"), ruled, broken)
 
 
 @cache
@@ -204,7 +209,7 @@ def pipelines_called(wanted: Collection[tuple[int, str]]) -> dict[tuple[int, str
     return {key: facts[pk] for key, pk in found.items() if key in wanted}
 
 
-def facts_of(row: Sequence[Any], *, heard: bool = False, ruled: bool = False) -> PipelineFacts:
+def facts_of(row: Sequence[Any], *, heard: bool = False, ruled: bool = False, broken: bool = False) -> PipelineFacts:
     """From a row of the pipeline's columns, in the order of `_FACTS`, and its team's."""
     return PipelineFacts(
         id=row[0],
@@ -216,5 +221,6 @@ def facts_of(row: Sequence[Any], *, heard: bool = False, ruled: bool = False) ->
         team=TeamFacts(*row[6:]),
         heard=heard,
         ruled=ruled,
+        broken=broken,
         context={"id": row[0], "key": row[1], "name": row[2]},
     )

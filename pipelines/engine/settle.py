@@ -16,6 +16,7 @@ from crm.suppression import in_words
 from pipelines.definition.retries import Retrier, retry_after
 from pipelines.engine.advance import Progress, process
 from pipelines.engine.answers import signal_of
+from pipelines.engine.circuits import judge, kept_behind, lock_broken
 from pipelines.engine.cursor import Answer, Cursor, Visit
 from pipelines.engine.gone import heed
 from pipelines.engine.journal import visit_of
@@ -24,6 +25,7 @@ from pipelines.engine.programs import programs
 from pipelines.engine.sent import tell_of_sent
 from pipelines.engine.step import WATCHDOG
 from pipelines.engine.store import store
+from pipelines.engine.troubles import Trouble, Troubles, can_break
 from pipelines.engine.unheard import commit_unheard
 from pipelines.models import Effect, PipelineRun, StepExecution
 from pipelines.states import RunPhase, RunStatus
@@ -69,6 +71,8 @@ class Verdict:
     error: str | None = None
     result: Mapping[str, Any] | None = None
     retried: bool = False
+    # Whether it waits for the circuit of its step.
+    spared: bool = False
 
 
 def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progress:
@@ -77,11 +81,17 @@ def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progre
         return Progress()
     point("before_settle")
     with transaction.atomic():
-        # Runs first, effects second: every path locks in this order.
+        # Circuits, runs, effects: every path locks in this order.
+        refused = [effect.run_id for effect, result in results if isinstance(result, Refused | Unknown)]
+        broken = lock_broken(refused) if refused else frozenset()
         cursors = {cursor.id: cursor for cursor in store().claim_runs(run_ids=sorted({e.run_id for e, _ in results}))}
         mine = _held(results)
         held = [(effect, result) for effect, result in results if effect.pk in mine]
         verdicts = [(effect, _verdict(effect, result, cursors.get(effect.run_id), now)) for effect, result in held]
+        if broken:
+            verdicts = [
+                (effect, _spared(effect, verdict, cursors.get(effect.run_id), broken)) for effect, verdict in verdicts
+            ]
         _write_effects(verdicts, now)
         _write_messages(verdicts, now)
         tell_of_sent([effect for effect, verdict in verdicts if verdict.status == Status.DONE], cursors, now=now)
@@ -89,7 +99,16 @@ def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progre
         progress = _move_runs(verdicts, cursors, now)
         point("in_settle", then=commit_unheard)
     point("after_settle")
+    judge(progress.troubles, now=now)
     return progress
+
+
+def _spared(effect: Effect, verdict: Verdict, cursor: Cursor | None, broken: frozenset[int]) -> Verdict:
+    """While the circuit of its step is open nobody fails there, and no attempt is counted."""
+    here = cursor is not None and cursor.step_id in broken and cursor.seq == effect.seq
+    if not here or verdict.status not in (Status.QUEUED, Status.FAILED):
+        return verdict
+    return Verdict(Status.QUEUED, kept_behind(effect), error=verdict.error, result=verdict.result, spared=True)
 
 
 def _held(results: Sequence[tuple[Effect, Result]]) -> set[int]:
@@ -244,27 +263,41 @@ def _move_runs(verdicts: Sequence[tuple[Effect, Verdict]], cursors: Mapping[int,
             answers[cursor.id] = Answer(signal, effect.created_at)
         elif cursor.status == RunStatus.PAUSED:
             paused.append(cursor.id)
-    _await_retry(retried, now)
+    troubles = _await_retry(retried, now)
     if paused:
         # The answer is kept in the effect; the run reads it when an operator lets it go on.
         PipelineRun.objects.filter(pk__in=paused).update(phase=RunPhase.RESUME.value, held_until=now)
-    if not answers:
-        return Progress()
-    return process([cursors[run_id] for run_id in answers], now=now, answers=answers)
+    progress = Progress(troubles=troubles)
+    if answers:
+        progress.add(process([cursors[run_id] for run_id in answers], now=now, answers=answers))
+    return progress
 
 
-def _await_retry(retried: Sequence[tuple[Cursor, Verdict]], now: datetime) -> None:
+def _await_retry(retried: Sequence[tuple[Cursor, Verdict]], now: datetime) -> Troubles:
+    """Let runs wait for the next try; for whom a step failed at this one."""
     if not retried:
-        return
+        return {}
     visits: list[Visit] = []
+    troubles: Troubles = {}
     for cursor, verdict in retried:
-        if verdict.retried:
+        if verdict.spared:
+            troubles.setdefault(cursor.step_id or 0, Trouble()).refused += 1
+        elif verdict.retried:
             visits.append(_retry_visit(cursor, verdict, now))
             cursor.attempt += 1
-        cursor.depart(watchdog=verdict.available_at + WATCHDOG)
+            _note_trouble(troubles, cursor, str((verdict.result or {}).get("code", "")))
+        cursor.depart(watchdog=(now if verdict.spared else verdict.available_at) + WATCHDOG)
     store().move_runs([cursor for cursor, _ in retried])
     if visits:
         store().insert_visits(visits, at=now, batch=uuid.uuid4())
+    return troubles
+
+
+def _note_trouble(troubles: Troubles, cursor: Cursor, code: str) -> None:
+    program = programs({cursor.version_id})[cursor.version_id].program
+    step = program.by_id.get(cursor.step_id or 0)
+    if step is not None and can_break(program, step):
+        troubles.setdefault(step.id, Trouble()).note(cursor, code)
 
 
 def _retry_visit(cursor: Cursor, verdict: Verdict, now: datetime) -> Visit:

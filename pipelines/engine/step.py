@@ -253,6 +253,12 @@ def _refused(change: Update) -> str:
 def _retry_or_fail(
     batch: Batch, step: Step, cursor: Cursor, visit: Input, failure: Fail, *, after: float | None = None
 ) -> None:
+    if step.id == batch.trial:
+        # Nobody fails at a trial: the run waits on, behind the others.
+        cursor.postpone(until=batch.now)
+        batch.held.add(cursor.id)
+        batch.refused += 1
+        return
     rng = Random(f"{cursor.id}:{cursor.seq}:{cursor.attempt}")
     wait = retry_after(step.retry, error_class=failure.code, attempt=cursor.attempt, rng=rng)
     if wait is None:

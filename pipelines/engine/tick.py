@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import close_old_connections, connection
+from django.db.models import Q
 
 from contacts.imports.running import work_imports
 from crm.confirming import send_confirmations
@@ -24,6 +25,7 @@ from pipelines.engine.firing import work_firing
 from pipelines.engine.glance import Work, look, look_for_work, note_tick
 from pipelines.engine.incoming import work_off
 from pipelines.engine.outgoing.sending import send_due
+from pipelines.engine.programs import BROKEN
 from pipelines.engine.reminders import remind
 from pipelines.engine.rescue import lane_sizes, rescue
 from pipelines.engine.schedules import fire_due
@@ -32,6 +34,7 @@ from pipelines.engine.silence import NAME as SILENCE
 from pipelines.engine.silence import tell_of_silence
 from pipelines.engine.store import store
 from pipelines.engine.sweep import sweep
+from pipelines.engine.trials import try_circuits
 from pipelines.engine.triggering import enter_after_quiet
 from pipelines.engine.upkeep import NAME as UPKEEP
 from pipelines.engine.upkeep import keep_up
@@ -149,6 +152,10 @@ def _until_idle(report: TickReport, presence: Presence, until: float) -> None:
         work = look_for_work(now=now)
         report.posts = work.webhooks
         heard = _hand_out(report, work, now, until)
+        if work.circuits:
+            tried = try_circuits(now=now)
+            report.add(tried.progress)
+            heard = heard or tried.moved
         delivery = deliver(
             now=now, until=until, begin=lambda: presence.deliver(now=real_now()), kinds_waiting=work.kinds
         )
@@ -235,12 +242,9 @@ def _note(presence: Presence, step_id: int, limit: int, now: datetime) -> None:
 
 
 def _open_lanes(lanes: list[tuple[int, datetime]]) -> list[int]:
-    """Lanes of pipelines that are not paused, oldest first."""
+    """Lanes of pipelines that are not paused and of steps whose circuit is closed, oldest first."""
     if not lanes:
         return []
-    paused = set(
-        PipelineStep.objects.filter(
-            pk__in=[step_id for step_id, _ in lanes], pipeline__status=Pipeline.Status.PAUSED
-        ).values_list("pk", flat=True)
-    )
-    return [step_id for step_id, _ in lanes if step_id not in paused]
+    shut = Q(pipeline__status=Pipeline.Status.PAUSED) | Q(circuit__state__in=BROKEN)
+    kept = set(PipelineStep.objects.filter(shut, pk__in=[pk for pk, _ in lanes]).values_list("pk", flat=True))
+    return [step_id for step_id, _ in lanes if step_id not in kept]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError, transaction
 
 from contacts.imports.lifecycle import forget_old
+from pipelines.engine.circuits import forget_failures
 from pipelines.engine.forgetting import forget_deliveries
 from pipelines.models import EngineState, LaneStrike
 from pipelines.partitions import ensure_partitions
@@ -24,6 +25,7 @@ def keep_up(*, now: datetime, last: datetime | None) -> bool:
         EngineState.objects.bulk_create([EngineState(name=NAME)], ignore_conflicts=True)
     if not EngineState.objects.filter(name=NAME, at=last).update(at=now):
         return False
+    forget_failures(now=now)
     forgotten = forget_deliveries(now=now)
     if forgotten:
         log.info("posts to webhooks forgotten: %s", forgotten)

@@ -1,5 +1,6 @@
 """Tables of pipelines."""
 
+from pipelines.models.circuit import StepCircuit, StepFailure
 from pipelines.models.event import EnrollmentDecision, Event, EventKey
 from pipelines.models.event_type import EventType
 from pipelines.models.firing import Firing, Quiet
@@ -44,7 +45,9 @@ __all__ = [
     "Quiet",
     "RunContext",
     "SendingRules",
+    "StepCircuit",
     "StepExecution",
+    "StepFailure",
     "StepStat",
     "Trigger",
     "Webhook",

@@ -2,6 +2,7 @@
 
 from pipelines.operations.backfilling import backfill, preview_backfill
 from pipelines.operations.checking import validate_document
+from pipelines.operations.circuits import let_step_fail, try_step_again
 from pipelines.operations.existing import enroll_existing, preview_existing
 from pipelines.operations.lifecycle import activate, archive, delete_pipeline, pause, resume
 from pipelines.operations.previewing import Preview, preview
@@ -33,6 +34,7 @@ __all__ = [
     "enroll_existing",
     "export_document",
     "import_document",
+    "let_step_fail",
     "pause",
     "preview",
     "preview_backfill",
@@ -42,6 +44,7 @@ __all__ = [
     "resume",
     "roll_back",
     "set_trigger_enabled",
+    "try_step_again",
     "update_document",
     "validate_document",
 ]

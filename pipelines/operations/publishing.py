@@ -14,6 +14,7 @@ from pipelines.definition.layout import every_place
 from pipelines.definition.program import compile_program
 from pipelines.definition.structuring import structured
 from pipelines.documents import document_of
+from pipelines.engine.circuits import after_publishing
 from pipelines.engine.clock import engine_now
 from pipelines.models import Pipeline, PipelineRun, PipelineStep, PipelineVersion
 from pipelines.operations.checking import validate_document
@@ -72,6 +73,7 @@ def publish(
             _count_those_inside(pipeline)
         if pipeline.status == Pipeline.Status.ACTIVE:
             arm_triggers(pipeline)
+        after_publishing(pipeline=pipeline, now=moment)
         moved = follow(pipeline=pipeline, version=version, policy=policy, now=moment)
         audit(pipeline, "publish", by, version=version.number, policy=policy, **moved.as_details())
     return version

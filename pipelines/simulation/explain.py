@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Model, Q
 
 from crm.models import Message, Team
+from pipelines.circuits import is_kept
 from pipelines.engine.clock import engine_now
 from pipelines.engine.entry import Occasion
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, PipelineStep, StepExecution, Trigger
@@ -177,7 +178,9 @@ def _standing(facts: Facts) -> dict[str, Any] | None:
             continue
         name = _name(facts, run.step_id)
         status = run.get_status_display()
-        if status == "paused":
+        if status in ("pending", "running") and is_kept(run, now=engine_now()):
+            sentence, at = f"The run waits at ‘{name}’: the step fails for too many, and a few are tried first.", None
+        elif status == "paused":
             sentence, at = f"The run is paused before ‘{name}’.", run.held_until
         elif run.next_step_at is not None and status == "pending":
             sentence, at = (

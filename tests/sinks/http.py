@@ -108,6 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    # Many connect at once; one that finds no place is a second late.
+    request_queue_size = 128
     sink: "HttpSink"
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -129,6 +131,8 @@ class HttpSink:
         self.connections = 0
         self.cut = 0
         self._answers: deque[Answer] = deque()
+        # What is answered when nothing is scripted.
+        self.usual = Answer()
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.sink = self
         if tls is not None:
@@ -148,7 +152,7 @@ class HttpSink:
         self._answers.extend(answers)
 
     def next_answer(self) -> Answer:
-        return self._answers.popleft() if self._answers else Answer()
+        return self._answers.popleft() if self._answers else self.usual
 
     def answer_to(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """What one request is answered; servers that speak some provider's language write their own."""

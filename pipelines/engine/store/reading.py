@@ -12,10 +12,10 @@ from crm.suppression import suppressed
 from pipelines.actions.base import ChildResult, Found, Search
 from pipelines.engine.answers import answers_for
 from pipelines.engine.cursor import Ancestor, Answer, Cursor, Family, Memory
-from pipelines.engine.programs import LoadedProgram, PipelineFacts, pipeline_facts, pipelines_called, programs
+from pipelines.engine.programs import BROKEN, LoadedProgram, PipelineFacts, pipeline_facts, pipelines_called, programs
 from pipelines.engine.resources import TeamResources, load_resources
 from pipelines.engine.store.searching import find, segments_by_key
-from pipelines.models import PipelineRun, StepExecution
+from pipelines.models import PipelineRun, StepCircuit, StepExecution
 from pipelines.states import RunStatus
 from pipelines.subjects import among, subject_type
 
@@ -28,6 +28,11 @@ class Reading:
     def pipeline_facts(self, pipeline_ids: Collection[int]) -> dict[int, PipelineFacts]:
         """What a batch must know of these pipelines."""
         return pipeline_facts(pipeline_ids)
+
+    def broken_steps(self, pipeline_ids: Collection[int]) -> frozenset[int]:
+        """Steps of these pipelines whose circuit is open or on trial."""
+        rows = StepCircuit.objects.filter(step__pipeline_id__in=pipeline_ids, state__in=BROKEN)
+        return frozenset(rows.values_list("pk", flat=True))
 
     def programs(self, version_ids: Collection[int]) -> dict[int, LoadedProgram]:
         """The compiled programs of these versions."""
