@@ -19,6 +19,7 @@ from pipelines.admin.links import from_now, subject_words
 from pipelines.alarms import alarms
 from pipelines.counting import StateCount, run_counts, state_counts
 from pipelines.engine.clock import engine_now, real_now
+from pipelines.engine.outage import mail_outage
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.queries import DashboardNumbers, dashboard_numbers, last_tick_at
 from pipelines.states import RunStatus
@@ -26,6 +27,7 @@ from pipelines.states import RunStatus
 LISTED: Final = 5
 MOST_PIPELINES: Final = 25
 RUNS: Final = "admin:pipelines_pipelinerun_changelist"
+MESSAGES: Final = "admin:crm_message_changelist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,13 @@ def _alarms(team: Team | None, now: datetime) -> list[dict[str, str]]:
     """What is wrong though nothing failed."""
     found = alarms(team=team, now=now)[:LISTED]
     page = "admin:pipelines_pipeline_change"
-    return [{"sentence": each.sentence, "address": reverse(page, args=(each.pipeline_id,))} for each in found]
+    told = [{"sentence": each.sentence, "address": reverse(page, args=(each.pipeline_id,))} for each in found]
+    outage = mail_outage()
+    if outage is not None:
+        since, then = (f"{moment:%H:%M} UTC" for moment in (outage.since, outage.next_at))
+        sentence = f"The mail server cannot be reached since {since}. Mail waits, and it is looked for again at {then}."
+        told.insert(0, {"sentence": sentence, "address": f"{reverse(MESSAGES)}?state__exact=queued"})
+    return told
 
 
 @require_POST
@@ -110,7 +118,7 @@ def _engine(lines: Iterable[Line]) -> dict[str, Any]:
 
 def _tiles(numbers: DashboardNumbers) -> list[Tile]:
     runs = reverse(RUNS)
-    sent = reverse("admin:crm_message_changelist")
+    sent = reverse(MESSAGES)
     overdue = f"{numbers.my_overdue_tasks:,} overdue" if numbers.my_overdue_tasks else ""
     return [
         Tile("On the way", numbers.running, f"{runs}?state=live", "conversion_path"),

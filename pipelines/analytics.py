@@ -52,9 +52,7 @@ def _steps(pipeline: Pipeline, now: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def _step(
-    step: PipelineStep, counts: StepCounts, outcomes: dict[str, int], circuit: str | None
-) -> dict[str, Any]:
+def _step(step: PipelineStep, counts: StepCounts, outcomes: dict[str, int], circuit: str | None) -> dict[str, Any]:
     return {
         "key": step.key,
         "name": step.name or step.key,

@@ -28,18 +28,17 @@ from pipelines.engine.coded import run_code
 from pipelines.engine.glance import look_for_work
 from pipelines.engine.leases import give_back, give_back_unsent, start_sending
 from pipelines.engine.letters import post_letters
+from pipelines.engine.outage import end_outage, looks, mail_outage, note_outage
 from pipelines.engine.outbound import call, key_of
 from pipelines.engine.post import Post, start_messages
 from pipelines.engine.settle import Result, settle
 from pipelines.engine.store import store
-from pipelines.models import Effect, EngineState, PipelineRun
+from pipelines.models import Effect, PipelineRun
 
 log = logging.getLogger(__name__)
 
 LEASE_LIMIT = 200
 HTTP_THREADS = 8
-OUTAGE_SECONDS = 30.0
-OUTAGE = "mail-outage"
 # No new outside work is begun in the last part of a lease.
 LEASE_MARGIN = 40.0
 
@@ -56,6 +55,8 @@ class Delivery:
 
     sent: int = 0
     tried: int = 0
+    # Whether the mail server was away and this round looks whether it is back.
+    looks: bool = False
     progress: Progress | None = None
 
 
@@ -103,6 +104,11 @@ def deliver(
     ):
         if kind not in waiting:
             continue
+        if kind == Effect.Kind.EMAIL:
+            outage = mail_outage()
+            if outage is not None and not looks(outage, now=now):
+                continue
+            total.looks = outage is not None
         while time.monotonic() < until:
             stop = min(until, time.monotonic() + settings.PIPELINES_LEASE_SECONDS - LEASE_MARGIN)
             effects = _lease(kind, now)
@@ -128,14 +134,13 @@ def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Deliver
     post = Post()
     refused = post.open()
     if refused is not None:
-        _report_outage(refused, now)
-        give_back(effects, until=now + timedelta(seconds=OUTAGE_SECONDS))
+        give_back(effects, until=note_outage(refused, now=now))
         return False
-    EngineState.objects.filter(name=OUTAGE).delete()
+    until = now
     try:
         for group in _groups(effects, settings.PIPELINES_SEND_GROUP):
-            if time.monotonic() > stop:
-                give_back(group, until=now)
+            if time.monotonic() > stop or until > now:
+                give_back(group, until=until)
                 continue
             point("before_sending")
             ready, skipped = post.start(group, now=now)
@@ -143,14 +148,20 @@ def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Deliver
             for effect, result in post.send(ready, until=stop):
                 results.append((effect, result))
                 point("after_effect")
+                if isinstance(result, Refused) and result.code == "connection":
+                    # It went away in the middle: this letter has used up a try, the others none.
+                    until = note_outage(result, now=now)
             _settle(results, now, total)
             answered = {effect.pk for effect, _ in results}
             unsent = [effect for effect, _ in ready if effect.pk not in answered]
             if unsent:
-                give_back_unsent(unsent, until=now)
+                give_back_unsent(unsent, until=until)
+            if total.looks and until == now:
+                end_outage()
+                total.looks = False
     finally:
         post.close()
-    return True
+    return until == now
 
 
 def _send_letters(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:
@@ -238,13 +249,6 @@ def _settle(results: list[tuple[Effect, Result]], now: datetime, total: Delivery
     total.sent += sum(1 for _, result in results if isinstance(result, Delivered))
     if total.progress is not None:
         total.progress.add(progress)
-
-
-def _report_outage(refused: Refused, now: datetime) -> None:
-    log.warning("the mail server cannot be reached: %s", refused.code)
-    EngineState.objects.update_or_create(
-        name=OUTAGE, defaults={"at": now, "data": {"code": refused.code, "detail": str(refused.detail)[:200]}}
-    )
 
 
 def _groups(effects: Sequence[Effect], size: int) -> Iterable[Sequence[Any]]:

@@ -4,13 +4,17 @@ import re
 from typing import Any
 
 import pytest
+from django.test import Client
 from pytest_django import Settings
 
 from contacts.models import Contact
+from crm.channels.base import Refused
 from crm.messages import decide_message
 from crm.models import Message, Suppression, Team
+from pipelines.engine.outage import looks, mail_outage, note_outage
 from pipelines.models import Effect, PipelineRun, PipelineStep, StepExecution
 from pipelines.states import RunStatus
+from tests.pipelines.admin.pages import text_of
 from tests.pipelines.engine.building import NOON, active, email, later, log
 from tests.pipelines.engine.conftest import Run
 from tests.sinks.smtp import SmtpSink, free_port
@@ -146,11 +150,11 @@ def test_a_server_that_is_down_burns_no_attempt(team: Team, run_at: Run, smtp: S
     active(team, [email()])
     people(team, 2)
     port, settings.EMAIL_PORT = settings.EMAIL_PORT, free_port()
-    for minutes in range(30):
+    for minutes in range(0, 30, 3):
         run_at(later(minutes=minutes))
     assert not StepExecution.objects.exists()
     settings.EMAIL_PORT = port
-    run_at(later(minutes=31))
+    run_at(later(minutes=35))
     assert len(smtp.recipients()) == 2
 
 
@@ -163,9 +167,50 @@ def test_an_outage_in_the_middle_costs_one_attempt_at_most(team: Team, run_at: R
     assert len(smtp.recipients()) == 1
     assert StepExecution.objects.filter(event=StepExecution.Event.RETRIED).count() == 1
     smtp.behavior = "accept"
-    run_at(later(minutes=11))
+    run_at(later(minutes=15))
     assert sorted(smtp.recipients()) == sorted(f"c{n}@example.org" for n in range(30))
     assert set(states()) == {"sent"}
+
+
+def test_a_server_that_is_away_is_looked_for_ever_more_seldom_and_then_gets_each_letter_once(
+    team: Team, run_at: Run, smtp: SmtpSink
+) -> None:
+    active(team, [email()])
+    people(team, 450)
+    smtp.behavior = "greeting_421"
+    for minutes in range(0, 121, 5):
+        run_at(later(minutes=minutes))
+    # Not for each of the groups that wait: half a minute after the first look, and in the end every five minutes.
+    assert smtp.connections < 26
+    assert not StepExecution.objects.exists()
+    assert set(Effect.objects.values_list("attempt", flat=True)) == {0}
+    smtp.behavior, before = "accept", smtp.connections
+    run_at(later(minutes=126))
+    run_at(later(minutes=127))
+    assert sorted(smtp.recipients()) == sorted(f"c{n}@example.org" for n in range(450))
+    assert smtp.connections - before <= 4
+
+
+def test_one_worker_at_a_time_looks_whether_the_server_is_back(db: None) -> None:
+    assert mail_outage() is None
+    next_at = note_outage(Refused(code="connection", detail="", permanent=False), now=NOON)
+    outage = mail_outage()
+    assert outage is not None and (outage.since, outage.next_at) == (NOON, next_at)
+    assert not looks(outage, now=NOON)
+    assert looks(outage, now=next_at)
+    assert not looks(outage, now=next_at)
+
+
+def test_the_dashboard_says_that_mail_waits(team: Team, run_at: Run, smtp: SmtpSink, admin_client: Client) -> None:
+    active(team, [email()])
+    people(team)
+    smtp.behavior = "greeting_421"
+    run_at(NOON)
+    said = text_of(admin_client.get("/admin/"))
+    assert "cannot be reached since 12:00 UTC" in said and "looked for again at 12:00 UTC" in said
+    smtp.behavior = "accept"
+    run_at(later(minutes=1))
+    assert "cannot be reached" not in text_of(admin_client.get("/admin/"))
 
 
 def test_a_lost_goodbye_is_no_doubt(team: Team, run_at: Run, smtp: SmtpSink) -> None:
