@@ -253,6 +253,8 @@ PIPELINES_MAX_DOCUMENT_BYTES: int = env.int("PIPELINES_MAX_DOCUMENT_BYTES", defa
 PIPELINES_CIRCUIT_RECORDS: int = env.int("PIPELINES_CIRCUIT_RECORDS", default=20)
 PIPELINES_CIRCUIT_SHARE: float = env.float("PIPELINES_CIRCUIT_SHARE", default=0.5)
 PIPELINES_CIRCUIT_SECONDS: int = env.int("PIPELINES_CIRCUIT_SECONDS", default=3600)
+# What leaves of all teams together, such as {"email": "6000 per hour"}.
+PIPELINES_PACE: dict[str, str] = env.json("PIPELINES_PACE", default={})
 PIPELINES_SUBJECTS = ["contacts.contact", "contacts.company", "contacts.deal", "contacts.record"]
 # Steps that run code people write; they also need requirements-code.txt.
 PIPELINES_CODE_STEPS: bool = env.bool("PIPELINES_CODE_STEPS", default=False)

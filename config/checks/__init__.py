@@ -28,6 +28,7 @@ ALWAYS: Final[Sequence[Check]] = (
     queue.check_worker,
     engine.check_clock,
     engine.check_numbers,
+    engine.check_pace,
     engine.check_lease,
     engine.check_actions,
     engine.check_subjects,

@@ -10,12 +10,17 @@ from django.db import models
 from django.utils.module_loading import import_string
 
 from pipelines.actions.base import Kind
+from pipelines.definition.pacing import parse_throttles
+from pipelines.definition.windows import WindowError
 
 # Name: lowest, highest.
-NUMBERS: Final = {
+NUMBERS: Final[dict[str, tuple[float, float]]] = {
     "PIPELINES_BATCH_SIZE": (1, 10_000),
     "PIPELINES_TICK_SECONDS": (1, 3_600),
     "PIPELINES_SEND_GROUP": (1, 200),
+    "PIPELINES_CIRCUIT_RECORDS": (0, 1_000),
+    "PIPELINES_CIRCUIT_SHARE": (0.01, 1),
+    "PIPELINES_CIRCUIT_SECONDS": (60, 7 * 86_400),
     "PIPELINES_HOOK_DAYS": (1, 3_650),
     "PIPELINES_MAX_STEPS": (1, 1_000),
     "PIPELINES_MAX_DOCUMENT_BYTES": (1_024, 100 * 1024 * 1024),
@@ -40,6 +45,16 @@ def check_numbers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         for name, (low, high) in NUMBERS.items()
         if not low <= getattr(settings, name) <= high
     ]
+
+
+def check_pace(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """crm.E057: a pace that cannot be read would keep every message."""
+    try:
+        parse_throttles(settings.PIPELINES_PACE)
+    except WindowError as error:
+        hint = 'Write an object of channels, such as {"email": "6000 per hour"}.'
+        return [Error(f"PIPELINES_PACE: {error}.", hint=hint, id="crm.E057")]
+    return []
 
 
 def check_lease(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

@@ -60,7 +60,11 @@ TOP_SCHEMAS: Final[dict[str, Any]] = {
             "timezone": {"type": "string", "title": "Time zone", "description": "Such as Europe/Berlin."},
             "priority": {"type": "integer", "title": "Priority", "description": "0 to 9; the higher goes first."},
             "max_executions": {"type": "integer", "title": "Records in all", "description": "How many may ever enter."},
-            "max_per_hour": {"type": "integer", "title": "Records an hour"},
+            "max_per_hour": {
+                "type": "integer",
+                "title": "Records an hour",
+                "description": "So many begin in an hour; the others get their places one after the other.",
+            },
             "max_in_flight": {"type": "integer", "title": "Messages and calls at the same time"},
             "expires_after": {**_DURATION, "title": "A run ends at the latest after"},
             "step_timeout": {**_DURATION, "title": "A call may take", "description": "Where its step says nothing."},

@@ -54,7 +54,7 @@ class CircuitActions:
         return self._told(self.get_object())
 
     @extend_schema(request=CircuitIn, responses=CircuitOut(many=True))
-    @circuits.mapping.post
+    @action(detail=True, methods=["post"], url_path="settle-circuit")
     def settle_circuit(self, request: Request, pk: str) -> Response:
         """Try a step again, or let its runs fail; answers with the circuits as they are then."""
         body = bodies.read(CircuitIn, request)

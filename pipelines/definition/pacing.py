@@ -12,6 +12,8 @@ from .windows import WindowError
 CHANNELS: Final = ("email", "sms", "push", "whatsapp")
 DEFAULT_PRIORITY: Final = 5
 LONGEST_CAP: Final = 31 * 86_400
+# What falls to so many seconds may leave or begin at once.
+_AHEAD: Final = 10
 _RATE: Final = re.compile(r"(\d{1,7})\s+per\s+(?:(second|minute|hour|day|week)|(\S+))", re.ASCII | re.IGNORECASE)
 _NAMED: Final = {"second": 1.0, "minute": 60.0, "hour": 3_600.0, "day": 86_400.0, "week": 604_800.0}
 
@@ -100,10 +102,39 @@ class Bucket:
         self.tail = max(self.tail + dt.timedelta(seconds=step), self.at + lacking)
         return self.tail
 
+    def give_back(self) -> None:
+        """What was taken does not leave after all."""
+        self.tokens += 1
+
     def stored(self) -> dict[str, Any]:
         return {"tokens": self.tokens, "at": self.at.isoformat(), "tail": self.tail.isoformat()}
 
 
+@dataclass(slots=True)
+class Places:
+    """Places one after the other, so that never more than `most` of them fall into sixty minutes.
+
+    `tail` is the next one; what falls to ten seconds may be taken at once.
+    """
+
+    most: int
+    tail: dt.datetime
+
+    @classmethod
+    def of(cls, tail: dt.datetime | None, *, most: int, now: dt.datetime) -> "Places":
+        """Places that nobody took for a while are lost."""
+        earliest = now - dt.timedelta(seconds=_AHEAD if most > 1 else 0)
+        return cls(most, earliest if tail is None else max(tail, earliest))
+
+    def take(self, now: dt.datetime) -> dt.datetime | None:
+        """None when one may begin now; else when it may."""
+        place = self.tail
+        # The gap is so much longer than an hour's share that those taken at once are no more than the hour allows.
+        seconds = (3_600 + _AHEAD) / (self.most - 1) if self.most > 1 else 3_600
+        self.tail += dt.timedelta(seconds=seconds)
+        return None if place <= now else place
+
+
 def _burst(rate: Rate) -> int:
     """How many may leave at once: what falls to ten seconds, so that an hour's share is spread over the hour."""
-    return max(1, min(rate.most, int(rate.most * 10 / rate.seconds)))
+    return max(1, min(rate.most, int(rate.most * _AHEAD / rate.seconds)))

@@ -17,6 +17,7 @@ from pipelines.engine.batch import Batch
 from pipelines.engine.circuits import judge
 from pipelines.engine.cursor import Answer, Cursor
 from pipelines.engine.rejoining import is_between, rejoin
+from pipelines.engine.starting import pace_starts
 from pipelines.engine.step import WATCHDOG, run_step
 from pipelines.engine.store import PortableStore, store
 from pipelines.engine.troubles import Trouble, Troubles, troubles_of
@@ -146,6 +147,7 @@ def process_once(
     returning = [cursor for cursor in cursors if _needs_answer(batch, cursor)]
     if returning:
         batch.answers.update(where.answers(returning))
+    pace_starts(batch)
     _walk(batch)
     flush(batch)
     failed = sum(1 for cursor in cursors if cursor.status == RunStatus.FAILED)

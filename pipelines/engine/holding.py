@@ -1,12 +1,13 @@
 """What keeps a message that is about to leave: send hours, caps for one person, the pace of a channel."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 
 from contacts.models import Contact
@@ -62,7 +63,11 @@ def holds(sending: Sequence[tuple[Effect, Message]], *, now: datetime) -> dict[i
     Teams with caps or a pace are looked at one worker at a time, so that two never both send the last one.
     """
     teams = _rules({message.team_id: message.team.timezone for _, message in sending})
-    if not any(_has_rules(teams[message.team_id]) or "window" in effect.payload for effect, message in sending):
+    everybody = parse_throttles(settings.PIPELINES_PACE)
+    if not any(
+        _has_rules(teams[message.team_id]) or "window" in effect.payload or message.channel in everybody
+        for effect, message in sending
+    ):
         return {}
     zones = _zones(sending, teams)
     waiting = [_waiting(effect, message, teams[message.team_id], zones) for effect, message in sending]
@@ -76,7 +81,7 @@ def holds(sending: Sequence[tuple[Effect, Message]], *, now: datetime) -> dict[i
     # Of messages to the same person the more important one goes first.
     free.sort(key=lambda each: (-each.priority, each.effect.pk))
     _by_caps(free, held, now)
-    _by_pace([each for each in free if each.effect.pk not in held], held, now)
+    _by_pace([each for each in free if each.effect.pk not in held], everybody, held, now)
     return held
 
 
@@ -201,18 +206,24 @@ def _by_caps(free: Sequence[_Waiting], held: dict[int, Hold], now: datetime) -> 
             held[each.effect.pk] = Hold(until, rule)
 
 
-def _by_pace(free: Sequence[_Waiting], held: dict[int, Hold], now: datetime) -> None:
-    asked = [each for each in free if each.message.channel in each.rules.throttles]
-    if not asked:
+def _by_pace(free: Sequence[_Waiting], everybody: Mapping[str, Rate], held: dict[int, Hold], now: datetime) -> None:
+    """What a team says of its provider, and what the installation says of the one that all teams share."""
+    asked = [(each, _paces(each, everybody)) for each in free]
+    rates = {key: rate for _, paces in asked for key, rate in paces.items()}
+    if not rates:
         return
-    pace = Pace(_channels(asked), now=now)
-    for each in asked:
-        rate = each.rules.throttles[each.message.channel]
-        until = pace.take(each.message.team_id, each.message.channel)
-        if until is not None:
-            held[each.effect.pk] = Hold(until, f"pace of {each.message.channel} ({rate})")
+    pace = Pace(rates, now=now)
+    for each, paces in asked:
+        found = pace.take(list(paces))
+        if found is not None:
+            (team_id, channel), until = found
+            whose = f"pace of {channel}" if team_id else f"pace of this installation for {channel}"
+            held[each.effect.pk] = Hold(until, f"{whose} ({paces[team_id, channel]})")
     pace.save()
 
 
-def _channels(asked: Collection[_Waiting]) -> dict[tuple[int, str], Rate]:
-    return {(each.message.team_id, each.message.channel): each.rules.throttles[each.message.channel] for each in asked}
+def _paces(each: _Waiting, everybody: Mapping[str, Rate]) -> dict[tuple[int, str], Rate]:
+    """The paces of a message, by team; those of the installation stand under 0."""
+    channel = each.message.channel
+    found = {(each.message.team_id, channel): each.rules.throttles.get(channel), (0, channel): everybody.get(channel)}
+    return {key: rate for key, rate in found.items() if rate is not None}

@@ -92,17 +92,26 @@ def _keys(message: Message) -> list[tuple[object, ...]]:
 
 
 class Pace:
-    """How many of each channel may leave now; kept between rounds, and only touched under the lock of the rules."""
+    """How many of each channel may leave now; kept between rounds, one worker at a time."""
 
     def __init__(self, rates: Mapping[tuple[int, str], Rate], *, now: datetime) -> None:
         self._rates, self._now = rates, now
-        rows = EngineState.objects.filter(name__in=_names(rates)).values_list("name", "data")
-        stored = dict(rows)
+        if any(team_id == 0 for team_id, _ in rates):
+            # Of all teams together no rules are locked, so there must be a row.
+            EngineState.objects.bulk_create([EngineState(name=name) for name in _names(rates)], ignore_conflicts=True)
+        rows = EngineState.objects.filter(name__in=_names(rates)).order_by("name").select_for_update()
+        stored = dict(rows.values_list("name", "data"))
         self._buckets = {key: Bucket.of(stored.get(_name(*key)), rate=rate, now=now) for key, rate in rates.items()}
 
-    def take(self, team_id: int, channel: str) -> datetime | None:
-        """None when one may leave now; else when it should ask again."""
-        return self._buckets[team_id, channel].take(self._rates[team_id, channel])
+    def take(self, keys: Sequence[tuple[int, str]]) -> tuple[tuple[int, str], datetime] | None:
+        """None when one may leave by all of these; else the one that keeps it, and when it should ask again."""
+        for index, key in enumerate(keys):
+            until = self._buckets[key].take(self._rates[key])
+            if until is not None:
+                for earlier in keys[:index]:
+                    self._buckets[earlier].give_back()
+                return key, until
+        return None
 
     def save(self) -> None:
         rows = [EngineState(name=_name(*key), at=self._now, data=each.stored()) for key, each in self._buckets.items()]
@@ -112,7 +121,7 @@ class Pace:
 
 
 def _names(keys: Collection[tuple[int, str]]) -> list[str]:
-    return [_name(team_id, channel) for team_id, channel in keys]
+    return sorted(_name(team_id, channel) for team_id, channel in keys)
 
 
 def _name(team_id: int, channel: str) -> str:

@@ -49,32 +49,32 @@ def test_the_api_tells_what_is_kept_and_why(api: Api, shop: Pipeline) -> None:
 
 
 def test_a_program_lets_them_fail(api: Api, shop: Pipeline) -> None:
-    answer = api.post("pipelines/shop/circuits/", {"step": "divide", "action": "let_fail"})
+    answer = api.post("pipelines/shop/settle-circuit/", {"step": "divide", "action": "let_fail"})
     assert answer.status_code == 200 and answer.json()[0]["state"] == "off"
     run_until_idle(now=NOON)
     assert counts() == (25, 0)
     assert AuditEntry.objects.filter(action="pipeline.circuit_off").count() == 1
-    again = api.post("pipelines/shop/circuits/", {"step": "divide", "action": "try_again"})
+    again = api.post("pipelines/shop/settle-circuit/", {"step": "divide", "action": "try_again"})
     assert again.status_code == 409 and "keeps nobody" in again.json()["detail"]
 
 
 def test_a_program_tries_again(api: Api, shop: Pipeline) -> None:
     Contact.objects.filter(custom={"score": 0}).update(custom={"score": 1})
-    assert api.post("pipelines/shop/circuits/", {"step": "divide", "action": "try_again"}).status_code == 200
+    assert api.post("pipelines/shop/settle-circuit/", {"step": "divide", "action": "try_again"}).status_code == 200
     run_until_idle(now=NOON)
     assert counts() == (20, 0)
 
 
 @pytest.mark.parametrize("body", [{}, {"step": "divide"}, {"step": "divide", "action": "close"}, {"step": 7}])
 def test_what_makes_no_sense_is_refused(api: Api, shop: Pipeline, body: dict[str, Any]) -> None:
-    assert api.post("pipelines/shop/circuits/", body).status_code == 400
+    assert api.post("pipelines/shop/settle-circuit/", body).status_code == 400
 
 
 def test_other_teams_see_and_decide_nothing(shop: Pipeline) -> None:
     stranger = Api(create_team(name="Other", slug="other"))
     assert stranger.get("pipelines/shop/circuits/").status_code == 404
     body = {"step": "divide", "action": "let_fail"}
-    assert stranger.post(f"pipelines/{shop.pk}/circuits/", body).status_code == 404
+    assert stranger.post(f"pipelines/{shop.pk}/settle-circuit/", body).status_code == 404
     assert StepCircuit.objects.get().state == StepCircuit.State.OPEN
 
 

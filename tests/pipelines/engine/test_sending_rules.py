@@ -1,11 +1,13 @@
 """Send hours, caps and pace: what waits, until when, what is skipped, and that the reason is always told."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from django.core import mail
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from contacts.models import Contact
 from crm.models import Message, Team
@@ -177,6 +179,24 @@ def test_a_channel_keeps_its_pace(team: Team, run_at: Run) -> None:
         sent.append(len(mail.outbox))
     assert sent == list(range(1, 9))
     assert "pace of email (6 per minute)" in Message.objects.values_list("held_by", flat=True)
+
+
+def test_all_teams_together_keep_the_pace_of_the_installation(team: Team, run_at: Run, settings: Settings) -> None:
+    settings.PIPELINES_PACE = {"email": "6 per minute"}
+    other = Team.objects.create(name="Other", slug="other")
+    rules(other, throttles={"email": "3 per minute"})
+    for each in (team, other):
+        active(each, [email()])
+        for number in range(3):
+            ann(each, number)
+    sent = []
+    for second in range(0, 120, 10):
+        run_at(NOON + timedelta(seconds=second))
+        sent.append(len(mail.outbox))
+    assert all(then - before <= 1 for before, then in pairwise([0, *sent])) and sent[-1] == 6
+    reasons = set(Message.objects.values_list("held_by", flat=True))
+    assert "pace of this installation for email (6 per minute)" in reasons
+    assert Message.objects.filter(state="sent").count() == 6
 
 
 def statements(team: Team, run_at: Run, count: int, when: datetime) -> int:
