@@ -145,6 +145,12 @@ class Batch:
             team: self.store.resources(team, found, record_types=team in typed) for team, found in keys.items()
         }
 
+    def spare(self, cursor: Cursor) -> None:
+        """Nobody fails at a trial: the run waits on, behind the others."""
+        cursor.postpone(until=self.now)
+        self.held.add(cursor.id)
+        self.refused += 1
+
     def subject_of(self, cursor: Cursor) -> dict[str, Any] | None:
         if cursor.subject_type_id is None or cursor.subject_id is None:
             return None

@@ -43,9 +43,9 @@ from pipelines.engine.moves import CIRCLE, TOO_MANY_VISITS, leave
 from pipelines.engine.plain import TOO_LARGE, fits, plain
 from pipelines.engine.searching import searched
 from pipelines.engine.writing.making import make_records
+from pipelines.engine.writing.records import refusal_of
 from pipelines.models import StepExecution
 from pipelines.states import RunPhase, RunStatus
-from pipelines.subjects import OWN, subject_types
 
 Log = StepExecution.Event
 # A running step is looked at again after this long if no answer came back.
@@ -189,7 +189,7 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
                     return
                 batch.memory_of(cursor).assign(kept)
             case Update():
-                error = _refused(change)
+                error = refusal_of(change)
                 if error:
                     _fail(batch, step, cursor, visit, Fail(error, code="validation"))
                     return
@@ -236,28 +236,11 @@ def _joined(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Joi
     _end(batch, step, cursor, seen, outcome=outcome.outcome, event=event, why=outcome.why, output=outcome.output)
 
 
-def _refused(change: Update) -> str:
-    if change.model.startswith(OWN):
-        # Its values were held to its type when the visit was planned.
-        return ""
-    known = subject_types().get(change.model)
-    if known is None:
-        return f"{change.model} is not a record that pipelines can change."
-    try:
-        known.split(change.values)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
 def _retry_or_fail(
     batch: Batch, step: Step, cursor: Cursor, visit: Input, failure: Fail, *, after: float | None = None
 ) -> None:
     if step.id == batch.trial:
-        # Nobody fails at a trial: the run waits on, behind the others.
-        cursor.postpone(until=batch.now)
-        batch.held.add(cursor.id)
-        batch.refused += 1
+        batch.spare(cursor)
         return
     rng = Random(f"{cursor.id}:{cursor.seq}:{cursor.attempt}")
     wait = retry_after(step.retry, error_class=failure.code, attempt=cursor.attempt, rng=rng)

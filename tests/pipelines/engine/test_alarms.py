@@ -86,5 +86,5 @@ def test_looking_costs_the_same_for_many_pipelines(team: Team, run_at: Run, djan
     for number in range(4):
         active(team, [WAIT], key=f"p{number}")
     entered(team, 7)
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(4):
         assert len(alarms(team=team, now=later(hours=30))) == 4
