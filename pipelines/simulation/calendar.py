@@ -17,7 +17,7 @@ from pipelines.simulation.world import keep_segments
 
 DAYS: Final = 90
 MOST_DAYS: Final = 366
-SECONDS: Final = 10.0
+SECONDS: Final = 20.0
 
 
 def calendar_of(
@@ -31,6 +31,8 @@ def calendar_of(
     """
     begins = now or engine_now()
     until = begins + timedelta(days=min(days, MOST_DAYS))
+    # Tasks stay open: people answer when they do.
+    moments: list[datetime] = []
     with read_only():
         standing = read_standing(team=team, contact=contact, now=begins)
     with scratch() as first_id, pretend(begins):
@@ -38,11 +40,14 @@ def calendar_of(
         keep_open_ways()
         keep_segments()
         with delivered_by(OutsideTwin({})):
-            said = play(start=begins, until=until, outside=Outside(), after_each=_nobody, seconds=seconds)
+            said = play(start=begins, until=until, outside=Outside(), after_each=moments.append, seconds=seconds)
         found = expected(standing, first_id=first_id, begins=begins)
-    warnings = [*standing.world.warnings, *(each for each in said if each != not_over(until))]
-    return {"contact": contact.pk, "from": begins, "until": until, **found, "complete": not said, "warnings": warnings}
-
-
-def _nobody(now: datetime) -> None:
-    """Tasks stay open: people answer when they do."""
+    broken_off = [each for each in said if each != not_over(until)]
+    return {
+        "contact": contact.pk,
+        "from": begins,
+        "until": moments[-1] if broken_off else until,
+        **found,
+        "complete": not said,
+        "warnings": [*standing.world.warnings, *broken_off],
+    }

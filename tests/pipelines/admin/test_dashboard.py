@@ -53,6 +53,19 @@ def test_it_warns_when_the_engine_does_not_run(manager: Client, welcome: Pipelin
     assert "The engine does not run" not in text_of(manager.get("/admin/"))
 
 
+def test_it_says_what_is_silent_to_the_team_it_is_about_alone(
+    manager: Client, sign_in: SignIn, welcome: Pipeline
+) -> None:
+    for number in range(7):
+        Contact.objects.create(team=welcome.team, email=f"ann{number}@example.org")
+    set_test_clock(later(hours=23))
+    assert "Worth a look" not in text_of(manager.get("/admin/"))
+    set_test_clock(later(hours=25))
+    assert "“Welcome” is active, but nobody entered for 1 day 1 hour." in text_of(manager.get("/admin/"))
+    stranger = sign_in("manager", of=create_team(name="Other", slug="other"))
+    assert "nobody entered" not in text_of(stranger.get("/admin/"))
+
+
 def test_it_shows_my_tasks_and_notes_and_messages_to_decide(manager: Client, viewer: Client, team: Team) -> None:
     me = User.objects.get(username__startswith="manager")
     Task.objects.create(team=team, title="Call Ann", assignee=me, due_at=later(days=-2))

@@ -25,7 +25,7 @@ def newcomer(team: Team, **more: Any) -> Contact:
 
 
 def calendar(contact: Contact, *, now: datetime = NOON, **more: Any) -> dict[str, Any]:
-    return calendar_of(team=contact.team, contact=contact, now=now, **more)
+    return calendar_of(team=contact.team, contact=contact, now=now, **{"seconds": 120, **more})
 
 
 def told(contact: Contact, **more: Any) -> list[tuple[Any, ...]]:
@@ -220,6 +220,13 @@ def test_it_ends_where_it_was_asked_to(team: Team, run_at: Run) -> None:
     assert len(told(ann)) == 4 and not calendar(ann)["complete"]
     assert len(told(ann, days=30)) == 1 and calendar(ann)["warnings"] == []
     assert len(told(ann, days=200)) == 6 and calendar(ann, days=200)["complete"]
+
+
+def test_what_time_did_not_reach_is_said(team: Team, run_at: Run) -> None:
+    active(team, [{"key": f"mail{n}", "delay": "1d", **LETTER} for n in range(3)])
+    found = calendar(newcomer(team), seconds=0)
+    assert found["until"] == NOON and not found["complete"]
+    assert "ran out of time" in found["warnings"][0]
 
 
 def test_messages_to_others_are_not_in_it(team: Team, run_at: Run) -> None:
