@@ -74,6 +74,7 @@ class HookForm(forms.ModelForm[Hook]):
         team = self.instance.team if self.instance.pk else self.current_team
         if team is not None:
             offer_topics(self, topics_of(team), empty="None")
+            self.fields["topic"].help_text = "What the posted address subscribes to; empty is nothing."
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -173,7 +174,14 @@ class HookAdmin(TeamScopedAdmin[Hook]):
     ) -> HttpResponse:
         hook = self.get_object(request, object_id)
         rows = HookDelivery.objects.filter(hook=hook).order_by("-pk")[:SHOWN] if hook is not None else []
-        lines = [{"row": row, "state": STATES[HookDelivery.State(row.state)]} for row in rows]
+        lines = [
+            {
+                "row": row,
+                "state": STATES[HookDelivery.State(row.state)],
+                "body": json.dumps(row.body, ensure_ascii=False),
+            }
+            for row in rows
+        ]
         more = {**(extra_context or {}), "deliveries": lines}
         page: HttpResponse = super().change_view(request, object_id, form_url, more)
         return page

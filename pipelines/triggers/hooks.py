@@ -24,6 +24,11 @@ LARGEST_BYTES: Final = 256 * 1024
 DEEPEST: Final = 20
 MARK: Final = "crmh_"
 
+# The same whatever is wrong, so that nobody learns by trying.
+UNSIGNED: Final = (
+    "The signature does not fit: sign id.timestamp.body with the secret, by Standard Webhooks, within five minutes."
+)
+
 register("in_hook", "a webhook is stored, nothing is committed", in_transaction=True)
 register("after_hook", "a webhook is committed and not answered yet")
 
@@ -111,7 +116,7 @@ def _message_id(hook: Hook, headers: Mapping[str, str], body: bytes, now: dateti
         try:
             return verify(secret=unseal(hook.secret), headers=headers, body=body, now=now.timestamp())
         except BadSignature:
-            raise NotAccepted(401, "The signature does not fit.") from None
+            raise NotAccepted(401, UNSIGNED) from None
     given = headers.get("webhook-id") or headers.get("idempotency-key") or ""
     if len(given) > LONGEST_ID:
         raise NotAccepted(400, "The id is too long.")

@@ -2,7 +2,11 @@
 
 import json
 import logging
+import subprocess
 from datetime import UTC, datetime
+from html import unescape
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +20,7 @@ from crm.models import ConsentEntry, Member, Role, Team, Topic
 from crm.signatures import sign
 from pipelines.engine.tick import process_due_runs
 from pipelines.models import Hook, HookDelivery, PipelineRun, StepExecution
-from pipelines.triggers.hooks import Opened, open_hook
+from pipelines.triggers.hooks import UNSIGNED, Opened, open_hook
 from tests.pipelines.engine.building import NOON, active, email
 from tests.pipelines.engine.conftest import Run
 from tests.sinks.smtp import SmtpSink
@@ -127,7 +131,7 @@ def test_f33_a_post_that_is_not_signed_right_is_refused_without_reasons(hook: Op
     with time_machine.travel(NOON, tick=False):
         answer = post(hook, at=NOW, **headers)
     assert answer.status_code == 401
-    assert answer.json()["detail"] == "The signature does not fit."
+    assert answer.json()["detail"] == UNSIGNED
     nothing_but_a_count()
 
 
@@ -246,6 +250,26 @@ def test_a_person_opens_one_sees_address_and_secret_once_and_tries_it(team: Team
     old = Hook.objects.get().token_hash
     assert "whsec_" in client.post(f"/admin/pipelines/hook/{hook.pk}/renew/").content.decode()
     assert Hook.objects.get().token_hash != old
+
+
+@pytest.mark.parametrize("signed", ["on", ""])
+def test_the_command_shown_to_try_it_out_posts_what_is_taken(team: Team, tmp_path: Path, signed: str) -> None:
+    pipeline = active(team, [email()], triggers=[SIGNUP], variables=SCORE)
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    form = {"name": "Form", "trigger": pipeline.triggers.get().pk, "signed": signed, "fields_of_new": ""}
+    page = client.post("/admin/pipelines/hook/add/", form).content.decode()
+    shown = unescape(page.partition('id="hook-try">')[2].partition("</pre>")[0])
+    # Instead of the call, what it would be called with.
+    script = 'curl() { printf "%s\\n" "$@"; }\n' + shown
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    words = done.stdout.splitlines()
+    headers = dict(word.split(": ", 1) for option, word in pairwise(words) if option == "-H")
+    body = words[words.index("-d") + 1]
+    path = words[-1].removeprefix("http://testserver")
+    headers.pop("Content-Type")
+    answer = client.post(path, body, content_type="application/json", headers=headers)
+    assert answer.status_code == 202, answer.content
 
 
 def test_a_member_may_not_open_one(team: Team) -> None:
