@@ -212,8 +212,8 @@ class SendPush(_Letter):
         "properties": {
             "to": {
                 "title": "To",
-                "description": "Tokens of devices; empty is device_token of the subject.",
-                "x-widget": "json",
+                "description": "Tokens of devices with commas between them; empty is device_token of the subject.",
+                "x-widget": "words",
             },
             "title": {**_TEXT, "title": "Title", "x-widget": "template", "maxLength": 500},
             "body": {

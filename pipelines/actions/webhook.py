@@ -39,7 +39,11 @@ class CallApi(Kind):
                 "x-widget": "fields",
                 "additionalProperties": {"type": "string"},
             },
-            "body": {"title": "Body", "description": "JSON; placeholders are filled in.", "x-widget": "json"},
+            "body": {
+                "title": "Body",
+                "description": "Sent as JSON: names and values; placeholders are filled in.",
+                "x-widget": "fields",
+            },
             "json": {
                 "x-advanced": True,
                 "title": "JSON",

@@ -13,7 +13,7 @@ from crm.models import Team
 from pipelines.definition.document import Problem
 from pipelines.engine.clock import engine_now
 from pipelines.engine.forgetting import forget_deliveries
-from pipelines.management import activating, folders, simulating
+from pipelines.management import activating, drawing, folders, simulating
 from pipelines.management.files import expanded, load
 from pipelines.models import Pipeline
 from pipelines.operations import (
@@ -28,7 +28,7 @@ from pipelines.operations.pruning import KEPT, OLDER_THAN
 
 
 class Command(BaseCommand):
-    """`pipelines activate|export|import|pull|diff|push|validate|prune|simulate`.
+    """`pipelines activate|export|import|pull|diff|push|validate|prune|simulate|picture|gallery`.
 
     Exit status 1 when a file has problems, differs from the team, or breaks a promise.
     """
@@ -71,11 +71,19 @@ class Command(BaseCommand):
         pruning.add_argument("--deliveries-older-than", type=int, metavar="DAYS", help=days)
         simulating.add_arguments(simulate := actions.add_parser("simulate", help="try out what would happen"))
         activating.add_arguments(activate := actions.add_parser("activate", help="let a pipeline take records in"))
-        for each in (activate, export, validate, imports, pull, diff, push, pruning, simulate):
+        picture = actions.add_parser("picture", help="draw pipelines, or documents in files, as SVG")
+        picture.add_argument("names", nargs="+", metavar="KEY|FILE")
+        picture.add_argument("--output", type=Path, metavar="DIR", help="write KEY.svg files there")
+        gallery = actions.add_parser("gallery", help="write the page of recipes with its pictures to a folder")
+        gallery.add_argument("folder", type=Path, metavar="FOLDER")
+        for each in (picture, activate, export, validate, imports, pull, diff, push, pruning, simulate):
             each.add_argument("--team", required=True, metavar="SLUG")
             each.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["action"] == "gallery":
+            drawing.write_gallery(options["folder"])
+            return
         team = Team.objects.filter(slug=options["team"]).first()
         if team is None:
             known = ", ".join(Team.objects.values_list("slug", flat=True)[:20]) or "none"
@@ -86,6 +94,7 @@ class Command(BaseCommand):
             "pull": self._pull,
             "diff": self._diff,
             "push": self._push,
+            "picture": self._picture,
             "prune": self._prune,
             "simulate": self._simulate,
         }
@@ -105,12 +114,12 @@ class Command(BaseCommand):
         for pipeline in pipelines:
             self._write(export_document(pipeline=pipeline), pipeline.key, output)
 
-    def _write(self, text: str, key: str, output: Path | None) -> None:
+    def _write(self, text: str, key: str, output: Path | None, kind: str = "json") -> None:
         if output is None:
             self.stdout.write(text, ending="")
             return
         output.mkdir(parents=True, exist_ok=True)
-        path = output / f"{key}.json"
+        path = output / f"{key}.{kind}"
         path.write_text(text, "utf-8")
         self.stdout.write(str(path))
 
@@ -156,6 +165,12 @@ class Command(BaseCommand):
             self.stdout.write(f"{result['file']}: {result['key']} is {result['result']}")
         if not results:
             self.stdout.write("The team has all of it already.")
+
+    def _picture(self, team: Team, options: dict[str, Any]) -> None:
+        if len(options["names"]) > 1 and options["output"] is None:
+            raise CommandError("Say with --output where to draw more than one pipeline.")
+        for key, svg in drawing.pictures_of(team, options["names"]):
+            self._write(svg, key, options["output"], "svg")
 
     def _prune(self, team: Team, options: dict[str, Any]) -> None:
         gone: dict[str, list[int]] = {}

@@ -154,6 +154,8 @@
       node.addEventListener("change", () => changed(schema.enum.find((each) => String(each) === node.value) ?? (node.value || undefined)));
       return node;
     }
+    // A list, or a text that becomes an object later, is no rows of names and values.
+    if (widget === "fields" && value !== undefined && (value === null || typeof value !== "object" || Array.isArray(value))) return jsonArea(value, changed);
     if (widget === "fields" || (!widget && schema.type === "object"))
       return pairs(value, changed, Boolean(schema.additionalProperties && schema.additionalProperties.type === "string"));
     if (schema.type === "array" && !widget) return jsonArea(value, changed);

@@ -1,0 +1,38 @@
+"""The recipes as a page of the documentation: what each is for, its picture, and its timetable in words."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from pipelines import pictures
+from pipelines.recipes.gallery import Recipe, recipes
+from pipelines.recipes.telling import timetable
+
+_HEAD = """# Recipes
+
+Pipelines to begin with, in the admin under *Pipelines → Recipes*, in the API at `recipes/`. One click makes a draft
+and the templates it needs. Each is played before it is published, and does what is told below it.
+
+This page and its pictures are written by `manage.py pipelines gallery docs`.
+"""
+
+
+def files() -> dict[str, str]:
+    """Every file of the page by its path: the text, and a picture for each recipe."""
+    drawn = {f"recipes/{key}.svg": f"{pictures.as_file(recipe.document)}\n" for key, recipe in recipes().items()}
+    return {"recipes.md": "".join(_text()), **drawn}
+
+
+def _text() -> Iterator[str]:
+    yield _HEAD
+    for category, found in groupby(recipes().values(), key=lambda recipe: recipe.category):
+        yield f"\n## {category}\n"
+        for recipe in found:
+            yield from _recipe(recipe)
+
+
+def _recipe(recipe: Recipe) -> Iterator[str]:
+    yield f"\n### {recipe.name}\n\n{recipe.summary}\n\n![The steps of {recipe.name}](recipes/{recipe.key}.svg)\n"
+    for story in timetable(recipe):
+        yield f"\n*{story.name}*\n\n"
+        for line in story.lines:
+            yield f"- {line.when}: {line.sentence}\n" if line.when else f"- {line.sentence}\n"
