@@ -4,6 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
+WORKERS ?= 3
 POSTGRES ?= postgres://postgres@127.0.0.1:5432/postgres
 PATHS := config crm contacts pipelines tests bench manage.py
 # Checks need settings that load, whatever the .env of a developer says.
@@ -37,13 +38,14 @@ imports: $(VENV)/dev
 migrations: $(VENV)/dev
 	$(NEUTRAL) $(BIN)/python manage.py makemigrations --check --dry-run
 
-# Tests that share something dear, such as a browser or an installation, go to one worker.
+# Tests that share something dear, such as a browser or an installation, go to one worker. A quarter of the time tests
+# wait for programs, so three workers keep two cores busy.
 test-sqlite: $(VENV)/dev
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 test-postgres: $(VENV)/dev
 	@if $(BIN)/python -c "import psycopg, sys; psycopg.connect(sys.argv[1], connect_timeout=5)" $(POSTGRES) 2>/dev/null; \
-	then DATABASE_URL=$(POSTGRES) $(BIN)/python -m pytest -q -n 2 --dist loadgroup; \
+	then DATABASE_URL=$(POSTGRES) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup; \
 	else echo "PostgreSQL does not answer at $(POSTGRES): its half of the suite was not run."; fi
 
 fix: $(VENV)/dev ## format, and mend what can be mended

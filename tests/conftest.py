@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,12 @@ settings.register_profile("walk", settings.get_profile("suite"))
 settings.load_profile(os.environ.get("EXAMPLES", "suite"))
 
 
+# pytest refuses a database to all tests in these; `asks_a_database` keeps others away.
+WITHOUT_DATABASE = {
+    Path(__file__).parent / place
+    for place in ("bench", "crm/channels", "pipelines/definition", "pipelines/sandbox", "project", "sinks")
+}
+
 # Dozens of programs are started here: each shall find the product compiled, whatever a shell was told.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -44,9 +51,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         databases.end()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The whole suite on PostgreSQL leaves out what the suite on SQLite shows without a database."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return True if whole and connection.vendor == "postgresql" and collection_path in WITHOUT_DATABASE else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long tests come first, so that no worker sits alone over one at the end; what shares a house stays together."""
+    strangers = [item.nodeid for item in items if asks_a_database(item) and WITHOUT_DATABASE & {*item.path.parents}]
+    assert not strangers, f"PostgreSQL would not see them there: {strangers}"
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if config.getoption("loadgroup", False):
         for item in items:
@@ -58,8 +73,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def asks_a_database(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    return "db" in names or "transactional_db" in names or item.get_closest_marker("django_db") is not None
+
+
 def keep_together(item: pytest.Item) -> None:
-    """Scheduling reads the group from the end of the id, where pytest-xdist 3.8 cannot write it since pytest 9.1."""
+    """Scheduling reads the group from the end of the id, where pytest-xdist 3.8 cannot write it with pytest 9.2."""
     mark = item.get_closest_marker("xdist_group")
     if mark is not None and not item.nodeid.endswith(f"@{mark.args[0]}"):
         item._id = type(item.id).parse(f"{item.nodeid}@{mark.args[0]}")

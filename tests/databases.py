@@ -140,6 +140,8 @@ def _copy_on_server(source: str, target: str) -> None:
     _drop(target)
     with _alone("copying"):
         _on_server(f"CREATE DATABASE {target} TEMPLATE {source}")
+    # Processes are killed here, servers are not: what they acknowledged needs no disk to survive a test.
+    _on_server(f"ALTER DATABASE {target} SET synchronous_commit = off")
 
 
 @contextmanager

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 
 from crm.models import Member, Team
 from crm.teams import create_team
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -45,21 +47,39 @@ def team(transactional_db: None) -> Team:
 
 
 @pytest.fixture
-def page(chromium: "Browser", live_server: LiveServer, team: Team) -> Iterator["Page"]:
-    """A manager, signed in; the test fails when the page reports an error of its own."""
+def manager(team: Team) -> User:
+    """Somebody who may build pipelines."""
     user = User.objects.create_user("maya", email="maya@acme.example", password=PASSWORD, is_staff=True)
     Member.objects.create(team=team, user=user, role="manager")
+    return user
+
+
+@pytest.fixture
+def window(chromium: "Browser", live_server: LiveServer) -> Iterator["BrowserContext"]:
+    """A browser of somebody who has never been here."""
     context = chromium.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def stranger(window: "BrowserContext") -> Iterator["Page"]:
+    """A page of nobody; the test fails when it reports an error of its own."""
+    opened = window.new_page()
     opened.set_default_timeout(15_000)
     complaints: list[str] = []
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    opened.goto("/admin/")
-    opened.fill("#id_username", "maya")
-    opened.fill("#id_password", PASSWORD)
-    opened.press("#id_password", "Enter")
-    opened.locator(".pl-dashboard").wait_for()
     yield opened
-    context.close()
+    opened.close()
     assert complaints == []
+
+
+@pytest.fixture
+def page(window: "BrowserContext", stranger: "Page", live_server: LiveServer, manager: User) -> "Page":
+    """A page of the manager, who is signed in."""
+    client = Client()
+    client.force_login(manager)
+    name = settings.SESSION_COOKIE_NAME
+    window.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+    return stranger

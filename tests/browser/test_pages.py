@@ -3,15 +3,25 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth.models import User
 
 from contacts.models import Contact
 from crm.models import Team
+from tests.browser.conftest import PASSWORD
 from tests.pipelines.engine.building import active, email
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+
+def test_one_signs_in_with_the_keyboard(stranger: "Page", manager: User) -> None:
+    stranger.goto("/admin/")
+    stranger.fill("#id_username", manager.username)
+    stranger.fill("#id_password", PASSWORD)
+    stranger.press("#id_password", "Enter")
+    stranger.locator(".pl-dashboard").wait_for()
 
 
 def test_the_description_of_the_api_is_drawn(page: "Page") -> None:
