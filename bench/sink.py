@@ -29,7 +29,7 @@ class Session(asyncio.Protocol):
 
 def _answer(verb: bytes) -> bytes:
     if verb == b"EHLO":
-        return b"250-sink\r\n250 8BITMIME\r\n"
+        return b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
     return {b"DATA": b"354 go on\r\n", b"QUIT": b"221 bye\r\n"}.get(verb, b"250 ok\r\n")
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formataddr, getaddresses
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Any, Final
 
@@ -121,7 +122,9 @@ def _line(text: str, part: str) -> str:
     return text
 
 
+@lru_cache(maxsize=1_000)
 def _address(text: str, part: str) -> str:
+    """One address with its name; a sender is the same for thousands of messages."""
     found = getaddresses([_line(text, part)])
     if len(found) != 1:
         raise InvalidMessage(f"The {part} must be one email address.")

@@ -38,6 +38,9 @@ def leave(
         if cursor.seq + len(skipped) >= int(program.settings.get("max_hops") or MAX_VISITS):
             cursor.finish(status=RunStatus.FAILED, reason=TOO_MANY_VISITS, outcome=outcome, now=now)
             return skipped
+        if target.delay.is_zero:
+            cursor.arrive(step_id=target.id, due=now, left=left.id)
+            return skipped
         try:
             due = due_at(target.delay, cursor=cursor, context=context, previous=now)
         except DelayError as error:

@@ -11,14 +11,16 @@ from pipelines.engine.cursor import Memory
 MAX_CONTEXT_BYTES = 10 * 1024 * 1024
 TOO_LARGE = "This run would remember more than 10 MB: let its steps keep less, such as ids instead of records."
 _AS_THEY_ARE = (str, int, float, bool, type(None))
+# Asked first, for almost every value is of one of these classes themselves and hardly any of one below.
+_EXACTLY = frozenset(_AS_THEY_ARE)
 
 
 def plain(value: Any) -> Any:
     """A copy that JSON can hold: times become ISO text, decimals text, the rest as it is."""
-    if isinstance(value, _AS_THEY_ARE):
+    if value.__class__ in _EXACTLY or isinstance(value, _AS_THEY_ARE):
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): item if item.__class__ in _EXACTLY else plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
     if isinstance(value, datetime | date):

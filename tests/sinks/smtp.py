@@ -19,7 +19,7 @@ from tests.sinks.receipts import Receipts
 # What happens to a message: answers that mean no, and ways to lose the answer.
 BEHAVIORS = (
     "accept", "drop_after_dot", "hang_after_dot", "drop_in_data", "greeting_421", "greylist", "reject_data",
-    "drop_at_quit", "refuse_auth", "reject_sender", "close_421", "babble", "vanish",
+    "drop_at_quit", "refuse_auth", "reject_sender", "close_421", "babble", "vanish", "careless",
 )  # fmt: skip
 
 
@@ -55,7 +55,8 @@ class _Session(socketserver.StreamRequestHandler):
         return action(line)
 
     def _hello(self, _: str) -> bool:
-        self._say("250-sink\r\n250-8BITMIME\r\n250-AUTH PLAIN LOGIN\r\n250 SMTPUTF8")
+        more = "250-PIPELINING\r\n" if self.server.sink.pipelining else ""
+        self._say(f"250-sink\r\n{more}250-8BITMIME\r\n250-AUTH PLAIN LOGIN\r\n250 SMTPUTF8")
         return True
 
     def _auth(self, _: str) -> bool:
@@ -87,6 +88,9 @@ class _Session(socketserver.StreamRequestHandler):
 
     def _data(self, _: str) -> bool:
         sink = self.server.sink
+        if not self.recipients and sink.behavior != "careless":
+            self._say("554 no valid recipients")
+            return True
         self._say("354 go on")
         if sink.behavior == "drop_in_data":
             self.rfile.readline()
@@ -120,6 +124,7 @@ class _Session(socketserver.StreamRequestHandler):
         return b"".join(lines)
 
     def _reset(self, _: str) -> bool:
+        self.recipients = []
         self._say("250 ok")
         return True
 
@@ -157,6 +162,8 @@ class SmtpSink:
         self.behavior = behavior
         self.unknown: set[str] = set()
         self.no_mailbox = "550 no such user here"
+        # Whether it says that several commands may come at once; they may in any case.
+        self.pipelining = True
         self.connections = 0
         self.lost_answers = 0
         self.released = threading.Event()

@@ -123,13 +123,17 @@ class PostgresStore(PortableStore):
         _run(EFFECT, [*columns, payloads, literal([effect.created_at for effect in effects])])
 
     def create_rows(self, model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> list[int]:
-        fields: list[Any] = [field for field in model._meta.concrete_fields if not field.primary_key]
-        names = ", ".join(f'"{field.column}"' for field in fields)
-        arrays = ", ".join(f"%s::{field.db_type(connection)}[]" for field in fields)
+        shared, varying = _columns(model, rows)
+        fields = [field for field, _ in (*shared, *varying)]
+        given = [f"%s::{field.db_type(connection)}" for field in fields]
+        names = [f'"{field.column}"' for field in fields]
+        varied = ", ".join(names[len(shared) :])
+        arrays = ", ".join(f"{one}[]" for one in given[len(shared) :])
         made = _fetch(
-            f'INSERT INTO "{model._meta.db_table}" ({names}) SELECT {names} FROM unnest({arrays})'  # noqa: S608
-            f" WITH ORDINALITY AS u({names}, place) ORDER BY place RETURNING id",
-            [_column(field, rows) for field in fields],
+            f'INSERT INTO "{model._meta.db_table}" ({", ".join(names)}) '  # noqa: S608
+            f"SELECT {', '.join((*given[: len(shared)], *names[len(shared) :]))} FROM unnest({arrays}) "
+            f"WITH ORDINALITY AS u({varied}, place) ORDER BY place RETURNING id",
+            [value for _, value in (*shared, *varying)],
         )
         return [pk for (pk,) in made]
 
@@ -183,6 +187,10 @@ class PostgresStore(PortableStore):
         return list(Effect.objects.raw(LEASE, [until, worker, kind, now, limit]))
 
 
+# Fields with what is written into them.
+_Columns = list[tuple[Any, Any]]
+
+
 @cache
 def _moment_loader() -> Any:
     """What psycopg itself reads points in time with."""
@@ -194,11 +202,34 @@ def _inserted(rows: Sequence[NewRun], names: tuple[str, ...], returned: str) -> 
     return _fetch(_insert_statement(names, returned), columns)
 
 
-def _column(field: Any, rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Values of a column of new rows, with what saving each would have filled in."""
+def _columns(model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> tuple[_Columns, _Columns]:
+    """Fields of new rows with what is written: those with one value for all rows, and those with an array.
+
+    At least one is an array, for the number of rows comes from it.
+    """
+    shared: _Columns = []
+    varying: _Columns = []
+    for field in model._meta.concrete_fields:
+        if field.primary_key:
+            continue
+        values = _values(field, rows)
+        first = values[0]
+        if all(value is first for value in values):
+            shared.append((field, field.get_db_prep_save(first, connection)))
+        else:
+            varying.append((field, _column_of(field, values)))
+    if not varying:
+        field, value = shared.pop()
+        varying.append((field, [value] * len(rows)))
+    return shared, varying
+
+
+def _values(field: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """A column of new rows, with what saving each would have filled in."""
     dated = getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False)
     missing = timezone.now() if dated else field.get_default()
-    return _column_of(field, [row.get(field.attname, missing) for row in rows])
+    name = field.attname
+    return [row.get(name, missing) for row in rows]
 
 
 def _column_of(field: Any, values: Sequence[Any]) -> Any:

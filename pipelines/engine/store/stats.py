@@ -35,10 +35,10 @@ class StatCell:
     def key(self) -> tuple[int, date, int, str]:
         return (self.step_id, self.day, self.slot, self.outcome)
 
-    def add(self, *, seconds: float) -> None:
-        self.n += 1
-        self.wait_s += int(seconds)
-        self.hist[bucket(seconds)] += 1
+    def add(self, *, seconds: float, times: int = 1) -> None:
+        self.n += times
+        self.wait_s += int(seconds) * times
+        self.hist[bucket(seconds)] += times
 
 
 def merge_cells(

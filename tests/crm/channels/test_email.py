@@ -16,9 +16,10 @@ from crm.message_ids import is_ours, message_id
 from tests.sinks.smtp import SmtpSink, free_port
 
 
-@pytest.fixture
-def sink(tmp_path: Path, settings: Settings) -> Iterator[SmtpSink]:
+@pytest.fixture(params=[True, False], ids=["pipelining", "one by one"])
+def sink(tmp_path: Path, settings: Settings, request: pytest.FixtureRequest) -> Iterator[SmtpSink]:
     with SmtpSink(tmp_path / "mail.jsonl") as made:
+        made.pipelining = request.param
         settings.EMAIL_BACKEND = "crm.channels.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", made.port, 0.5
         settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
@@ -80,6 +81,13 @@ def test_after_a_no_the_same_connection_goes_on(sink: SmtpSink) -> None:
     assert sink.connections == 1
 
 
+def test_a_text_that_a_server_asks_for_without_a_recipient_is_never_begun(sink: SmtpSink) -> None:
+    sink.behavior, sink.unknown = "careless", {"c0@example.org"}
+    refused, delivered = deliver(mail(0), mail(1))
+    assert isinstance(refused, Refused) and refused.code == "smtp_5xx" and refused.gone
+    assert isinstance(delivered, Delivered) and sink.recipients() == ["c1@example.org"]
+
+
 def test_a_login_that_fails_in_between_carries_no_message(sink: SmtpSink, settings: Settings) -> None:
     settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "ann", "right"
     mailer = Mailer()
@@ -130,16 +138,25 @@ def test_after_a_lost_answer_a_new_connection_goes_on(sink: SmtpSink) -> None:
 
 
 @pytest.mark.parametrize(
-    "subject", ["Hi", "x" * 69, "x" * 70, "word " * 20, "Grüße", "a  b", "trail ", "=?utf-8?q?x?="]
+    "subject", ["Hi", "x" * 66, "x" * 67, "x" * 70, "word " * 20, "Grüße", "a  b", "trail ", "=?utf-8?q?x?="]
 )
-@pytest.mark.parametrize("html", ["", f"<p>Häuser {'y' * 2_000}</p>"])
-def test_what_is_handed_over_is_what_djangos_own_backend_would_send(subject: str, html: str) -> None:
+@pytest.mark.parametrize("html", ["", "<p>Haus\r.\r</p>", f"<p>Häuser {'y' * 2_000}</p>"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {}, {"text": "Hällo\x0b\x1c\r\n\u2028."}, {"text": "ä" * 500}, {"reply_to": "Desk <desk@example.org>"},
+        {"unsubscribe_url": f"https://crm.example.org/u/{'a' * 40}"},
+        {"unsubscribe_url": f"https://crm.example.org/u/{'a' * 200}"}, {"headers": {"X-Long": "z " * 60}},
+        {"from_email": "Jö <jo@example.org>", "attachments": [("a.txt", "ä\nb".encode(), "text/plain")]},
+    ],
+)  # fmt: skip
+def test_what_is_handed_over_is_what_djangos_own_backend_would_send(
+    subject: str, html: str, more: dict[str, Any]
+) -> None:
+    values = {"from_email": "Jo <jo@example.org>", "text": "Hello\n.\nFrom here\n", **more}
     content = EmailContent(
-        to="ann@example.org", subject=subject, html=html, from_email="Jö <jo@example.org>",
-        text="Hello\n.\nFrom here\n",
-        message_id="<run-1.1.0@example.org>", headers={"X-Long": "z " * 60},
-        attachments=[("a.txt", "ä\nb".encode(), "text/plain")],
-    )  # fmt: skip
+        to="ann@example.org", subject=subject, html=html, message_id="<run-1.1.0@example.org>", **values
+    )
     built = build(content)
     built.extra_headers["Date"] = "Thu, 1 Jan 2026 00:00:00 -0000"
     boundary = re.compile(rb"={15}[0-9]+==")
