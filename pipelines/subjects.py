@@ -28,6 +28,8 @@ RELATED_MODELS: Mapping[str, str] = {"company": "contacts.company", "contact": "
 
 
 NOBODY = "{}"
+# What the name of a person is made of.
+_NAMES: Final = ("first_name", "last_name")
 
 
 def among(ids: Collection[int]) -> Any:
@@ -71,20 +73,34 @@ class SubjectType:
         return ContentType.objects.get_for_model(self.model).pk
 
     def load(
-        self, ids: Collection[int], *, relations: Collection[str] | None = None, moments: Collection[str] | None = None
+        self,
+        ids: Collection[int],
+        *,
+        relations: Collection[str] | None = None,
+        moments: Collection[str] | None = None,
+        fields: Collection[str] | None = None,
     ) -> dict[int, dict[str, Any]]:
         """Plain data of these records by id, in one statement.
 
-        `relations` narrows the joins, and `moments` the points in time, which take longest to read.
+        `relations` narrows the joins, `moments` the points in time, which take longest to read, and `fields` all
+        other columns; where one of them is none of the table's, the custom fields are read, which may hold it.
         """
         wanted = self.relations if relations is None else tuple(name for name in self.relations if name in relations)
         columns = self._columns if relations is None else self._narrow(wanted)
         if moments is not None:
             columns = tuple(name for name in columns if name not in self.moments or name in moments)
+        if fields is not None:
+            columns = self._narrowed(columns, fields)
         rows = self.model._default_manager.filter(pk__in=among(ids)).values_list(*columns)
         return {
             data["id"]: data for data in (self._shape(dict(zip(columns, row, strict=True)), wanted) for row in rows)
         }
+
+    def _narrowed(self, columns: Sequence[str], fields: Collection[str]) -> tuple[str, ...]:
+        wanted = {"id", *fields, *(_NAMES if "name" in fields and "name" in self.derived else ())}
+        if wanted - {*self.plain, *self.relations, "model", "name"}:
+            wanted.add("custom")
+        return tuple(name for name in columns if name in wanted or name not in self.plain)
 
     def records(self, team_id: int) -> "models.QuerySet[Any]":
         """The records of a team."""
@@ -109,7 +125,7 @@ class SubjectType:
             related = {field: row.pop(f"{relation}__{field}") for field in RELATED_FIELDS[relation]}
             row[relation] = {**related, "model": RELATED_MODELS[relation]} if related["id"] is not None else None
         data.update(row)
-        if "first_name" in row:
+        if "first_name" in row and "last_name" in row:
             data["name"] = f"{row['first_name']} {row['last_name']}".strip()
         data["custom"] = custom
         return data
@@ -208,6 +224,9 @@ class OwnRecords(SubjectType):
 
     def _narrow(self, relations: Sequence[str]) -> tuple[str, ...]:
         return self._columns
+
+    def _narrowed(self, columns: Sequence[str], fields: Collection[str]) -> tuple[str, ...]:
+        return tuple(columns)
 
     def _shape(self, row: dict[str, Any], relations: Sequence[str]) -> dict[str, Any]:
         values, key = row.pop("values") or {}, row.pop("type__key")

@@ -63,7 +63,10 @@ class _Marking:
         told = server.getreply()
         if told[0] == 421:
             raise smtplib.SMTPSenderRefused(told[0], told[1], sender)
-        accepted, go_on = server.getreply(), server.getreply()
+        accepted = server.getreply()
+        if accepted[0] == 421:
+            raise smtplib.SMTPRecipientsRefused({recipient: accepted})
+        go_on = server.getreply()
         if told[0] != 250 or accepted[0] not in (250, 251):
             if go_on[0] == 354:
                 # It waits for a text nobody may get: without the final dot there is none.

@@ -225,6 +225,8 @@ class Kind:
     at_most_once: bool = False
     requires_subject: bool = False
     searches: bool = False
+    # Fields of the subject that it reads beside those that its parameters name; None when it may read any of them.
+    reads_of_subject: frozenset[str] | None = None
 
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         """Decide what each visit does; reads its inputs only."""

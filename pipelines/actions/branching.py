@@ -18,6 +18,7 @@ class Switch(Kind):
     """Several ways on: that of the first case whose condition is met, else the default."""
 
     code = "switch"
+    reads_of_subject = frozenset()
     label = "Switch"
     description = "Goes the way of the first case that fits, and the default way when none does."
     icon = "alt_route"

@@ -12,6 +12,7 @@ class Wait(Kind):
     """Does nothing: its delay did the waiting."""
 
     code = "wait"
+    reads_of_subject = frozenset()
     label = "Wait"
     description = "Waits for the delay of this step and goes on."
     icon = "hourglass_empty"
@@ -25,6 +26,7 @@ class Condition(Kind):
     """Two ways on, by a condition on the subject, the trigger or a variable."""
 
     code = "condition"
+    reads_of_subject = frozenset()
     label = "Condition"
     description = "Goes one way when the condition is met and another when it is not."
     icon = "call_split"
@@ -47,6 +49,7 @@ class SetVariable(Kind):
     """Writes variables of the run."""
 
     code = "set_variable"
+    reads_of_subject = frozenset()
     label = "Set variables"
     description = "Remembers values for later steps of this run."
     icon = "data_object"
@@ -81,6 +84,7 @@ class End(Kind):
     """Ends the run."""
 
     code = "end"
+    reads_of_subject = frozenset()
     label = "End"
     description = "Ends the run here."
     icon = "stop_circle"

@@ -30,6 +30,7 @@ class SendEmail(Kind):
     """One email to one recipient, at most once."""
 
     code = "send_email"
+    reads_of_subject = frozenset({"email"})
     label = "Send email"
     description = "Sends an email through the configured mail server."
     icon = "mail"

@@ -32,6 +32,7 @@ class UpdateRecord(Kind):
     """Sets fields of the subject, or of a record that a variable or an output holds."""
 
     code = "update_record"
+    reads_of_subject = frozenset()
     label = "Update record"
     description = "Sets fields of the record that the run is about, or of another record of the team."
     icon = "edit_note"

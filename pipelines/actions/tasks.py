@@ -15,6 +15,7 @@ class CreateTask(Kind):
     """Puts a task on somebody's list."""
 
     code = "create_task"
+    reads_of_subject = frozenset({"owner"})
     label = "Create task"
     description = "Adds a task about the subject to a person's list."
     icon = "task_alt"

@@ -52,6 +52,8 @@ class Batch:
     trial: int | None = None
     refused: int = 0
     _type_ids: dict[str, int] = field(default_factory=dict)
+    # Contexts of runs that remember nothing, as of their versions: from visit to visit only `run` differs.
+    _contexts: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
 
     def load(self, *, everything: bool = False) -> None:
         """Read what the steps of this batch read, or everything a condition may: a fixed number of statements."""
@@ -126,11 +128,14 @@ class Batch:
             if cursor.subject_type_id is not None and cursor.subject_id is not None:
                 wanted.setdefault(cursor.subject_type_id, set()).add(cursor.subject_id)
         moments: set[str] | None = None if everything else set()
+        fields: set[str] | None = None if everything else set()
         for program in self.programs.values():
             relations |= program.relations
             moments = None if moments is None or program.reads is None else moments | program.reads
+            fields = None if fields is None or program.fields is None else fields | program.fields
         for type_id, ids in wanted.items():
-            rows = self.store.subjects(type_id, ids, relations=None if everything else relations, moments=moments)
+            narrowed = None if everything else relations
+            rows = self.store.subjects(type_id, ids, relations=narrowed, moments=moments, fields=fields)
             self.subjects.update({(type_id, pk): data for pk, data in rows.items()})
 
     def _load_resources(self) -> None:
@@ -161,6 +166,16 @@ class Batch:
 
     def context_of(self, cursor: Cursor) -> dict[str, Any]:
         """The names of engine.md 7.1 for one run."""
+        if cursor.parent_id is not None or cursor.id in self.memories:
+            return self._context_anew(cursor)
+        key = (cursor.id, cursor.version_id)
+        known = self._contexts.get(key)
+        if known is None:
+            known = self._contexts[key] = self._context_anew(cursor)
+            return known
+        return {**known, "run": {"id": cursor.id, "seq": cursor.seq, "started_at": cursor.created_at}}
+
+    def _context_anew(self, cursor: Cursor) -> dict[str, Any]:
         loaded = self.programs[cursor.version_id]
         facts = self.facts[cursor.pipeline_id]
         subject = self.subject_of(cursor)

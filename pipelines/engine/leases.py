@@ -23,8 +23,7 @@ def start_sending(effects: Sequence[Effect]) -> list[Effect]:
 
 def mark_sending(effects: Sequence[Effect]) -> list[Effect]:
     """The effects of ours that are still leased to us, now marked as being handed over."""
-    mine = _held(effects, Effect.Status.LEASED)
-    Effect.objects.filter(pk__in=[effect.pk for effect in mine]).update(status=Effect.Status.SENDING)
+    mine = _held(effects, Effect.Status.LEASED, then=Effect.Status.SENDING)
     for effect in mine:
         effect.status = Effect.Status.SENDING
     return mine
@@ -73,11 +72,10 @@ def watch_later(held: Sequence[tuple[Effect, datetime]]) -> None:
             store().move_runs(mine)
 
 
-def _held(effects: Sequence[Effect], status: int) -> list[Effect]:
-    """Those whose lease is still the one we took, told by its number; locked until the transaction ends."""
-    ids = {effect.pk: effect for effect in effects}
-    rows = Effect.objects.filter(pk__in=ids, status=status).order_by("pk").select_for_update()
-    return [ids[pk] for pk, attempt in rows.values_list("pk", "attempt") if ids[pk].attempt == attempt]
+def _held(effects: Sequence[Effect], status: int, *, then: int | None = None) -> list[Effect]:
+    """Those whose lease is still the one we took; locked until the transaction ends."""
+    held = store().hold_effects({effect.pk: effect.attempt for effect in effects}, statuses=[status], then=then)
+    return [effect for effect in effects if effect.pk in held]
 
 
 def _requeue(effects: Sequence[Effect], until: datetime) -> None:

@@ -14,7 +14,7 @@ from django.db import transaction
 from crm.channels.base import DeliveryResult, Refused
 from crm.channels.email import EmailContent, InvalidMessage, Mailer, build
 from crm.mail_links import fill_places
-from crm.models import Message
+from crm.models import Message, Team
 from crm.preferences import preferences_url
 from crm.suppression import suppressed
 from crm.tracking.links import tracked_html
@@ -25,6 +25,7 @@ from pipelines.engine.letters import letters_unwanted
 from pipelines.engine.settle import Result, Skipped
 from pipelines.engine.task_links import fill_links
 from pipelines.models import Effect
+from pipelines.subjects import among
 
 Ready = tuple[Effect, Message]
 
@@ -68,7 +69,7 @@ def start_messages(effects: Sequence[Effect], *, now: datetime) -> tuple[list[Re
     """Mark messages as being handed over, in the same transaction that looks for suppressions and sending rules."""
     with transaction.atomic():
         mine = mark_sending(effects)
-        messages = Message.objects.select_related("team").in_bulk([effect.payload["message"] for effect in mine])
+        messages = _read([int(effect.payload["message"]) for effect in mine])
         unwanted = letters_unwanted(list(messages.values()))
         reasons = _reasons(list(messages.values()))
         ready: list[Ready] = []
@@ -92,9 +93,18 @@ def start_messages(effects: Sequence[Effect], *, now: datetime) -> tuple[list[Re
         ready = [(effect, message) for effect, message in ready if effect.pk not in kept]
         keep_waiting(later)
         sending = [message.pk for _, message in ready]
-        Message.objects.filter(pk__in=sending).update(state=Message.State.SENDING)
+        Message.objects.filter(pk__in=among(sending)).update(state=Message.State.SENDING)
     watch_later([(effect, until) for effect, until, _ in later])
     return ready, skipped
+
+
+def _read(ids: Sequence[int]) -> dict[int, Message]:
+    """Messages with their teams, of which there are few."""
+    messages = {message.pk: message for message in Message.objects.filter(pk__in=among(ids))}
+    teams = Team.objects.in_bulk({message.team_id for message in messages.values()})
+    for message in messages.values():
+        message.team = teams[message.team_id]
+    return messages
 
 
 def _reasons(messages: Sequence[Message]) -> dict[tuple[int, str, str], str]:

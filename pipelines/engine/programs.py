@@ -25,6 +25,8 @@ CACHE_SIZE = 2_000
 # States of a circuit in which runs wait before its step.
 BROKEN = (StepCircuit.State.OPEN.value, StepCircuit.State.TRIAL.value)
 MEMORY_ROOTS = frozenset({"trigger", "vars", "steps"})
+# What belongs to which team, and the zone that delays are read in.
+_ALWAYS_READ = frozenset({"id", "timezone"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class LoadedProgram:
     template_keys: frozenset[str]
     # First names of what is read of the subject; None when that cannot be known before.
     reads: frozenset[str] | None
+    # The fields of the subject that anything reads; None when that may be any.
+    fields: frozenset[str] | None = None
     # Whether runs of older versions stay on theirs while this one is current.
     pins: bool = False
     # Blocks of which somebody reads what their children left, and keys of the pipelines that steps call.
@@ -78,6 +82,7 @@ def _derive(program: Program) -> LoadedProgram:
     opaque = bool(keys) or any(step.kind.startswith("custom.") for step in program.steps)
     return LoadedProgram(
         program=program,
+        fields=None if opaque else _fields(program),
         reads_memory=bool(program.variables) or bool(roots & MEMORY_ROOTS),
         relations=frozenset(path[0] for path in program.subject_paths if path) | {"owner"},
         defaults={variable["name"]: variable.get("default") for variable in program.variables},
@@ -87,6 +92,19 @@ def _derive(program: Program) -> LoadedProgram:
         read_blocks=frozenset(step.key for step in program.steps if _is_read(step, program)),
         called=frozenset(str(step.raw.get("pipeline")) for step in program.steps if step.kind == "call"),
     )
+
+
+def _fields(program: Program) -> frozenset[str] | None:
+    """The fields of the subject that steps name, and those that their actions read without being told."""
+    known = kinds()
+    found = {path[0] if path else "" for path in program.subject_paths}
+    for step in program.steps:
+        implied = known[step.kind].reads_of_subject if step.kind in known else None
+        if implied is None:
+            return None
+        found |= implied
+    # The subject as a whole is everything of it.
+    return None if "" in found else frozenset(found | _ALWAYS_READ)
 
 
 def _is_read(step: Step, program: Program) -> bool:

@@ -2,33 +2,57 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import transaction
 
 from crm.models import Message
 from pipelines.engine.cursor import Cursor
-from pipelines.engine.events import Fact, publish_all
-from pipelines.engine.kinds import MESSAGES
-from pipelines.models import Effect
+from pipelines.engine.kick import kick
+from pipelines.engine.store import store
+from pipelines.models import Event
 
 
-def tell_of_sent(effects: Sequence[Effect], cursors: Mapping[int, Cursor], *, now: datetime) -> None:
-    """Publish what these effects sent, in the transaction that notes it; two statements for any number.
+class Sent(NamedTuple):
+    """A message that left, by the names of its columns."""
+
+    id: int
+    team_id: int
+    channel: str
+    about_type_id: int | None
+    about_id: int | None
+    recipient: str
+    subject: str
+    run_id: int | None
+    step_id: int | None
+
+
+def tell_of_sent(messages: Sequence[Sent], cursors: Mapping[int, Cursor], *, now: datetime) -> None:
+    """Publish what these messages are, in the transaction that notes them: one statement for any number.
 
     It counts as caused by the run that sent it, so that pipelines which write to each other come to an end.
     """
-    depths = {
-        int(effect.payload["message"]): (cursors[effect.run_id].depth + 1, cursors[effect.run_id].pipeline_id)
-        for effect in effects
-        if effect.kind in MESSAGES and effect.run_id in cursors
-    }
-    if not depths:
+    told = [sent for sent in messages if sent.about_id is not None and sent.run_id in cursors]
+    if not told:
         return
-    rows = Message.objects.filter(pk__in=depths, about_id__isnull=False).order_by("pk")
-    columns = ("pk", "team_id", "channel", "about_type_id", "about_id", "recipient", "subject", "run_id", "step_id")
-    facts = []
-    for pk, team_id, channel, kind, about, recipient, subject, run_id, step_id in rows.values_list(*columns):
-        depth, origin = depths[pk]
-        payload = {"to": recipient, "message": pk, "subject": subject, "run": run_id, "step": step_id}
-        if channel == Message.Channel.EMAIL:
-            payload["email"] = recipient
-        facts.append(Fact(team_id, f"{channel}_sent", kind, about, payload, depth=depth, origin_id=origin))
-    publish_all(facts, now=now)
+    told.sort()
+    store().create_rows(Event, [_event(sent, cursors[sent.run_id or 0], now) for sent in told])
+    transaction.on_commit(kick)
+
+
+def _event(sent: Sent, cursor: Cursor, now: datetime) -> dict[str, Any]:
+    payload = {
+        "to": sent.recipient, "message": sent.id, "subject": sent.subject, "run": sent.run_id, "step": sent.step_id
+    }  # fmt: skip
+    if sent.channel == Message.Channel.EMAIL:
+        payload["email"] = sent.recipient
+    return {
+        "team_id": sent.team_id,
+        "type": f"{sent.channel}_sent",
+        "subject_type_id": sent.about_type_id,
+        "subject_id": sent.about_id,
+        "payload": payload,
+        "occurred_at": now,
+        "depth": cursor.depth + 1,
+        "origin_id": cursor.pipeline_id,
+    }

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, assert_never
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
 from crm.faults import point, register
@@ -22,7 +22,7 @@ from pipelines.engine.gone import heed
 from pipelines.engine.journal import visit_of
 from pipelines.engine.kinds import LETTERS, MESSAGES
 from pipelines.engine.programs import programs
-from pipelines.engine.sent import tell_of_sent
+from pipelines.engine.sent import Sent, tell_of_sent
 from pipelines.engine.step import WATCHDOG
 from pipelines.engine.store import store
 from pipelines.engine.troubles import Trouble, Troubles, can_break
@@ -93,8 +93,7 @@ def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progre
                 (effect, _spared(effect, verdict, cursors.get(effect.run_id), broken)) for effect, verdict in verdicts
             ]
         _write_effects(verdicts, now)
-        _write_messages(verdicts, now)
-        tell_of_sent([effect for effect, verdict in verdicts if verdict.status == Status.DONE], cursors, now=now)
+        tell_of_sent(_write_messages(verdicts, now), cursors, now=now)
         heed([effect for effect, result in held if isinstance(result, Refused) and result.gone], now=now)
         progress = _move_runs(verdicts, cursors, now)
         point("in_settle", then=commit_unheard)
@@ -113,13 +112,8 @@ def _spared(effect: Effect, verdict: Verdict, cursor: Cursor | None, broken: fro
 
 def _held(results: Sequence[tuple[Effect, Result]]) -> set[int]:
     """Effects whose lease is still the one that produced the result."""
-    rows = Effect.objects.filter(
-        pk__in=[effect.pk for effect, _ in results], status__in=[Status.LEASED, Status.SENDING]
-    )
-    if connection.vendor == "postgresql":
-        rows = rows.order_by("pk").select_for_update()
-    current = dict(rows.values_list("pk", "attempt"))
-    return {effect.pk for effect, _ in results if current.get(effect.pk) == effect.attempt}
+    attempts = {effect.pk: effect.attempt for effect, _ in results}
+    return store().hold_effects(attempts, statuses=[Status.LEASED, Status.SENDING])
 
 
 def _verdict(effect: Effect, result: Result, cursor: Cursor | None, now: datetime) -> Verdict:
@@ -213,7 +207,8 @@ _STATES = {
 }
 
 
-def _write_messages(verdicts: Sequence[tuple[Effect, Verdict]], now: datetime) -> None:
+def _write_messages(verdicts: Sequence[tuple[Effect, Verdict]], now: datetime) -> list[Sent]:
+    """Write what became of messages; those that left."""
     rows = [
         (
             int(effect.payload["message"]),
@@ -228,9 +223,12 @@ def _write_messages(verdicts: Sequence[tuple[Effect, Verdict]], now: datetime) -
         for effect, verdict in verdicts
         if effect.kind in MESSAGES
     ]
-    if rows:
-        store().update_rows(Message, ("state", "sent_at", "error", "attempts", "reason"), rows)
+    if not rows:
+        return []
+    fields = ("state", "sent_at", "error", "attempts", "reason")
+    written = store().update_rows(Message, fields, rows, returning=("state", *Sent._fields))
     _write_references(verdicts)
+    return [Sent(*row) for state, *row in written if state == Message.State.SENT]
 
 
 def _write_references(verdicts: Sequence[tuple[Effect, Verdict]]) -> None:

@@ -16,6 +16,7 @@ from pipelines.engine.cursor import COLUMNS, MOVED, Cursor, InsertedRun, Memory,
 from pipelines.engine.ending import end_runs
 from pipelines.engine.store.columns import NEW_CHILD, NEW_RUN
 from pipelines.engine.store.entering import Entered, Newcomers
+from pipelines.engine.store.leaving import Leaving
 from pipelines.engine.store.reading import Reading
 from pipelines.engine.store.stats import StatCell, merge_cells
 from pipelines.engine.task_closing import close_tasks
@@ -27,7 +28,7 @@ from pipelines.subjects import among
 MAX_PARAMETERS = 30_000
 
 
-class PortableStore(Reading):
+class PortableStore(Reading, Leaving):
     """Every statement of the engine; subclasses replace the hot ones."""
 
     def due_lanes(self, *, now: datetime) -> list[tuple[int, datetime]]:
@@ -260,16 +261,22 @@ class PortableStore(Reading):
         )
 
     def update_rows(
-        self, model: type[models.Model], fields: tuple[str, ...], rows: Sequence[tuple[int, tuple[Any, ...]]]
-    ) -> None:
-        """Set the same fields of many rows, each to its own values."""
+        self,
+        model: type[models.Model],
+        fields: tuple[str, ...],
+        rows: Sequence[tuple[int, tuple[Any, ...]]],
+        *,
+        returning: tuple[str, ...] = (),
+    ) -> list[tuple[Any, ...]]:
+        """Set the same fields of many rows, each to its own values; the columns `returning` of each afterwards."""
         first = rows[0][1]
+        found = model._default_manager.filter(pk__in=[pk for pk, _ in rows])
         if all(values == first for _, values in rows):
-            changes = dict(zip(fields, first, strict=True))
-            model._default_manager.filter(pk__in=[pk for pk, _ in rows]).update(**changes)
-            return
-        objects = [model(pk=pk, **dict(zip(fields, values, strict=True))) for pk, values in rows]
-        model._default_manager.bulk_update(objects, list(fields), batch_size=500)
+            found.update(**dict(zip(fields, first, strict=True)))
+        else:
+            objects = [model(pk=pk, **dict(zip(fields, values, strict=True))) for pk, values in rows]
+            model._default_manager.bulk_update(objects, list(fields), batch_size=500)
+        return list(found.values_list(*returning)) if returning else []
 
     def merge_values(
         self, model: type[models.Model], rows: Sequence[tuple[int, Mapping[str, Any]]], *, column: str = "custom"

@@ -17,10 +17,12 @@ from pipelines.engine.cursor import Cursor, InsertedRun, NewRun, Visit
 from pipelines.engine.store.arrays import group, literal, numbers
 from pipelines.engine.store.columns import NEW_CHILD, NEW_RUN
 from pipelines.engine.store.entering import Entered, Newcomers, enter
+from pipelines.engine.store.leaving import LeavingAtOnce
 from pipelines.engine.store.portable import PortableStore
 from pipelines.engine.store.statements import (
     _TYPES,
     CLAIM,
+    CLAIM_RUNS,
     CLOSE,
     COUNT_DOWN,
     EFFECT,
@@ -56,7 +58,7 @@ def _insert_statement(names: tuple[str, ...], returned: str) -> str:
     )
 
 
-class PostgresStore(PortableStore):
+class PostgresStore(LeavingAtOnce, PortableStore):
     """Arrays in, sets out: the number of statements does not grow with the batch."""
 
     def due_lanes(self, *, now: datetime) -> list[tuple[int, datetime]]:
@@ -67,11 +69,10 @@ class PostgresStore(PortableStore):
         return int(oldest), int(upcoming)
 
     def claim_lane(self, *, step_id: int, now: datetime, limit: int) -> list[Cursor]:
-        with connection.cursor() as cursor:
-            # Django reads points in time with Python, which is a tenth of all there is to do for a run.
-            cursor.adapters.register_loader("timestamptz", _moment_loader())
-            cursor.execute(CLAIM, [step_id, now, limit])
-            return [Cursor(*row) for row in cursor.fetchall()]
+        return _cursors(CLAIM, [step_id, now, limit])
+
+    def claim_runs(self, *, run_ids: Sequence[int]) -> list[Cursor]:
+        return _cursors(CLAIM_RUNS, [numbers(run_ids)])
 
     def move_runs(self, cursors: Sequence[Cursor]) -> None:
         _run(MOVE, _moves(cursors))
@@ -123,6 +124,8 @@ class PostgresStore(PortableStore):
         _run(EFFECT, [*columns, payloads, literal([effect.created_at for effect in effects])])
 
     def create_rows(self, model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> list[int]:
+        if not rows:
+            return []
         shared, varying = _columns(model, rows)
         fields = [field for field, _ in (*shared, *varying)]
         given = [f"%s::{field.db_type(connection)}" for field in fields]
@@ -148,27 +151,32 @@ class PostgresStore(PortableStore):
         )
 
     def update_rows(
-        self, model: type[models.Model], fields: tuple[str, ...], rows: Sequence[tuple[int, tuple[Any, ...]]]
-    ) -> None:
+        self,
+        model: type[models.Model],
+        fields: tuple[str, ...],
+        rows: Sequence[tuple[int, tuple[Any, ...]]],
+        *,
+        returning: tuple[str, ...] = (),
+    ) -> list[tuple[Any, ...]]:
         first = rows[0][1]
         found: list[Any] = [model._meta.get_field(name) for name in fields]
         columns = [str(field.column) for field in found]
+        run, told = (_fetch, f" RETURNING {', '.join(f't.{name}' for name in returning)}") if returning else (_run, "")
         if all(values == first for _, values in rows):
             assigned = ", ".join(f'"{column}" = %s' for column in columns)
             same = [field.get_db_prep_save(value, connection) for field, value in zip(found, first, strict=True)]
-            _run(
-                f'UPDATE "{model._meta.db_table}" SET {assigned} WHERE id = ANY(%s::bigint[])',  # noqa: S608
+            return run(
+                f'UPDATE "{model._meta.db_table}" t SET {assigned} WHERE id = ANY(%s::bigint[]){told}',  # noqa: S608
                 [*same, numbers(pk for pk, _ in rows)],
             )
-            return
         types = [str(field.db_type(connection)) for field in found]
         assigned = ", ".join(f'"{column}" = u."{column}"' for column in columns)
         arrays = ", ".join(["%s::bigint[]", *(f"%s::{kind}[]" for kind in types)])
         names = ", ".join(f'"{column}"' for column in columns)
         prepared = [_column_of(field, [values[index] for _, values in rows]) for index, field in enumerate(found)]
-        _run(
+        return run(
             f'UPDATE "{model._meta.db_table}" t SET {assigned} FROM unnest({arrays}) AS u(id, {names}) '  # noqa: S608
-            "WHERE t.id = u.id",
+            f"WHERE t.id = u.id{told}",
             [numbers(pk for pk, _ in rows), *prepared],
         )
 
@@ -191,6 +199,14 @@ class PostgresStore(PortableStore):
 _Columns = list[tuple[Any, Any]]
 
 
+def _cursors(statement: str, parameters: list[Any]) -> list[Cursor]:
+    with connection.cursor() as cursor:
+        # Django reads points in time with Python, which is a tenth of all there is to do for a run.
+        cursor.adapters.register_loader("timestamptz", _moment_loader())
+        cursor.execute(statement, parameters)
+        return [Cursor(*row) for row in cursor.fetchall()]
+
+
 @cache
 def _moment_loader() -> Any:
     """What psycopg itself reads points in time with."""
@@ -207,20 +223,18 @@ def _columns(model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> tu
 
     At least one is an array, for the number of rows comes from it.
     """
-    shared: _Columns = []
-    varying: _Columns = []
-    for field in model._meta.concrete_fields:
-        if field.primary_key:
-            continue
-        values = _values(field, rows)
-        first = values[0]
-        if all(value is first for value in values):
-            shared.append((field, field.get_db_prep_save(first, connection)))
-        else:
-            varying.append((field, _column_of(field, values)))
-    if not varying:
-        field, value = shared.pop()
-        varying.append((field, [value] * len(rows)))
+    columns = [(field, _values(field, rows)) for field in model._meta.concrete_fields if not field.primary_key]
+    alike = [all(value is values[0] for value in values) for _, values in columns]
+    if all(alike):
+        alike[-1] = False
+    shared = [
+        (field, field.get_db_prep_save(values[0], connection))
+        for (field, values), same in zip(columns, alike, strict=True)
+        if same
+    ]
+    varying = [
+        (field, _column_of(field, values)) for (field, values), same in zip(columns, alike, strict=True) if not same
+    ]
     return shared, varying
 
 
@@ -299,9 +313,10 @@ def _text(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-def _run(statement: str, parameters: list[Any]) -> None:
+def _run(statement: str, parameters: list[Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
+    return []
 
 
 def _fetch(statement: str, parameters: list[Any]) -> list[Any]:

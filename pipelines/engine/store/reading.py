@@ -70,10 +70,16 @@ class Reading:
         return found
 
     def subjects(
-        self, type_id: int, ids: Collection[int], *, relations: Collection[str] | None, moments: Collection[str] | None
+        self,
+        type_id: int,
+        ids: Collection[int],
+        *,
+        relations: Collection[str] | None,
+        moments: Collection[str] | None,
+        fields: Collection[str] | None = None,
     ) -> Mapping[int, dict[str, Any]]:
         """Plain data of records by id."""
-        return subject_type(type_id).load(ids, relations=relations, moments=moments)
+        return subject_type(type_id).load(ids, relations=relations, moments=moments, fields=fields)
 
     def resources(self, team_id: int, template_keys: Collection[str], *, record_types: bool = False) -> TeamResources:
         """What steps of a team read by key."""

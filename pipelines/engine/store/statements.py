@@ -29,6 +29,10 @@ SELECT {", ".join(COLUMNS)} FROM {RUN}
  ORDER BY next_step_at LIMIT %s FOR UPDATE SKIP LOCKED
 """  # noqa: S608
 
+CLAIM_RUNS = f"""
+SELECT {", ".join(COLUMNS)} FROM {RUN} WHERE id = ANY(%s::bigint[]) ORDER BY id DESC FOR UPDATE
+"""  # noqa: S608
+
 # What most rows have in common is sent once, as a group, and each row names its group.
 MOVE = f"""
 UPDATE {RUN} r SET version_id = g.version_id, dedup = CASE WHEN g.kept THEN r.dedup END, status = g.status,

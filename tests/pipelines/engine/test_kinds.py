@@ -6,6 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Company, Contact
 from crm.models import Member, Notification, Task, Team
@@ -51,6 +53,37 @@ def one(team: Team, *steps: dict[str, Any], **values: Any) -> PipelineRun:
     active(team, list(steps))
     Contact.objects.create(team=team, first_name="Bo", email="bo@example.org", **values)
     return PipelineRun.objects.get()
+
+
+@pytest.mark.parametrize(
+    ("title", "said", "read"),
+    [
+        ("Call {{ contact.first_name }}", "Call Bo", {"first_name"}),
+        ("{{ subject.name }} at {{ contact.company.name }}", "Bo Berg at Acme", {"first_name", "last_name"}),
+        ("{{ contact.plan }}, {{ contact.custom.plan }}", "gold, gold", {"custom"}),
+        ("{{ contact }}", "", {"first_name", "last_name", "email", "phone", "custom"}),
+    ],
+)
+def test_a_step_finds_what_it_reads_of_its_subject_and_nothing_else_is_fetched(
+    team: Team, run_at: Run, title: str, said: str, read: set[str]
+) -> None:
+    company = Company.objects.create(team=team, name="Acme")
+    one(
+        team,
+        {"type": "create_task", "with": {"title": title}},
+        last_name="Berg",
+        company=company,
+        custom={"plan": "gold"},
+    )
+    with CaptureQueriesContext(connection) as queries:
+        run_at(NOON)
+    task = Task.objects.get()
+    assert task.title == said if said else "bo@example.org" in task.title
+    (asked,) = {
+        query["sql"] for query in queries if 'FROM "contacts_contact"' in query["sql"] and "timezone" in query["sql"]
+    }
+    for name in ("first_name", "last_name", "email", "phone", "custom"):
+        assert (f'"contacts_contact"."{name}"' in asked) is (name in read), name
 
 
 def test_a_task_lands_on_the_list_of_the_right_person(team: Team, run_at: Run, ann: User) -> None:
