@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from pipelines.sandbox.confining import launcher
+
 try:
     import pydantic_monty as monty
+    from pydantic_monty._binary import find_monty_binary
 except ImportError:  # an optional extra: without it everything else works
     monty = None  # type: ignore[assignment]
 
@@ -99,8 +102,15 @@ def _started() -> Any:
     global _pool, _owner
     if _pool is not None and _owner != os.getpid():
         raise RuntimeError("this process was forked from one that already ran code")
+    program = launcher(find_monty_binary(None))
+    if not os.path.exists(program):
+        # Somebody tidied up the folder of temporary files.
+        close()
+        launcher.cache_clear()
+        program = launcher(find_monty_binary(None))
     if _pool is None:
         made = monty.Monty(
+            binary_path=program,
             min_processes=1,
             max_processes=2,
             checkout_timeout=10,

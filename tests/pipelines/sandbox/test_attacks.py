@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.sandbox.confining import NOBODY, launcher
 from pipelines.sandbox.running import LARGEST_OUTPUT, Ran, run
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -113,13 +114,47 @@ ESCAPES = [
 ]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_the_process_of_the_sandbox_has_an_empty_environment_and_no_connection() -> None:
+def boxes() -> list[str]:
+    """The processes of the sandbox, of which one has just run something."""
     code("result = 1")
     mine = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    boxes = [pid for pid in mine if b"monty" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    assert boxes
-    for pid in boxes:
+    found = [pid for pid in mine if b"monty" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert found
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may become somebody else")
+def test_s95_the_process_of_the_sandbox_is_nobody_and_has_no_right_to_become_more() -> None:
+    for pid in boxes():
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+        assert status["Uid"].split() == status["Gid"].split() == [str(NOBODY)] * 4
+        assert status["Groups"].strip() == "" and status["NoNewPrivs"] == "1"
+        assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd")} == {"0" * 16}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are those of Linux")
+def test_s95_the_process_of_the_sandbox_has_no_network_where_the_system_can_give_it_none() -> None:
+    can = subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode == 0
+    can_as_user = subprocess.run(["unshare", "--user", "--net", "true"], capture_output=True, check=False)
+    if not (can if os.geteuid() == 0 else can_as_user.returncode == 0):
+        pytest.skip("this system gives no process a network of its own")
+    for pid in boxes():
+        assert os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
+
+
+def test_where_nothing_can_be_given_up_the_sandbox_runs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    launcher.cache_clear()
+    try:
+        assert launcher("/bin/true") == "/bin/true"
+    finally:
+        launcher.cache_clear()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_process_of_the_sandbox_has_an_empty_environment_and_no_connection() -> None:
+    for pid in boxes():
         assert Path(f"/proc/{pid}/environ").read_bytes().strip(b"\0") == b""
         opened = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
         assert not [each for each in opened if each.startswith("socket:") or each.endswith((".sqlite3", ".db"))]
