@@ -24,6 +24,7 @@ from pipelines.documents import (
 )
 from pipelines.models import Pipeline, PipelineStep, Trigger
 from pipelines.operations.field_problems import field_problems
+from pipelines.operations.handed_over import handed_over_problems
 from pipelines.operations.letter_problems import letter_problems
 from pipelines.operations.references import reference_problems
 from pipelines.operations.timing import timed_problems
@@ -48,6 +49,7 @@ def validate_document(document: object, team: Team, *, beside: Collection[str] =
     problems += _storage_problems(tidy, document)
     if not any(each.severity == "error" for each in problems):
         problems += reference_problems(document, team, beside=beside)
+        problems += handed_over_problems(document, team, beside=beside)
         problems += _empty_messages(document)
         problems += field_problems(document)
         problems += letter_problems(document, team)

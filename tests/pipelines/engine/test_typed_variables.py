@@ -23,6 +23,7 @@ VARIABLES = [
     {"name": "note", "type": "string"},
     {"name": "sure", "type": "boolean"},
 ]
+INNER = [{"name": "score", "type": "number", "required": True}]
 WRONG = "with.score: must be a number, got text"
 
 
@@ -89,19 +90,37 @@ def test_what_calculates_alike_is_kept_as_the_type_says(team: Team, run_at: Run)
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"score": "x"}, "score: must be a number, got text"),
-        ({}, "score: 'inner' needs a value for it"),
+        ("= contact.first_name", "score: must be a number, got text"),
+        ("= contact.owner", "score: 'inner' needs a value for it"),
     ],
     ids=["another type", "missing"],
 )
-def test_a_called_pipeline_is_held_to_its_variables(team: Team, run_at: Run, given: dict[str, Any], says: str) -> None:
-    inner = [{"name": "score", "type": "number", "required": True}]
-    active(team, [{"type": "wait"}], key="inner", triggers=[], variables=inner)
-    values = dict.fromkeys(given, "= contact.first_name")
-    active(team, [{"type": "call", "with": {"pipeline": "inner", "set": values}}])
+def test_a_called_pipeline_is_held_to_its_variables(team: Team, run_at: Run, given: str, says: str) -> None:
+    active(team, [{"type": "wait"}], key="inner", triggers=[], variables=INNER)
+    active(team, [{"type": "call", "with": {"pipeline": "inner", "set": {"score": given}}}])
     run = enter(team)
     run_at(NOON)
     assert StepExecution.objects.get(run_id=run.pk).error == f"with.set.{says}"
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({}, ""),
+        ({"score": None}, ""),
+        ({"score": "many"}, ".score"),
+        ({"score": "Hi {{ contact.first_name }}"}, ".score"),
+    ],
+    ids=["missing", "nothing", "text", "template"],
+)
+@pytest.mark.parametrize(("kind", "part"), [("call", "set"), ("enroll", "variables")])
+def test_what_another_pipeline_cannot_take_is_refused_before(
+    team: Team, kind: str, part: str, given: dict[str, Any], path: str
+) -> None:
+    active(team, [{"type": "wait"}], key="inner", triggers=[], variables=INNER)
+    step = {"type": kind, "with": {"pipeline": "inner", part: given}}
+    problems = [each.path for each in validate_document(document([step]), team) if each.severity == "error"]
+    assert problems == [f"steps[0].with.{part}{path}"]
 
 
 @pytest.mark.parametrize(
