@@ -47,6 +47,8 @@ UNFOLD: dict[str, Any] = {
         {"icon": "groups", "title": "Switch team", "link": "/admin/team/"},
         {"icon": "api", "title": "API", "link": "/api/v1/docs/"},
     ],
+    # There is no other site to return to.
+    "SITE_URL": None,
     "SITE_SYMBOL": "conversion_path",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("crm/icon.svg")}],
     "STYLES": [lambda request: static("crm/admin.css")],

@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from contacts.imports.running import work_imports
 from crm.confirming import send_confirmations
+from crm.outside import is_closed
 from pipelines.alarms import NAME as ALARMS
 from pipelines.alarms import watch
 from pipelines.engine.advance import Progress, advance_lane
@@ -120,12 +121,13 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
             tell_of_silence(now=engine_now(), last=glance.states.get(SILENCE, (None, {}))[0])
         if glance.reminders:
             remind(now=engine_now())
-        if glance.confirmations:
+        # What a simulation plays is one pipeline: the mail and the imports of the team wait for a real pass.
+        if glance.confirmations and not is_closed():
             send_confirmations(now=engine_now())
         _until_idle(report, presence, until)
         if report.posts:
             report.sent += send_due(now=engine_now(), until=max(until, time.monotonic() + LEAST_POSTING_SECONDS))
-        if glance.imports and work_imports(clock=real_now, seconds=IMPORT_SECONDS):
+        if glance.imports and not is_closed() and work_imports(clock=real_now, seconds=IMPORT_SECONDS):
             report.more = True
     finally:
         presence.leave()

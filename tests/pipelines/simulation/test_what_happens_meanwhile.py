@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from django.utils import timezone
+
 from contacts.models import Company, Contact, Segment, SegmentMembership
-from crm.models import Team
+from crm.consent import Act, subscribe
+from crm.models import Subscription, Team, Topic
 from pipelines.models import PipelineRun
 from tests.pipelines.engine.building import active, email, later
 from tests.pipelines.simulation.conftest import Play
@@ -24,6 +27,13 @@ def test_an_event_that_comes_lets_the_run_go_on(play: Play) -> None:
     report = play(THEN, events=[{"after": "2h", "type": "order.paid", "payload": {"total": 70}}])
     assert visits(report)[-2:] == [("await", "completed", "paid"), ("thank", "completed", "next")]
     assert report["steps"][-1]["entered_at"] == later(hours=2)
+
+
+def test_confirmation_mail_of_the_team_waits_for_a_real_pass(play: Play, team: Team) -> None:
+    Topic.objects.create(team=team, key="tips", name="Tips", confirm=True)
+    subscribe(team_id=team.pk, address="ada@example.org", topic="tips", act=Act(timezone.now(), "form"))
+    assert visits(play([email()]))[-1][1] == "completed"
+    assert Subscription.objects.get().mail_at is not None
 
 
 def test_an_event_that_stays_away_ends_in_the_timeout(play: Play) -> None:
