@@ -153,7 +153,7 @@ def test_the_page_costs_the_same_with_few_steps_and_many(
     for number in range(3, 31):
         welcome.steps.create(number=number, key=f"step_{number}", action_type="wait")
     publish(pipeline=welcome)
-    with django_assert_max_num_queries(32):
+    with django_assert_max_num_queries(33):
         assert manager.get(f"{PIPELINE}{welcome.pk}/change/").status_code == 200
 
 
