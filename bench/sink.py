@@ -1,4 +1,7 @@
-"""A mail server that accepts everything as fast as one process can: `python -m bench.sink` prints its port."""
+"""A mail server that accepts everything as fast as one process can: `python -m bench.sink` prints its port.
+
+It says that it takes several commands at once, as most servers do, and answers each in its turn.
+"""
 
 import asyncio
 
