@@ -106,7 +106,8 @@ def sms(forms: Iterable[Mapping[str, str]], key: str) -> Counter[str]:
 
 def number_of(key: str, number: int) -> str:
     """The phone of the contact of this number in a scene."""
-    return f"+4915{int(key[1:-1]):04}{number:05}"
+    digits = "".join(each for each in key if each.isdigit())
+    return f"+4915{int(digits or 0):04}{number:05}"
 
 
 def address_of(phone: str, key: str) -> str:
