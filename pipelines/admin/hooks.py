@@ -72,7 +72,7 @@ class HookForm(forms.ModelForm[Hook]):
             self.fields["fields_of_new"].initial = self.instance.fields or None
             self.fields.pop("signed", None)
         team = self.instance.team if self.instance.pk else self.current_team
-        if team is not None:
+        if team is not None and "topic" in self.fields:
             offer_topics(self, topics_of(team), empty="None")
             self.fields["topic"].help_text = "What the posted address subscribes to; empty is nothing."
 
