@@ -19,6 +19,14 @@ from crm.topics import topic_choices, topics_of
 class TemplateForm(forms.ModelForm[MessageTemplate]):
     """A template whose topic is chosen among those of its team."""
 
+    class Meta:
+        labels = {"html": "HTML"}
+        help_texts = {
+            "key": "What steps name it by, such as welcome_email.",
+            "subject": "Subject and bodies may use {{ contact.first_name }} and the like.",
+            "text": "For readers without HTML; one of the two bodies is enough.",
+        }
+
     current_team: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -30,6 +38,12 @@ class TemplateForm(forms.ModelForm[MessageTemplate]):
 
 class SuppressionForm(forms.ModelForm[Suppression]):
     """A suppression of everything, of one topic, or of one channel."""
+
+    class Meta:
+        help_texts = {
+            "address": "An email address in lower case, a number such as +4915112345678, or the token of a device.",
+            "source": "Where it comes from, such as a call or an older system.",
+        }
 
     current_team: Any = None
 

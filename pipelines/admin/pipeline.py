@@ -271,7 +271,7 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
             count = len(error.errors)
             problems = "problem that keeps" if count == 1 else "problems that keep"
             messages.warning(
-                request, f"Saved, not published: there {_is(count)} {problems} it from running. See below."
+                request, f"Saved, not published: there {_is(count)} {problems} it from running. Its page says which."
             )
         except Refused as error:
             messages.warning(request, f"Saved, not published: {error}")

@@ -40,7 +40,7 @@ def report_shown(report: Mapping[str, Any], document: Mapping[str, Any]) -> dict
         "clauses": [clause(leaf) for leaf in report.get("why", [])],
         "entries": [_entry(visit, report, messages) for visit in report["steps"]],
         "next_title": _titles(document).get(report["next"]["step"], "") if report["next"] else "",
-        "kept": [(name, _json(value)) for name, value in report["context"]["vars"].items()],
+        "kept": [(name, "—" if value is None else _json(value)) for name, value in report["context"]["vars"].items()],
     }
 
 
