@@ -29,7 +29,9 @@ from pipelines.models import Hook, HookDelivery, Trigger
 from pipelines.triggers.hooks import NotAccepted, Opened, open_hook, receive, renew_hook
 
 SHOWN = 25
-SAMPLE = {"email": "ada@example.org", "name": "Ada"}
+SAMPLE = {"email": "ada@example.org", "first_name": "Ada"}
+# What most forms post; a field that is not posted stays empty.
+USUAL_FIELDS = {name: f"{{{{ trigger.{name} }}}}" for name in ("first_name", "last_name", "phone")}
 STATES = {
     HookDelivery.State.RECEIVED: "waiting",
     HookDelivery.State.DONE: "done",
@@ -58,8 +60,9 @@ class HookForm(forms.ModelForm[Hook]):
     fields_of_new = _Object(
         required=False,
         label="Fields of new contacts",
-        widget=UnfoldAdminTextareaWidget({"rows": 4, "placeholder": '{"first_name": "{{ trigger.name }}"}'}),
-        help_text="What a contact gets that is made because nobody has the address that was posted.",
+        widget=UnfoldAdminTextareaWidget({"rows": 4, "placeholder": '{"first_name": "{{ trigger.first_name }}"}'}),
+        help_text="What a contact gets that is made because nobody has the address that was posted: "
+        "on the left its field, on the right what of the body fills it.",
     )
 
     class Meta:
@@ -71,6 +74,8 @@ class HookForm(forms.ModelForm[Hook]):
         if self.instance.pk:
             self.fields["fields_of_new"].initial = self.instance.fields or None
             self.fields.pop("signed", None)
+        else:
+            self.fields["fields_of_new"].initial = USUAL_FIELDS
         team = self.instance.team if self.instance.pk else self.current_team
         if team is not None and "topic" in self.fields:
             offer_topics(self, topics_of(team), empty="None")

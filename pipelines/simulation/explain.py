@@ -183,10 +183,8 @@ def _standing(facts: Facts) -> dict[str, Any] | None:
         elif status == "paused":
             sentence, at = f"The run is paused before ‘{name}’.", run.held_until
         elif run.next_step_at is not None and status == "pending":
-            sentence, at = (
-                f"The run is on its way: ‘{name}’ is due at {run.next_step_at:%Y-%m-%d %H:%M} UTC.",
-                (run.next_step_at),
-            )
+            # The time stands beside it, by the clock of whoever reads.
+            sentence, at = f"The run is on its way: next comes ‘{name}’.", run.next_step_at
         else:
             sentence, at = f"The run is at ‘{name}’ and waits for what it asked for.", run.next_step_at
         return {

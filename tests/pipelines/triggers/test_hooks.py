@@ -13,6 +13,7 @@ import pytest
 import time_machine
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils.html import strip_tags
 from pytest_django import Settings
 
 from contacts.models import Contact
@@ -240,13 +241,18 @@ def test_a_person_opens_one_sees_address_and_secret_once_and_tries_it(team: Team
     Member.objects.create(team=team, user=owner, role=Role.OWNER)
     client = Client()
     client.force_login(owner)
-    form = {"name": "Form", "trigger": pipeline.triggers.get().pk, "signed": "on", "fields_of_new": ""}
+    offered = client.get("/admin/pipelines/hook/add/").context["adminform"].form["fields_of_new"].value()
+    form = {"name": "Form", "trigger": pipeline.triggers.get().pk, "signed": "on", "fields_of_new": offered}
     page = client.post("/admin/pipelines/hook/add/", form).content.decode()
     assert "/api/v1/hooks/crmh_" in page and "whsec_" in page
     hook = Hook.objects.get()
-    answer = client.post(f"/admin/pipelines/hook/{hook.pk}/test/", {"body": json.dumps(ADA)}, follow=True)
-    assert "Received; entered." in answer.content.decode()
-    assert Contact.objects.get().email == "ada@example.org"
+    body = json.dumps({**ADA, "first_name": "Augusta"})
+    page = client.post(f"/admin/pipelines/hook/{hook.pk}/test/", {"body": body}, follow=True).content.decode()
+    assert "Received; entered." in page
+    log = " ".join(strip_tags(page.partition('id="deliveries"')[2].partition("</table>")[0]).split())
+    assert "done entered" in log and "ada@example.org" in unescape(log)
+    contact = Contact.objects.get()
+    assert (contact.email, contact.first_name, contact.last_name) == ("ada@example.org", "Augusta", "")
     old = Hook.objects.get().token_hash
     assert "whsec_" in client.post(f"/admin/pipelines/hook/{hook.pk}/renew/").content.decode()
     assert Hook.objects.get().token_hash != old
