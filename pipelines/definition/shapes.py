@@ -192,7 +192,7 @@ def _additional(error: ValidationError) -> str:
 
 
 def _options(values: Iterable[object]) -> str:
-    options = [json.dumps(value) if not isinstance(value, str) else value for value in values]
+    options = [value if value and isinstance(value, str) else json.dumps(value) for value in values]
     more = ", …" if len(options) > _MOST_OPTIONS else ""
     return f"one of {', '.join(options[:_MOST_OPTIONS])}{more}"
 
