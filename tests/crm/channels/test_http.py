@@ -113,6 +113,15 @@ def test_a_name_is_asked_once_and_the_checked_address_is_called(sink: HttpSink) 
     assert received["headers"]["Host"] == f"partner.example:{sink.port}" and received["path"] == "/hook?a=1"
 
 
+def test_a_network_that_leads_a_public_address_inside_hears_nothing_of_the_request(
+    sink: HttpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = socket.create_connection
+    monkeypatch.setattr(socket, "create_connection", lambda _, **more: connect(("127.0.0.1", sink.port), **more))
+    error = failure("http://partner.example/", resolver=lambda *_: ["93.184.216.34"])
+    assert (error.code, error.sent) == ("blocked", False) and not sink.requests()
+
+
 def test_a_private_target_is_called_when_an_operator_named_it(sink: HttpSink) -> None:
     assert call(f"{sink.url}/", **near(sink)).to_result() == Delivered(
         reference="", detail={"status": 200, "body": {"ok": True}}
