@@ -52,6 +52,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "conversion_path",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("crm/icon.svg")}],
     "STYLES": [lambda request: static("crm/admin.css")],
+    "SCRIPTS": [lambda request: static("crm/admin.js")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "config.dashboard.dashboard",

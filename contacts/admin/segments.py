@@ -31,6 +31,7 @@ class SegmentMembershipAdmin(TeamScopedAdmin[SegmentMembership]):
 
     form = MembershipForm
     list_display = ("member", "segment", "added_at", "by_run")
+    list_display_links = None
     list_filter = ("segment", "added_at")
     extra_lookups = ("segment__id__exact",)
     search_fields = ("segment__name",)
