@@ -13,6 +13,7 @@ from django.db import transaction
 
 from crm.channels.base import DeliveryResult, Refused
 from crm.channels.email import EmailContent, InvalidMessage, Mailer, build
+from crm.faults import point, register
 from crm.mail_links import fill_places
 from crm.models import Message, Team
 from crm.preferences import preferences_url
@@ -24,10 +25,13 @@ from pipelines.engine.leases import keep_waiting, mark_sending, watch_later
 from pipelines.engine.letters import letters_unwanted
 from pipelines.engine.settle import Result, Skipped
 from pipelines.engine.task_links import fill_links
+from pipelines.engine.unheard import commit_unheard
 from pipelines.models import Effect
 from pipelines.subjects import among
 
 Ready = tuple[Effect, Message]
+
+register("in_marking", "what keeps messages was looked up, none is marked as leaving", in_transaction=True)
 
 
 class Post:
@@ -72,6 +76,7 @@ def start_messages(effects: Sequence[Effect], *, now: datetime) -> tuple[list[Re
         messages = _read([int(effect.payload["message"]) for effect in mine])
         unwanted = letters_unwanted(list(messages.values()))
         reasons = _reasons(list(messages.values()))
+        point("in_marking", then=commit_unheard)
         ready: list[Ready] = []
         skipped: list[tuple[Effect, Result]] = []
         for effect in mine:

@@ -1,12 +1,14 @@
 """Deaths and races around saving, unsubscribing and operating: once, or not at all."""
 
 import pytest
+from django.db import connection
 
 from tests.faults.conftest import NewScene
 from tests.faults.oracle import mails
 from tests.faults.scenes import House
 from tests.project.processes import eventually
 
+WAITING_FOR_LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("races")]
 
 
@@ -67,6 +69,25 @@ def test_f35_who_unsubscribed_during_the_handing_over_gets_this_and_no_more(plac
     rows = place.nursery.do("enroll_everybody", key=again.key, source=act.key)
     place.nursery.do("drain")
     assert rows == 1 and place.made.smtp.recipients().count(address) == 1
+
+
+def test_f35_who_unsubscribed_between_the_look_and_the_mark_is_told_after_it_has_left(
+    place: House, scene: NewScene
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("one writer at a time")
+    act = scene("mail")
+    act.enter(1)
+    worker = place.nursery.start("work", fault="in_marking:stop")
+    assert worker.wait() is None
+    wish = place.nursery.start("unsubscribe", address=f"{act.key}0@example.org")
+    eventually(lambda: place.nursery.do("query", sql=WAITING_FOR_LOCKS) == [[1]])
+    assert not wish.ended, wish.answer
+    worker.go_on()
+    assert worker.wait() == 0 and wish.answer == 200
+    # It was looked up before the wish and left before the answer.
+    assert mails(place.made.smtp.recipients(), act.key) == {f"{act.key}0@example.org": 1}
+    assert place.nursery.do("messages", key=act.key) == {"sent": 1}
 
 
 def test_f37_two_operators_who_retry_one_run_at_once_cause_one_retry(place: House, scene: NewScene) -> None:

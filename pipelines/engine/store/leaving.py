@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from django.db import connection
 
+from crm.unsubscribe import HANDING_OVER_LOCK
 from pipelines.engine.store.arrays import numbers
 from pipelines.models import Effect
 
@@ -12,8 +13,10 @@ SELECT e.id FROM pipelines_effect e
   JOIN unnest(%s::bigint[], %s::smallint[]) AS u(id, attempt) ON u.id = e.id AND u.attempt = e.attempt
  WHERE e.status = ANY(%s::smallint[]) ORDER BY e.id FOR UPDATE OF e
 """
+# Who unsubscribes waits for this lock, so that a look at suppressions and the marks made after it are one for them.
 MARKED = f"""
-WITH held AS ({HELD}) UPDATE pipelines_effect e SET status = %s FROM held WHERE e.id = held.id RETURNING e.id
+WITH held AS ({HELD}) UPDATE pipelines_effect e SET status = %s FROM held WHERE e.id = held.id
+RETURNING e.id, pg_advisory_xact_lock_shared({HANDING_OVER_LOCK})
 """  # noqa: S608
 
 
@@ -46,4 +49,4 @@ class LeavingAtOnce(Leaving):
                 cursor.execute(HELD, given)
             else:
                 cursor.execute(MARKED, [*given, int(then)])
-            return {pk for (pk,) in cursor.fetchall()}
+            return {pk for pk, *_ in cursor.fetchall()}
