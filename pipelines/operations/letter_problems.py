@@ -17,7 +17,10 @@ _MORE = frozenset({"pipeline", "task", "record", "event", *PLACES})
 
 
 def letter_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem]:
-    """Links that do not work in mail, names that nobody brings, topics that nobody finds; two statements at most."""
+    """Links that do not work, names nobody brings, mail nobody can unsubscribe from, topics nobody finds.
+
+    Two statements at most.
+    """
     yield from _topic_problems(document, team)
     steps = [place for place in every_place(document) if place.step["type"] == "send_email"]
     keys = {key for place in steps if isinstance(key := place.step.get("with", {}).get("template"), str) and key}
@@ -29,7 +32,9 @@ def letter_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem
         if template is not None:
             path = spoken_path([*place.at, "with", "template"])
             brought = _brought(document, given)
-            yield from (Problem(path, told, "warning") for told in _of_template(template, brought))
+            # A step that names its topic, transactional too, has chosen; one that takes it over may not know it.
+            topic = "-" if given.get("topic") else template.topic
+            yield from (Problem(path, told, "warning") for told in _of_template(template, brought, topic))
         elif given.get("html"):
             path = spoken_path([*place.at, "with", "html"])
             told = letter_warnings(subject="-", text="-", html=str(given["html"]), topic="-")
@@ -49,7 +54,7 @@ def _topic(step: Mapping[str, Any]) -> object:
     return step.get("with", {}).get("topic") if step["type"].startswith("send_") else None
 
 
-def _of_template(template: MessageTemplate, brought: frozenset[str]) -> Iterator[str]:
+def _of_template(template: MessageTemplate, brought: frozenset[str], topic: str) -> Iterator[str]:
     name = f"template '{template.key}'"
     try:
         parts = [compile_template(template.subject), compile_template(template.text), compile_template(template.html)]
@@ -59,8 +64,7 @@ def _of_template(template: MessageTemplate, brought: frozenset[str]) -> Iterator
     missing = sorted({each for part in parts for each in part.names} - brought)
     if missing:
         yield f"{name} reads {', '.join(missing)}, which this pipeline does not bring: these places stay empty"
-    # Mail on purpose without a topic is told on the page of the template, not at every publish.
-    for told in letter_warnings(subject=template.subject, text=template.text, html=template.html, topic="-"):
+    for told in letter_warnings(subject=template.subject, text=template.text, html=template.html, topic=topic):
         yield f"{name}: {told}"
 
 

@@ -141,3 +141,16 @@ def test_publishing_warns_of_names_nobody_brings_and_links_that_do_not_work(
     assert any("reads cart, which this pipeline does not bring" in each for each in words)
     assert any("“/prices” does not work in mail" in each for each in words)
     assert all(each.severity == "warning" and each.path == "steps[0].with.template" for each in told)
+
+
+def test_publishing_warns_of_mail_that_nobody_can_unsubscribe_from_unless_the_step_says_so(
+    team: Team, template: MessageTemplate
+) -> None:
+    def told(**given: str) -> list[str]:
+        step = {"type": "send_email", "with": {"template": "hello", **given}}
+        return [each.path for each in validate_document(document([step]), team) if "unsubscribe" in each.message]
+
+    assert told() == []
+    MessageTemplate.objects.update(topic="")
+    assert told() == ["steps[0].with.template"]
+    assert told(topic="transactional") == [], "chosen on purpose"

@@ -18,6 +18,7 @@ from tests.api import Api
 from tests.pipelines.engine.building import NOON, active, later, log
 from tests.pipelines.engine.conftest import Run
 from tests.pipelines.people.asking import ask, enter, member, the_task, variables
+from tests.pipelines.triggers.test_event_triggers import HOLD, on
 
 GOOD = {"values": {"callDate": "2027-03-05T09:00", "agenda": "Prices", "size": "large"}}
 Status = HumanTask.Status
@@ -63,6 +64,18 @@ def test_a_declared_answer_is_an_edge(team: Team, run_at: Run) -> None:
     assert api.post(f"tasks/{task.pk}/complete/", {"outcome": "reject"}).status_code == 200
     run.refresh_from_db()
     assert run.reason == "lost" and variables(run)["verdict"] == "reject"
+
+
+def test_an_answer_starts_the_pipelines_that_listen_for_it(team: Team, run_at: Run) -> None:
+    ask(team)
+    active(team, HOLD, key="after", triggers=[on("form_answered")])
+    asked = enter(team)
+    run_at(NOON)
+    task, _ = the_task()
+    assert Api(team).post(f"tasks/{task.pk}/complete/", GOOD).status_code == 200
+    run_at(later(minutes=1))
+    told = PipelineRun.objects.get(pipeline__key="after", subject_id=asked.subject_id).context.trigger
+    assert told["values"]["agenda"] == "Prices" and told["outcome"] == "completed"
 
 
 def test_answers_that_do_not_fit_are_told_by_field_and_change_nothing(team: Team, run_at: Run) -> None:
