@@ -17,6 +17,7 @@ from crm.auditing import audit_request
 from pipelines.admin.activating import counted
 from pipelines.admin.confirming import Confirming, Question
 from pipelines.admin.links import subject_words
+from pipelines.admin.replaying import ReplayPage
 from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retry_runs
 from pipelines.engine.ending import ACTIVE, LIVE
 from pipelines.models import PipelineRun
@@ -71,11 +72,11 @@ VERBS: Final = {
 }  # fmt: skip
 
 
-class RunButtons(Confirming):
+class RunButtons(ReplayPage, Confirming):
     """Needs the verb "operate"; refuses what does not fit the state of a run."""
 
     actions = ("pause_selected", "resume_selected", "cancel_selected", "retry_selected")
-    actions_detail: Sequence[Any] = ("retry_page", "resume_page", "pause_page", "cancel_page")
+    actions_detail: Sequence[Any] = ("retry_page", "resume_page", "pause_page", "replay_page", "cancel_page")
     get_object: Any
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
@@ -86,7 +87,7 @@ class RunButtons(Confirming):
             return []
         prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
         names = {each.action_name: each.action_name.removeprefix(prefix).removesuffix("_page") for each in found}
-        return [each for each in found if run.status in VERBS[names[each.action_name]].fits]
+        return [each for each in found if _fits(names[each.action_name], run)]
 
     @action(
         description="Retry", icon="replay", permissions=["operate"], url_path="retry", variant=ActionVariant.PRIMARY
@@ -174,3 +175,8 @@ class RunButtons(Confirming):
             "hidden": [(name, value) for name in kept for value in request.POST.getlist(name)],
         }
         return TemplateResponse(request, "admin/pipelines/confirm.html", context)
+
+
+def _fits(name: str, run: PipelineRun) -> bool:
+    """Whether a button stands on the page of this run; replaying fits any whole run."""
+    return run.status in VERBS[name].fits if name in VERBS else run.parent_id is None

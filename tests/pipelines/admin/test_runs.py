@@ -158,7 +158,29 @@ def test_a_failed_run_is_tried_again_once_its_cause_is_mended(manager: Client, t
     assert run.status == RunStatus.COMPLETED and [mail.to for mail in mailoutbox] == [["ann@example.org"]]
 
 
-@pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "retry"])
+def test_a_run_is_replayed_from_a_step_and_sends_again_only_if_somebody_says_so(
+    manager: Client, team: Team, mailoutbox: Any
+) -> None:
+    active(team, [email(key="hello"), {"key": "rest", "type": "wait", "delay": "2d"}])
+    ann(team)
+    run_until_idle(now=NOON)
+    run = PipelineRun.objects.get()
+    path, wanted = f"{RUN}{run.pk}/replay/", {"step": "hello", "mode": "in_place"}
+    assert path in manager.get(f"{RUN}{run.pk}/change/").content.decode()
+    assert "This sends again: hello." in text_of(manager.post(path, wanted))
+    run_until_idle(now=later(minutes=1))
+    assert len(mailoutbox) == 1
+    page = text_of(manager.post(path, {**wanted, "confirm": "on"}, follow=True))
+    assert "The run goes on from ‘hello’." in page
+    run_until_idle(now=later(minutes=2))
+    assert len(mailoutbox) == 2 and PipelineRun.objects.count() == 1
+    manager.post(path, {"step": "hello", "mode": "clone", "confirm": "on"})
+    run_until_idle(now=later(minutes=3))
+    assert len(mailoutbox) == 3 and PipelineRun.objects.count() == 2
+    assert AuditEntry.objects.filter(action="pipeline-runs.replayed").count() == 2
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "retry", "replay"])
 def test_a_viewer_and_a_stranger_stop_nothing(
     sign_in: SignIn, viewer: Client, team: Team, welcome: Pipeline, verb: str
 ) -> None:
