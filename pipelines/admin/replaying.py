@@ -1,4 +1,4 @@
-"""A run goes on from an earlier step, itself or as a copy; what it sent before is sent again only if somebody says so."""
+"""A run goes on from an earlier step, itself or as a copy; what it sent is sent again only if somebody says so."""
 
 from typing import Any
 
