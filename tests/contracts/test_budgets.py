@@ -49,6 +49,9 @@ def test_every_list_costs_the_same_with_few_and_with_many_rows(ours: Side) -> No
     few = costs(ours, client, api)
     grow_again(ours)
     many = costs(ours, client, api, warm=True)
+    if any(many[path] > few[path] for path in few):
+        # What is asked once a minute may have fallen into this look; what grows with rows is there again in the next.
+        many = costs(ours, client, api, warm=True)
     grown = {path: (few[path], many[path]) for path in few if many[path] > few[path]}
     assert not grown
     assert max(many.values()) < 60
