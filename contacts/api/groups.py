@@ -21,6 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
+from contacts.api.filters import OwnValueFilterBackend
 from contacts.hooks import segment_rules
 from contacts.models import Record, RecordType, Segment, SegmentMembership
 from contacts.record_fields import InvalidValues, checked
@@ -290,6 +291,8 @@ class RecordViewSet(TeamScopedViewSet):
     resource = "records"
     queryset = Record.objects.select_related("type")
     serializer_class = RecordSerializer
+    filter_backends = (OwnValueFilterBackend,)
+    own_values = "values"
     filter_fields = {"type": "type__key", "created_after": "created_at__gte", "updated_after": "updated_at__gte"}
     search_fields = ()
     ordering_fields = ("created_at", "updated_at")

@@ -13,7 +13,7 @@ from rest_framework.utils.urls import replace_query_param
 from contacts import operations, queries
 from contacts.api import serializers as shapes
 from contacts.api.bulk import create_in_bulk
-from contacts.api.filters import ContactFilterBackend, by_email, by_subject, by_tag
+from contacts.api.filters import ContactFilterBackend, OwnValueFilterBackend, by_email, by_subject, by_tag
 from contacts.erasing import erase_contact
 from contacts.models import Activity, Company, Contact, Deal
 from crm.api.filters import refuse_unknown
@@ -50,6 +50,7 @@ class ContactViewSet(TeamScopedViewSet):
     queryset = Contact.objects.prefetch_related("tags")
     serializer_class = shapes.ContactSerializer
     filter_backends = (ContactFilterBackend,)
+    own_values = "custom"
     filter_fields = {
         "email": by_email,
         "stage": "lifecycle_stage",
@@ -158,6 +159,8 @@ class CompanyViewSet(TeamScopedViewSet):
     resource = "companies"
     queryset = Company.objects.all()
     serializer_class = shapes.CompanySerializer
+    filter_backends = (OwnValueFilterBackend,)
+    own_values = "custom"
     filter_fields = {
         "name": "name",
         "domain": "domain",
@@ -175,6 +178,8 @@ class DealViewSet(TeamScopedViewSet):
     resource = "deals"
     queryset = Deal.objects.all()
     serializer_class = shapes.DealSerializer
+    filter_backends = (OwnValueFilterBackend,)
+    own_values = "custom"
     filter_fields = {
         "stage": "stage",
         "contact": "contact",

@@ -123,6 +123,30 @@ def test_what_is_not_offered_is_refused(api: Api, query: dict[str, str]) -> None
     assert api.get("contacts/", **query).status_code == 400
 
 
+def names(api: Api, path: str, **query: str) -> list[str]:
+    return sorted(each["name"] for each in api.get(path, **query).json()["results"])
+
+
+def test_lists_are_narrowed_by_the_teams_own_fields(api: Api) -> None:
+    for name, custom in (
+        ("Ada", {"plan": "pro", "seats": 5, "vip": True, "contains": "x"}),
+        ("Bob", {"plan": "pro", "seats": 7}),
+        ("Cy", {"plan": "free", "seats": "5"}),
+    ):
+        made(api, first_name=name, custom=custom)
+        api.post("companies/", {"name": name, "custom": custom})
+    for path in ("contacts/", "companies/"):
+        assert names(api, path, **{"custom[plan]": "pro"}) == ["Ada", "Bob"]
+        assert names(api, path, **{"custom[plan]": "pro", "custom[seats]": "7"}) == ["Bob"]
+        # A number or the text of one, whatever was written.
+        assert names(api, path, **{"custom[seats]": "5"}) == ["Ada", "Cy"]
+        assert names(api, path, **{"custom[vip]": "true"}) == ["Ada"]
+        assert names(api, path, **{"custom[contains]": "x"}) == ["Ada"]
+        assert names(api, path, **{"custom[nobody]": "x"}) == []
+        assert api.get(path, **{"custom[Not a key]": "x"}).status_code == 400
+        assert api.get(path, **{"custom[plan]": "x\x00"}).status_code == 400
+
+
 def test_pages_follow_each_other_without_gaps(api: Api, team: Team) -> None:
     Contact.objects.bulk_create([Contact(team=team, first_name=f"C{n}") for n in range(25)])
     seen: list[int] = []

@@ -35,6 +35,8 @@ def test_a_team_defines_a_type_and_keeps_its_records(api: Api, team: Team) -> No
     assert api.patch(path, {"values": {"quantity": 3}}).json()["values"] == {"name": "Tea", "quantity": 3}
     assert api.get("records/product/").json()["results"] == api.get("records/", type="product").json()["results"]
     assert api.post("records/", {"type": "product", "values": {"name": "Mate"}}).status_code == 201
+    found = api.get("records/product/", **{"values[name]": "Mate"}).json()["results"]
+    assert [each["values"]["name"] for each in found] == ["Mate"]
     assert api.delete(path).status_code == 204 and Record.objects.count() == 1
 
 
