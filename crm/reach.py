@@ -10,7 +10,7 @@ from crm.channels.letters import NAMES, e164
 from crm.integrations import enabled_by_channel
 from crm.models import Device, Integration, OptIn, Subscription, Suppression, Topic
 from crm.opt_in import country_of
-from crm.suppression import WORDS
+from crm.suppression import WORDS, kept_rows
 
 LABELS: Final[Mapping[str, str]] = {"email": "Email", "sms": "SMS", "whatsapp": "WhatsApp", "push": "Push"}
 BY_NUMBER: Final = ("sms", "whatsapp")
@@ -55,8 +55,7 @@ def reach_of(person: Person) -> Reach:
     rows = enabled_by_channel(team_id)
     numbers = {name: e164(person.phone, country=country_of(rows.get(name, ()))) for name in BY_NUMBER}
     tokens = [device.token for device in person.devices]
-    wanted = {address, *numbers.values(), *(token.lower() for token in tokens)} - {""}
-    kept = list(Suppression.objects.filter(team_id=team_id, address__in=wanted).order_by("topic", "pk"))
+    kept = kept_rows(team_id=team_id, addresses={address, *numbers.values(), *tokens})
     said = _said(team_id, {*numbers.values(), *tokens} - {""})
     ways = [_mail(team_id, address, [row for row in kept if row.address == address])]
     for name in BY_NUMBER:

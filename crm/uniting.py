@@ -14,6 +14,7 @@ from crm.integrations import enabled_by_channel
 from crm.models import ConsentEntry, OptIn, Subscription, Suppression
 from crm.opt_in import country_of, say
 from crm.signals import addresses_suppressed
+from crm.suppression import kept_rows
 
 HOW: Final = "merged contacts"
 # That mail bounces belongs to an address and says nothing of another.
@@ -59,10 +60,11 @@ def unite_numbers(*, team_id: int, keep: str, others: Collection[str], now: date
 
 def _inherit(team_id: int, keep: str, others: Collection[str], topic: str | None) -> list[Suppression]:
     """Suppressions of the others, of one topic or of all, that are new for `keep`; three statements."""
-    rows = Suppression.objects.filter(team_id=team_id, address__in={keep, *others})
-    if topic is not None:
-        rows = rows.filter(topic__in=("", topic))
-    known = list(rows.order_by("pk"))
+    known = [
+        row
+        for row in kept_rows(team_id=team_id, addresses={keep, *others})
+        if topic is None or row.topic in ("", topic)
+    ]
     mine = {row.topic for row in known if row.address == keep}
     theirs = {row.topic: row for row in known if row.address != keep and row.reason in _PERSONAL}
     new = [

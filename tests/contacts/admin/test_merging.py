@@ -7,12 +7,14 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from contacts.erasing import erase_contact
 from contacts.models import Contact, Deal
 from contacts.operations import merge_contacts
 from crm.consent import Act, subscribe, unsubscribe
 from crm.devices import register_device
 from crm.models import AuditEntry, ConsentEntry, Device, Message, OptIn, Suppression, Task, Team, Topic
 from crm.opt_in import say
+from crm.suppression import suppressed
 from pipelines.models import PipelineRun
 from tests.contacts.conftest import SignIn
 from tests.pipelines.engine.building import NOON, active
@@ -110,6 +112,17 @@ def test_what_was_refused_with_the_address_that_goes_is_refused_with_the_one_tha
     last = ConsentEntry.objects.filter(address=keep.email).latest("pk")
     assert (last.kind, last.topic, last.how) == ("unsubscribed", "news", "merged contacts")
     assert "as with the address that was not kept: News." in keep.activities.get().text
+
+
+def test_what_an_erased_person_refused_comes_along_when_they_are_back_and_merged(
+    team: Team, two_ways: tuple[Contact, Contact]
+) -> None:
+    keep, other = two_ways
+    unsubscribe(team_id=team.pk, address=other.email, topic="news", act=Act(NOON, "page", by_reader=True))
+    erase_contact(contact=other)
+    back = Contact.objects.create(team=team, email="anna@old.example.org")
+    merge_contacts(keep=keep, others=[back])
+    assert suppressed(team_id=team.pk, addresses=[keep.email], topic="news") == {keep.email: "unsubscribed"}
 
 
 def test_consent_with_the_address_that_goes_is_none_with_the_one_that_stays(

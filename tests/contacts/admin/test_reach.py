@@ -8,8 +8,9 @@ from django.test import Client
 from django.utils.html import strip_tags
 from pytest_django import Settings
 
+from contacts.erasing import erase_contact
 from contacts.models import Contact
-from crm.consent import Act, subscribe
+from crm.consent import Act, subscribe, unsubscribe
 from crm.devices import register_device, targets_of
 from crm.models import Integration, Message, Suppression, Team, Topic
 from crm.opt_in import say
@@ -66,6 +67,15 @@ def test_mail_goes_for_topics_that_nothing_keeps(client: Client, team: Team, ann
     Suppression.objects.create(team=team, address="ann@example.org", reason="bounced", source="mail server")
     told = reach(client, ann)
     assert "Email No: bounced on" in told and "(mail server). Nothing is sent to this address." in told
+    assert "ann@example.org: everything" in told
+
+
+def test_somebody_erased_who_comes_back_is_told_to_have_refused(client: Client, team: Team, ann: Contact) -> None:
+    unsubscribe(team_id=team.pk, address=ann.email, topic="", act=Act(NOON, "page", by_reader=True))
+    say(team_id=team.pk, channel="sms", address=NUMBER, granted=False, source="STOP", now=NOON)
+    erase_contact(contact=ann)
+    told = reach(client, Contact.objects.create(team=team, email="ann@example.org", phone=NUMBER))
+    assert "Email No: unsubscribed on" in told and "SMS No: unsubscribed on" in told
     assert "ann@example.org: everything" in told
 
 
