@@ -201,6 +201,12 @@ def test_one_worker_at_a_time_looks_whether_the_server_is_back(db: None) -> None
     assert not looks(outage, now=next_at)
 
 
+def test_the_pauses_between_looks_double_up_to_five_minutes(db: None) -> None:
+    away = Refused(code="connection", detail="", permanent=False)
+    pauses = [(note_outage(away, now=NOON) - NOON).total_seconds() for _ in range(6)]
+    assert pauses == [30, 60, 120, 240, 300, 300]
+
+
 def test_the_dashboard_says_that_mail_waits(team: Team, run_at: Run, smtp: SmtpSink, admin_client: Client) -> None:
     active(team, [email()])
     people(team)
