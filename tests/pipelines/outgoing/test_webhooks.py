@@ -315,8 +315,11 @@ def test_a_new_name_does_not_begin_the_days_of_patience_anew_a_new_address_does(
     assert Webhook.objects.get().failing_since is None
 
 
-def test_one_that_is_made_switched_off_never_hears_anything(team: Team, web: HttpSink) -> None:
-    wanted = {"name": "Billing", "url": web.url, "enabled": False, "types": ["sms_delivered"]}
+def test_one_that_is_made_switched_off_never_hears_anything(team: Team, run_at: Run, web: HttpSink) -> None:
+    wanted = {"name": "Billing", "url": web.url, "enabled": False, "types": ["created"]}
     made = Api(team).post("webhooks/", wanted)
     assert (made.status_code, made.json()["enabled"]) == (201, False)
     assert made.json()["disabled_because"] == "Switched off by a person."
+    Contact.objects.create(team=team, email="ann@example.org")
+    run_at(NOON)
+    assert web.requests() == []
