@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Cast, Lower
 
@@ -115,12 +115,18 @@ def _scrub(rows: QuerySet[Any], words: list[str]) -> int:
     ids = list(rows.annotate(**lowered).filter(found).values_list("pk", flat=True))
     pattern = _pattern(words)
     for start in range(0, len(ids), CHUNK):
-        some = list(rows.model._default_manager.filter(pk__in=ids[start : start + CHUNK]))
-        for row in some:
-            for field in fields:
-                setattr(row, field.attname, _without(getattr(row, field.attname), pattern))
-        rows.model._default_manager.bulk_update(some, [field.name for field in fields], batch_size=CHUNK)
+        _rewrite(rows.model._default_manager.filter(pk__in=ids[start : start + CHUNK]), fields, pattern)
     return len(ids)
+
+
+@transaction.atomic
+def _rewrite(rows: QuerySet[Any], fields: list[Any], pattern: re.Pattern[str]) -> None:
+    """Locked, so that what others write into these rows meanwhile is not lost."""
+    some = list(rows.order_by("pk").select_for_update())
+    for row in some:
+        for field in fields:
+            setattr(row, field.attname, _without(getattr(row, field.attname), pattern))
+    rows.bulk_update(some, [field.name for field in fields], batch_size=CHUNK)
 
 
 def holds_text(field: Any) -> bool:

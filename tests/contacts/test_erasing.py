@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from pytest_django import Settings
 
@@ -17,8 +18,8 @@ from contacts.erasing import erase_contact, searched_tables
 from contacts.models import Contact, Deal
 from contacts.operations import add_note
 from crm.consent import Act, subscribe, unsubscribe
-from crm.erasing import holds_text
-from crm.models import AuditEntry, Message, OptIn, Suppression, Team, Topic
+from crm.erasing import Person, holds_text, scrub
+from crm.models import AuditEntry, Message, OptIn, Suppression, Task, Team, Topic
 from crm.opt_in import say
 from crm.suppression import suppressed
 from pipelines.models import HookDelivery, PipelineRun, StepExecution
@@ -30,6 +31,7 @@ from tests.contacts.conftest import SignIn
 from tests.pipelines.engine.building import NOON, active, later
 from tests.pipelines.engine.conftest import Run, run_at, smtp
 from tests.pipelines.letters.conftest import Desk, desk, gateway
+from tests.project.processes import eventually
 from tests.sinks.http import HttpSink
 from tests.sinks.providers import SmsGateway, post_signed
 
@@ -153,6 +155,33 @@ def test_what_was_refused_stays_refused_without_naming_anybody(team: Team, zelda
     assert subscribe(**said, act=Act(NOON, "form")) == "off"
     assert subscribe(**said, act=Act(NOON, "page", by_reader=True)) == "on"
     assert suppressed(team_id=team.pk, addresses=[EMAIL], topic="marketing") == {}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+def test_what_somebody_writes_while_texts_are_searched_is_not_lost(team: Team) -> None:
+    task = Task.objects.create(team=team, title=f"Call {EMAIL}", description="old")
+    person = Person(team.pk, 0, 0, frozenset({EMAIL}))
+
+    def search() -> int:
+        try:
+            return scrub(person, iter([Task.objects.filter(team=team)]))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic(), connection.cursor() as cursor:
+            Task.objects.filter(pk=task.pk).update(description="new")
+            searching = pool.submit(search)
+
+            def it_waits() -> bool:
+                cursor.execute("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+                return bool(cursor.fetchone()[0])
+
+            eventually(it_waits)
+        assert searching.result() == 1
+    task.refresh_from_db()
+    assert (task.title, task.description) == ("Call erased", "new")
 
 
 def test_others_and_other_teams_keep_what_is_theirs(team: Team, zelda: Contact) -> None:
