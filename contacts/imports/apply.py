@@ -71,6 +71,9 @@ class Journal:
     def begin(self) -> None:
         """Before anything is written."""
 
+    def passed(self) -> None:
+        """After each batch that was taken already and is only read again, in no transaction; may raise `Stopped`."""
+
     def note(self, result: Result, refused: Sequence[Refused]) -> None:
         """After a batch: the result so far, and the refused rows of the batch."""
 
@@ -122,6 +125,7 @@ def import_table(
         batches = _batches(table.rows())
         for rows in _batches_before(batches, result.rows):
             reader.read(rows)
+            journal.passed()
         for rows in batches:
             result = _take(team, reader, rows, options, result, journal)
             # With DEBUG on, Django would keep the text of every statement.

@@ -43,9 +43,8 @@ def work_imports(*, clock: Clock, seconds: float) -> bool:
     row = _claim_due(clock())
     if row is None:
         return False
-    until = time.monotonic() + seconds
     try:
-        run(row=row, clock=clock, source=StoredBytes(row.file), may_go_on=lambda: time.monotonic() < until)
+        run(row=row, clock=clock, source=StoredBytes(row.file), may_go_on=_for(seconds))
         _release(row)
     except Stopped:
         pass
@@ -98,6 +97,15 @@ class ImportJournal(Journal):
 
     def __init__(self, row: ContactImport, clock: Clock) -> None:
         self._row, self._clock = row, clock
+
+    def passed(self) -> None:
+        """Whoever only reads again what was taken, which may take longer than a lease, is at work too."""
+        now, until = self._clock(), self._row.leased_until
+        if until is None or until - now > LEASE * 2 / 3:
+            return
+        self._row.leased_until = now + LEASE
+        if not self._mine().update(leased_until=self._row.leased_until):
+            raise Stopped
 
     def begin(self) -> None:
         """Hold the row, so that cancelling and taking over wait for the end of the batch."""
@@ -152,6 +160,20 @@ def report_lines(row: ContactImport) -> Iterator[str]:
 def _audited(result: Result) -> dict[str, object]:
     numbers = result.as_dict()
     return {name: value for name, value in numbers.items() if name != "pipelines"}
+
+
+def _for(seconds: float) -> Callable[[], bool]:
+    """Yes for so long, and for a third of it after the first batch however long it took to come that far."""
+    until, first = time.monotonic() + seconds, True
+
+    def may_go_on() -> bool:
+        nonlocal until, first
+        now = time.monotonic()
+        if first:
+            until, first = max(until, now + seconds / 3), False
+        return now < until
+
+    return may_go_on
 
 
 def _claim_due(now: datetime) -> ContactImport | None:

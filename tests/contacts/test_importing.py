@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator
-from io import StringIO
+from datetime import timedelta
+from io import BytesIO, StringIO
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,11 +15,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from contacts.erasing import erase_contact
-from contacts.imports import apply
+from contacts.imports import apply, running
 from contacts.imports.batch import write_batch
 from contacts.imports.files import StoredBytes
 from contacts.imports.lifecycle import Choices, begin_check, begin_running, draft, start
-from contacts.imports.running import ATTEMPTS, claim, imports_due, run, work_imports
+from contacts.imports.running import ATTEMPTS, LEASE, claim, imports_due, run, work_imports
 from contacts.imports.uploads import bring
 from contacts.models import Contact, ContactImport, ImportMapping, ImportProblem
 from crm.csv_files import MemoryBytes, inspect
@@ -260,6 +262,40 @@ def test_a_worker_that_was_overtaken_writes_nothing_more(team: Team, small_batch
     with pytest.raises(apply.Stopped):
         run(row=slow, clock=timezone.now, source=StoredBytes(row.file), progress=overtake)
     assert newest().position == 3 and Contact.objects.count() == 3
+
+
+def test_reading_again_what_was_taken_keeps_others_away_however_long_it_takes(
+    team: Team, small_batches: pytest.MonkeyPatch
+) -> None:
+    row = brought(team, LINES)
+    for _ in range(3):
+        work_imports(clock=timezone.now, seconds=0)
+    now = timezone.now()
+
+    class Slow(BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            nonlocal now
+            now += timedelta(seconds=4)
+            assert not imports_due(now).exists()
+            return super().read1(20)
+
+    class Source:
+        def open(self) -> BinaryIO:
+            return Slow(LINES.encode())
+
+    began = now
+    run(row=claim(row=row, now=now), clock=lambda: now, source=Source())
+    assert newest().state == "done" and now - began > LEASE
+
+
+def test_a_pass_that_took_long_to_come_where_it_goes_on_takes_more_than_one_batch(
+    team: Team, small_batches: pytest.MonkeyPatch
+) -> None:
+    brought(team, LINES)
+    moments = iter([0.0, 40.0, 44.0, 46.0])
+    small_batches.setattr(running, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    work_imports(clock=timezone.now, seconds=15)
+    assert (newest().state, newest().position) == ("running", 9)
 
 
 def test_a_check_that_is_interrupted_goes_on_too(team: Team, small_batches: pytest.MonkeyPatch) -> None:
