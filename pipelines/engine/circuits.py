@@ -120,7 +120,8 @@ def _open(step_id: int, *, failed: int, reached: int, code: str, now: datetime) 
         Effect.objects.filter(pk__in=waiting.select_for_update(skip_locked=True).values("pk")).update(
             status=Queue.QUEUED, available_at=NEVER, lease_until=None, worker=None
         )
-        _say_why(step_id, KEPT)
+        if _sends(step_id):
+            _waiting_letters(step_id).update(held_by=KEPT, held_until=None)
         tell_at_once(alarm_of(circuit), now=now)
     log.warning("the circuit of step %s is open: %s of %s failed", step_id, failed, reached)
 
@@ -220,7 +221,9 @@ def forget_failures(*, now: datetime) -> None:
 def _release(circuit: StepCircuit, now: datetime) -> None:
     """Let go on what waits; runs before the step are found by the next pass."""
     _kept(circuit.pk).update(available_at=now)
-    _say_why(circuit.pk, "")
+    if _sends(circuit.pk):
+        # What another rule holds keeps its reason.
+        _waiting_letters(circuit.pk).filter(held_by=KEPT).update(held_by="")
     StepFailure.objects.filter(step_id=circuit.pk).delete()
 
 
@@ -238,7 +241,9 @@ def _kept(step_id: int) -> QuerySet[Effect]:
     return kept.filter(run_id__in=PipelineRun.objects.filter(step_id=step_id, finished_at=None).values("pk"))
 
 
-def _say_why(step_id: int, why: str) -> None:
-    if PipelineStep.objects.filter(pk=step_id, action_type__startswith="send_").exists():
-        waiting = Message.objects.filter(run_id__in=_standing(step_id).values("pk"), state=Message.State.QUEUED)
-        waiting.update(held_by=why, held_until=None)
+def _sends(step_id: int) -> bool:
+    return PipelineStep.objects.filter(pk=step_id, action_type__startswith="send_").exists()
+
+
+def _waiting_letters(step_id: int) -> QuerySet[Message]:
+    return Message.objects.filter(run_id__in=_standing(step_id).values("pk"), state=Message.State.QUEUED)

@@ -15,7 +15,7 @@ from pipelines.doctor import examine
 from pipelines.engine.circuits import let_fail, try_again
 from pipelines.engine.clock import pretend
 from pipelines.engine.tick import process_due_runs
-from pipelines.models import PipelineRun, StepCircuit, StepExecution
+from pipelines.models import PipelineRun, SendingRules, StepCircuit, StepExecution
 from pipelines.operations import import_document
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, document, email, later
@@ -220,6 +220,24 @@ def test_letters_say_why_they_wait(team: Team, run_at: Run, smtp: SmtpSink) -> N
     run_at(later(hours=2))
     assert sorted(smtp.recipients()) == sorted(f"c{n}@example.org" for n in range(60))
     assert not Message.objects.exclude(state="sent").exists()
+
+
+def test_a_step_that_is_published_again_leaves_the_reasons_of_other_rules(
+    team: Team, run_at: Run, smtp: SmtpSink
+) -> None:
+    active(team, [email()])
+    people(team, range(60))
+    smtp.behavior = "greylist"
+    run_at(NOON)
+    let_fail(steps=[StepCircuit.objects.get().pk], now=NOON)
+    SendingRules.objects.create(team=team, window={"hours": "18:00-19:00"})
+    run_at(later(hours=1))
+    held = Message.objects.filter(state="queued", held_by__startswith="send hours", held_until__isnull=False)
+    count = held.count()
+    with pretend(later(hours=1)):
+        import_document(team=team, document=document([email(subject="Mended")]), replace=True, activate=True)
+    assert held.count() == count >= 10
+    assert not StepCircuit.objects.exists()
 
 
 def test_runs_of_other_pipelines_and_steps_go_on(team: Team, run_at: Run, web: HttpSink) -> None:
