@@ -193,12 +193,15 @@ def let_fail(*, steps: Collection[int], now: datetime) -> int:
 def after_publishing(*, pipeline: Pipeline, now: datetime) -> None:
     """What was mended is tried at once; steps that are gone keep nobody."""
     rows = StepCircuit.objects.select_for_update().filter(step__pipeline=pipeline).select_related("step")
+    mended: list[int] = []
     for circuit in rows.order_by("pk"):
         if circuit.state == State.LET or circuit.step.archived_at is not None:
             _release(circuit, now)
             circuit.delete()
         else:
-            try_again(steps=[circuit.pk], now=now)
+            mended.append(circuit.pk)
+    if mended:
+        try_again(steps=mended, now=now)
 
 
 def lock_broken(run_ids: Collection[int]) -> frozenset[int]:
