@@ -14,7 +14,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from contacts.api.serializers import person_behind
 from contacts.imports.lifecycle import ImportRefused, begin_check, cancel, choices_of, start
-from contacts.imports.mapping import EXTERNAL_ID, MappingProblem, columns_of
+from contacts.imports.mapping import MappingProblem, columns_of, full_key
 from contacts.imports.uploads import bring
 from contacts.models import ContactImport
 from crm.api.filters import refuse_unknown
@@ -118,7 +118,7 @@ class BringSerializer(serializers.Serializer[Any]):
     dry_run = serializers.BooleanField(default=False)
 
     def validate_key(self, key: str) -> str:
-        return EXTERNAL_ID if key == EXTERNAL_ID.removeprefix("custom.") else key
+        return full_key(key)
 
 
 class ContactImportViewSet(TeamScopedReadOnlyViewSet):

@@ -63,6 +63,11 @@ def is_key(key: str) -> bool:
     return key in (EMAIL, PHONE) or _is_custom(key)
 
 
+def full_key(written: str) -> str:
+    """A key as people write it, who may say `external_id` for short."""
+    return EXTERNAL_ID if written == EXTERNAL_ID.removeprefix("custom.") else written
+
+
 def spoken(target: str) -> str:
     """A field as it is said in a sentence."""
     return target.removeprefix("custom.").replace("_", " ")

@@ -16,10 +16,10 @@ from contacts.imports.files import digest_of
 from contacts.imports.lifecycle import Choices, begin_running, draft
 from contacts.imports.mapping import (
     EMAIL,
-    EXTERNAL_ID,
     ColumnMap,
     MappingProblem,
     check_columns,
+    full_key,
     map_columns,
 )
 from contacts.imports.preview import preview_lines
@@ -108,7 +108,7 @@ class Command(BaseCommand):
 
     def _columns(self, team: Team, table: Table, options: Mapping[str, Any]) -> tuple[ColumnMap, str]:
         """As given; else as the last time for these titles; else by the titles."""
-        given, key = _given(options["map"]), _key(options["key"])
+        given, key = _given(options["map"]), full_key(options["key"] or "")
         if options["forget_mapping"]:
             forget(team=team, header=table.header)
         before = None if given or options["unknown_as_custom"] else recall(team=team, header=table.header)
@@ -240,11 +240,6 @@ def _team(slug: str) -> Team:
         slugs = ", ".join(Team.objects.order_by("slug").values_list("slug", flat=True)[:10])
         message = f"There is no team {slug}. Teams: {slugs or 'none yet'}."
         raise CommandError(message, returncode=UNREADABLE) from None
-
-
-def _key(given: str | None) -> str:
-    """Written as `external_id` or in full."""
-    return EXTERNAL_ID if given == EXTERNAL_ID.removeprefix("custom.") else given or ""
 
 
 def _given(pairs: list[str]) -> dict[str, str]:
