@@ -1,5 +1,6 @@
 """What people do with an import: bring a file, choose, check, start, cancel, and let it be forgotten."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,8 @@ from contacts.imports.remembered import remember
 from contacts.models import ContactImport, ImportProblem
 from crm.csv_files import Source, Table
 from crm.models import Team
+
+log = logging.getLogger(__name__)
 
 State = ContactImport.State
 Existing = ContactImport.Existing
@@ -113,10 +116,19 @@ def forget_old(*, now: datetime) -> int:
     before = now - timedelta(days=settings.IMPORT_KEEP_DAYS)
     kept = ContactImport.objects.filter(forgotten_at=None)
     old = kept.filter(finished_at__lt=before) | kept.filter(state__in=OPEN, created_at__lt=before)
-    rows = list(old.order_by("pk")[:FORGOTTEN_AT_ONCE])
-    for row in rows:
+    return sum(_forgotten(row, now) for row in old.order_by("pk")[:FORGOTTEN_AT_ONCE])
+
+
+def _forgotten(row: ContactImport, now: datetime) -> bool:
+    """One that somebody begins just now, or a storage that does not answer, keeps the others from nothing."""
+    try:
         forget_file(row=row, now=now)
-    return len(rows)
+    except ImportRefused:
+        return False
+    except Exception:  # storages raise what they like
+        log.exception("the file of an import could not be deleted: import %s", row.pk)
+        return False
+    return True
 
 
 def forget_file(*, row: ContactImport, now: datetime) -> None:

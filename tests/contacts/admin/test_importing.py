@@ -270,6 +270,19 @@ def test_files_and_refused_rows_are_deleted_after_some_days(
     assert forget_old(now=now + timedelta(days=5)) == 0
 
 
+def test_a_file_that_cannot_be_deleted_keeps_no_other(
+    sign_in: SignIn, media: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = sign_in()
+    bring(client, "Email\nann@example.org\n")
+    stuck = next(iter(media.rglob("*.csv")))
+    bring(client, "Email\nbob@example.org\n")
+    stuck.unlink()
+    (stuck / "not empty").mkdir(parents=True)
+    assert forget_old(now=timezone.now() + timedelta(days=400)) == 1
+    assert list(media.rglob("*.csv")) == [stuck] and "could not be deleted" in caplog.text
+
+
 def test_a_file_is_deleted_at_once_when_asked(sign_in: SignIn, team: Team, media: Path) -> None:
     client = sign_in()
     page = bring(client, MESSY)
