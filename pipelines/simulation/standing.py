@@ -11,7 +11,9 @@ from contacts.models import Contact, Tag
 from crm.channels.letters import e164
 from crm.models import Device, Integration, Message, OptIn, Subscription, Suppression, Team, Topic
 from pipelines.definition.pacing import parse_caps
+from pipelines.engine.circuits import KEPT, NEVER
 from pipelines.engine.pacing import about_people
+from pipelines.engine.programs import BROKEN
 from pipelines.engine.ways import INACTIVE
 from pipelines.models import (
     Effect,
@@ -27,6 +29,7 @@ from pipelines.models import (
     Quiet,
     RunContext,
     SendingRules,
+    StepCircuit,
     StepExecution,
     Trigger,
 )
@@ -72,7 +75,8 @@ def read_standing(*, team: Team, contact: Contact, now: datetime) -> Standing:
     read_searched(world)
     read_groups(world)
     _read_tags(world, contact)
-    _read_obligations(world)
+    _read_obligations(world, now)
+    _tell_of_circuits(world)
     _read_events(world, contact)
     _read_consent(world)
     found.queued = _read_messages(world, contact, now)
@@ -185,7 +189,7 @@ def _read_tags(world: World, contact: Contact) -> None:
     world.add(Tag.objects.filter(contacts=contact))
 
 
-def _read_obligations(world: World) -> None:
+def _read_obligations(world: World, now: datetime) -> None:
     """What the runs remember, what they wait for, and what they have asked for."""
     runs = ids(world, PipelineRun)
     live = [run.pk for run in rows(world, PipelineRun) if run.finished_at is None]
@@ -201,6 +205,15 @@ def _read_obligations(world: World) -> None:
         # What a worker has in its hands at this moment is as good as sent.
         if effect.status in UNDER_WAY:
             effect.status, effect.lease_until, effect.worker = Effect.Status.QUEUED, None, None
+        # There is no circuit in the play that would ever let it go.
+        effect.available_at = now if effect.available_at >= NEVER else effect.available_at
+
+
+def _tell_of_circuits(world: World) -> None:
+    broken = StepCircuit.objects.filter(pk__in={run.step_id for run in rows(world, PipelineRun)}, state__in=BROKEN)
+    for circuit in broken.select_related("step").order_by("pk"):
+        name = circuit.step.name or circuit.step.key
+        world.warnings.append(f"“{name}” fails for too many at the moment: it is played as if it worked.")
 
 
 def _read_events(world: World, contact: Contact) -> None:
@@ -252,6 +265,7 @@ def _read_messages(world: World, contact: Contact, now: datetime) -> frozenset[i
     waiting: Any = world.add(Message.objects.filter(run_id__in=runs, state__in=NOT_SENT).order_by("-pk")[:MAX_MESSAGES])
     for message in waiting:
         message.state = Message.State.QUEUED
+        message.held_by = "" if message.held_by == KEPT else message.held_by
     caps = [cap for rules in rows(world, SendingRules) for cap in parse_caps(rules.caps)]
     if caps:
         since = now - timedelta(seconds=max(cap.seconds for cap in caps))

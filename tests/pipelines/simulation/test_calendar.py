@@ -10,11 +10,12 @@ from contacts.models import Contact
 from crm.models import Integration, Message, OptIn, Suppression, Team, Topic
 from pipelines.engine.controls import pause_runs
 from pipelines.engine.events import Fact, publish_all
-from pipelines.models import PipelineRun, SendingRules
+from pipelines.models import PipelineRun, SendingRules, StepCircuit
 from pipelines.operations import pause
 from pipelines.simulation.calendar import calendar_of
 from tests.pipelines.engine.building import NOON, active, email, later
 from tests.pipelines.engine.conftest import Run
+from tests.sinks.smtp import SmtpSink
 
 LETTER = {"type": "send_email", "with": {"subject": "News for {{ contact.first_name }}", "text": "Read this"}}
 
@@ -65,6 +66,17 @@ def test_hours_hold_a_message_and_are_named(team: Team, run_at: Run) -> None:
     assert (item["due_at"], item["at"]) == (later(hours=8), later(hours=21))
     assert (item["verdict"], item["rule"]) == ("held", "send_hours")
     assert "quiet hours" in item["sentence"]
+
+
+def test_what_the_circuit_of_a_step_keeps_is_told_with_a_warning(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    active(team, [{"key": "hello", "name": "Greeting", **LETTER}])
+    people = [newcomer(team, email=f"c{number}@example.org") for number in range(60)]
+    smtp.behavior = "greylist"
+    run_at(NOON)
+    assert StepCircuit.objects.exists()
+    found = calendar(people[-1], now=later(minutes=1))
+    assert [(each["step"], each["verdict"]) for each in found["items"]] == [("hello", "sent")]
+    assert found["warnings"] == ["“Greeting” fails for too many at the moment: it is played as if it worked."]
 
 
 def test_a_cap_counts_what_all_pipelines_send_and_lets_the_more_important_go_first(team: Team, run_at: Run) -> None:
