@@ -9,7 +9,8 @@ from django.db.models import F, Model, Q
 
 from contacts.models import Contact, Tag
 from crm.channels.letters import e164
-from crm.models import Device, Integration, Message, OptIn, Subscription, Suppression, Team, Topic
+from crm.models import Device, Integration, Message, OptIn, Subscription, Team, Topic
+from crm.suppression import kept_rows
 from pipelines.definition.pacing import parse_caps
 from pipelines.engine.circuits import KEPT, NEVER
 from pipelines.engine.pacing import about_people
@@ -242,7 +243,7 @@ def _read_consent(world: World) -> None:
     for each in (row for kind in subject_types().values() for row in rows(world, kind.model)):
         found |= addresses_of(each, countries)
     lower = {address.lower() for address in found}
-    world.add(Suppression.objects.filter(team=team, address__in=lower))
+    world.add(kept_rows(team_id=team.pk, addresses=lower))
     world.add(Topic.objects.filter(team=team))
     subscriptions: Any = world.add(Subscription.objects.filter(team=team, address__in=lower))
     for row in subscriptions:

@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, models
 
 from contacts.models import Record, RecordType, Segment, SegmentChange, SegmentMembership
 from crm.models import Member, MessageTemplate, OptIn, Subscription, Suppression, Team, Topic
+from crm.suppression import kept_rows
 from pipelines.definition.layout import every_place, subject_model
 from pipelines.documents import apply_document
 from pipelines.models import Pipeline, PipelineStep, PipelineVersion, SendingRules, Trigger
@@ -196,10 +197,10 @@ def _read_suppressions(world: World) -> None:
         for row in found.values()
         if (address := getattr(row, "email", ""))
     }
-    rows = Suppression.objects.filter(team=world.team)
-    world.add(rows.filter(address__in=addresses))
+    # Those of erased people name the address only to who asks for it.
+    world.add(kept_rows(team_id=world.team.pk, addresses=addresses))
     # Steps also write to addresses that stand in no record we read.
-    world.add(rows.order_by("-pk")[:MAX_SUPPRESSIONS])
+    world.add(Suppression.objects.filter(team=world.team).order_by("-pk")[:MAX_SUPPRESSIONS])
     world.add(Topic.objects.filter(team=world.team))
     asked = Subscription.objects.filter(team=world.team)
     world.add(asked.filter(address__in=addresses))

@@ -6,6 +6,7 @@ from typing import Any
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from contacts.erasing import erase_contact
 from contacts.models import Contact
 from crm.models import Integration, Message, OptIn, Suppression, Team, Topic
 from pipelines.engine.controls import pause_runs
@@ -126,6 +127,13 @@ def test_suppressions_topics_and_consent_are_told_apart(team: Team, run_at: Run)
     Suppression.objects.create(team=team, address="ann@example.org", reason="bounced")
     assert told(ann)[0] == (later(days=1), "offer", "skipped", "suppression")
     assert "suppression list (bounced)" in calendar(ann)["items"][0]["sentence"]
+
+
+def test_what_somebody_refused_before_being_erased_is_refused_in_the_calendar_too(team: Team, run_at: Run) -> None:
+    Suppression.objects.create(team=team, address="ann@example.org", reason="unsubscribed")
+    erase_contact(contact=newcomer(team))
+    active(team, [{"key": "offer", "delay": "1d", **LETTER}])
+    assert told(newcomer(team)) == [(later(days=1), "offer", "skipped", "suppression")]
 
 
 def test_who_has_no_address_or_does_not_meet_a_condition_is_told_why(team: Team, run_at: Run) -> None:
