@@ -55,7 +55,8 @@ fix: $(VENV)/dev ## format, and mend what can be mended
 properties: $(VENV)/dev ## an hour or more: what holds for any pipeline, tried on thousands of random ones
 	EXAMPLES=thorough $(BIN)/python -m pytest -q -n 2 tests/pipelines/definition tests/pipelines/operations \
 		tests/pipelines/simulation/test_graphs_in_motion.py \
-		tests/pipelines/simulation/test_simulation_is_execution.py tests/pipelines/engine/test_block_promises.py
+		tests/pipelines/simulation/test_simulation_is_execution.py \
+		tests/pipelines/simulation/test_calendar_is_execution.py tests/pipelines/engine/test_block_promises.py
 
 # The suite's faults on both databases, then the storms on servers of their own; some need root, for mounts and networks.
 chaos: $(VENV)/dev ## minutes of trouble: workers killed, databases stopped, networks cut
