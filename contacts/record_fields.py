@@ -198,3 +198,17 @@ TYPES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "email": _email,
     "url": _url,
 }
+
+# What people read for each type.
+LABELS: Final[Mapping[str, str]] = {
+    "text": "Text",
+    "textarea": "Long text",
+    "number": "Number",
+    "integer": "Whole number",
+    "boolean": "Yes or no",
+    "date": "Date",
+    "datetime": "Date and time",
+    "select": "Choice",
+    "email": "Email address",
+    "url": "Web address",
+}

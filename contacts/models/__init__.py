@@ -4,6 +4,7 @@ from contacts.models.activity import Activity
 from contacts.models.company import Company
 from contacts.models.contact import Contact, Tag
 from contacts.models.deal import Deal
+from contacts.models.field_definition import FieldDefinition
 from contacts.models.importing import ContactImport, ImportMapping, ImportProblem
 from contacts.models.record import Record, RecordType
 from contacts.models.segment import Segment, SegmentChange, SegmentMembership
@@ -14,6 +15,7 @@ __all__ = [
     "Contact",
     "ContactImport",
     "Deal",
+    "FieldDefinition",
     "ImportMapping",
     "ImportProblem",
     "Record",

@@ -1,0 +1,67 @@
+"""The fields a team defines for contacts, companies and deals: reading definitions, and holding values to them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from django.db import models
+
+from contacts.models import FieldDefinition
+from contacts.record_fields import InvalidValues, checked
+from crm.models import Team
+
+# A field as `FieldDefinition.as_field` gives it: key, label, type, required, personal, and the options of a choice.
+Field = Mapping[str, Any]
+MODELS: Final = frozenset(FieldDefinition.Model.values)
+
+
+def definitions(*, team: Team | int, model: type[models.Model] | str) -> tuple[Field, ...]:
+    """The fields defined for a model (the class, or a label such as `contacts.contact`), in their order; one query.
+
+    Each is a mapping of the shape that fields of record types have: `key`, `label`, `type`, `required`,
+    `personal`, and `options` of a choice. A model that takes no definitions has none, without a query.
+    """
+    label = model if isinstance(model, str) else model._meta.label_lower
+    if label not in MODELS:
+        return ()
+    return all_definitions(teams=[team], labels=[label]).get((_id(team), label), ())
+
+
+def all_definitions(*, teams: Iterable[Team | int], labels: Iterable[str]) -> dict[tuple[int, str], tuple[Field, ...]]:
+    """The fields of several teams and models by (team id, label), in one query."""
+    wanted = FieldDefinition.objects.filter(team__in=[_id(team) for team in teams], model__in=set(labels))
+    found: dict[tuple[int, str], list[Field]] = {}
+    for row in wanted.order_by("position", "pk"):
+        found.setdefault((row.team_id, row.model), []).append(row.as_field())
+    return {key: tuple(fields) for key, fields in found.items()}
+
+
+def _id(team: Team | int) -> int:
+    return team if isinstance(team, int) else int(team.pk)
+
+
+def checked_custom(*, fields: Sequence[Field], values: Mapping[str, Any], complete: bool = False) -> dict[str, Any]:
+    """Custom values as they are stored: those of defined fields of their types, others as they came; pure.
+
+    A null, or an empty text in a defined field, is null in the answer and takes the value away; a required field
+    refuses that. With `complete` the values are those of a new record, and required fields must be among them.
+    Raises `InvalidValues` with every problem as (key, sentence); no sentence repeats a value.
+    """
+    if not fields:
+        return dict(values)
+    keys = {str(field["key"]) for field in fields}
+    own = {key: value for key, value in values.items() if key in keys}
+    held = checked(fields, own, partial=not complete)
+    return {**{key: value for key, value in values.items() if key not in keys}, **held}
+
+
+def misfits(*, field: Field, values: Iterable[Any]) -> int:
+    """How many of these stored values would not fit a definition; nothing stored fits all."""
+    return sum(not _fits(field, value) for value in values)
+
+
+def _fits(field: Field, value: Any) -> bool:
+    try:
+        checked([field], {field["key"]: value}, partial=True)
+    except InvalidValues:
+        return value is None or value == ""
+    return True
