@@ -20,7 +20,7 @@ from pytest_socket import socket_allow_hosts
 from pipelines.engine.outgoing.hearing import forget_hearers
 from pipelines.engine.programs import forget_programs
 from pipelines.engine.short_way import forget_ways
-from tests import databases
+from tests import databases, families
 
 # Enough to catch a slip at every run; `make properties` asks for far more. Slow machines are no findings.
 settings.register_profile("suite", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,7 +42,18 @@ sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        families.begin_run()
     databases.begin()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """When everybody has cleaned up, a process that a test left behind is a failure."""
+    left = [] if hasattr(session.config, "workerinput") else families.end_run()
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.config.get_terminal_writer().line(f"\nLeft behind, and ended now: {left}", red=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -2,23 +2,25 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
-from tests.project.processes import ROOT, descendants
+from tests import families
+from tests.project.processes import ROOT, leave_nothing
 
 
 class Pipe:
     """Started at once, closed with all its children."""
 
     def __init__(self, *arguments: str, environment: Mapping[str, str]) -> None:
+        self._word = uuid4().hex
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, families.FAMILY: self._word},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -35,12 +37,7 @@ class Pipe:
         return answer
 
     def close(self) -> None:
-        for pid in [*descendants(self._process.pid), self._process.pid]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self._process.wait()
+        leave_nothing(self._process, self._word)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()

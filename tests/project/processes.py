@@ -8,7 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
+
+from tests import families
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 40.0
@@ -18,10 +22,11 @@ class Program:
     """A `manage.py` command in a session of its own, its output read line by line."""
 
     def __init__(self, *arguments: str, environment: dict[str, str], prefix: Sequence[str] = ()) -> None:
+        self._word = uuid4().hex
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "manage.py", *arguments],
             cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment, families.FAMILY: self._word},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -57,14 +62,20 @@ class Program:
         return status
 
     def leave_nothing(self) -> None:
-        """For the end of a test, however it went."""
-        for pid in [*descendants(self.process.pid), self.process.pid]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self.process.wait()
+        """For the end of a test, however it went: orphans in sessions of their own are found too."""
+        leave_nothing(self.process, self._word)
         self._reader.join(5)
+
+
+def leave_nothing(process: subprocess.Popen[str], word: str) -> None:
+    """End a process and all that has this word in its environment, or, where that cannot be seen, all below it."""
+    below = [] if Path("/proc/self/environ").exists() else descendants(process.pid)
+    process.kill()
+    process.wait()
+    for pid in below:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    families.end(f"{families.FAMILY}={word}")
 
 
 def eventually(
