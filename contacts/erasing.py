@@ -7,11 +7,11 @@ from typing import Any, Protocol
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import QuerySet
 
 from contacts.devices import FIELD
 from contacts.hooks import Registry
+from contacts.imports.forgetting import forget_refused_rows
 from contacts.models import Activity, Contact, ContactImport, Deal, ImportMapping, ImportProblem, Record
 from contacts.queries import with_email
 from crm.channels.letters import e164, phone_number
@@ -54,7 +54,7 @@ def erase_contact(*, contact: Contact, by: User | None = None, how: str = "") ->
     with transaction.atomic():
         _release_tasks(person)
         contact.delete()
-        counts = erase_ground(person) | {"refused rows": _forget_refused_rows(person)}
+        counts = erase_ground(person) | {"refused rows": forget_refused_rows(person)}
         for eraser in erasers:
             counts |= eraser(person)
         target = f"{Contact._meta.label_lower}:{person.pk}"
@@ -82,15 +82,6 @@ def _release_tasks(person: Person) -> None:
     """Forms that people were asked belong to runs, whose record stays: empty them instead of deleting them."""
     mine = Task.objects.filter(person.about("subject"), team_id=person.team_id)
     mine.filter(run_id__isnull=False).update(title="Erased", description="", subject_type=None, subject_id=None)
-
-
-def _forget_refused_rows(person: Person) -> int:
-    """Rows of files that were not taken: their other cells are about the same person."""
-    named = Q()
-    for word in person.searched:
-        named |= Q(text__icontains=word)
-    rows = ImportProblem.objects.filter(upload__team_id=person.team_id).alias(text=Cast("cells", TextField()))
-    return rows.filter(named).delete()[0] if named else 0
 
 
 def searched_tables(team_id: int) -> Iterator[QuerySet[Any]]:

@@ -113,7 +113,7 @@ def _scrub(rows: QuerySet[Any], words: list[str]) -> int:
             found |= Q(**{f"{name}__contains": _in_json(word.lower())})
             found |= Q(**{f"{name}__contains": word.lower()})
     ids = list(rows.annotate(**lowered).filter(found).values_list("pk", flat=True))
-    pattern = _pattern(words)
+    pattern = whole_words(words)
     for start in range(0, len(ids), CHUNK):
         _rewrite(rows.model._default_manager.filter(pk__in=ids[start : start + CHUNK]), fields, pattern)
     return len(ids)
@@ -138,8 +138,10 @@ def _in_json(word: str) -> str:
     return json.dumps(word)[1:-1]
 
 
-def _pattern(words: list[str]) -> re.Pattern[str]:
-    """Whole addresses: not the end of a longer one, nor the beginning."""
+def whole_words(words: list[str]) -> re.Pattern[str]:
+    """Finds these addresses whole: not the end of a longer one, nor the beginning."""
+    if not words:
+        return re.compile(r"(?!)")
     return re.compile(rf"(?<![\w.+-])(?:{'|'.join(map(re.escape, words))})(?![\w-]|\.\w)", re.IGNORECASE)
 
 

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from contacts.erasing import erase_contact
-from contacts.imports import apply, running
+from contacts.imports import apply, forgetting, running
 from contacts.imports.batch import write_batch
 from contacts.imports.files import StoredBytes
 from contacts.imports.lifecycle import Choices, begin_check, begin_running, draft, start
@@ -350,8 +350,17 @@ def test_a_batch_costs_the_same_with_few_rows_and_with_many(team: Team, monkeypa
     assert cost(5) == cost(20)
 
 
-def test_who_is_erased_stands_in_no_refused_row(command: Command, team: Team) -> None:
-    ann = contact(team, email="ann@example.org")
-    command("Email,First name,Stage\nAnn@example.org,Annabel,emperor\nbob@example.org,Bob,emperor\n")
+def test_who_is_erased_stands_in_no_refused_row_and_others_stay(
+    command: Command, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "CHUNK", 2)
+    ann = contact(team, email="ann@example.org", phone="+49 (151) 998 877 66")
+    mine = ["Ann@example.org", "Ann B <ANN@example.org>", "+49 151/99887766", "0049151-99887766"]
+    others = [
+        "joann@example.org", "ann@example.org.uk", "jo-ann@example.org", "+49 151 998877665",
+        "ann@example.com",
+    ]  # fmt: skip
+    rows = "".join(f"{cell},Bob,emperor\n" for cell in [*others[:2], *mine, *others[2:]])
+    command(f"Note,First name,Stage\n{rows}", "--unknown-as-custom")
     erase_contact(contact=ann)
-    assert [row.cells[1] for row in ImportProblem.objects.all()] == ["Bob"]
+    assert [row.cells[0] for row in ImportProblem.objects.order_by("line")] == others

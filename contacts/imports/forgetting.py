@@ -1,0 +1,57 @@
+"""Rows of files that were not taken, of somebody who is erased: their other cells are about the same person."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
+
+from contacts.imports.keys import Digits
+from contacts.models import ImportProblem
+from crm.channels.letters import phone_number
+from crm.erasing import Person, whole_words
+
+CHUNK: Final = 1000
+# The end of a number, which stands in every spelling of it.
+LAST_DIGITS: Final = 7
+
+
+def forget_refused_rows(person: Person) -> int:
+    """Delete the refused rows that name one of the person's addresses or numbers in a cell; how many.
+
+    The database finds rows in which such a text stands anywhere, and their cells are compared here.
+    """
+    words = person.searched
+    if not words:
+        return 0
+    exact = whole_words([word for word in words if not word.isdigit()])
+    numbers = {phone_number(word) for word in words if "@" not in word} - {""}
+
+    def named(cell: Any) -> bool:
+        text = str(cell)
+        return exact.search(text) is not None or phone_number(text) in numbers
+
+    forgotten = 0
+    for rows in _chunks(_candidates(person.team_id, words, numbers)):
+        mine = [pk for pk, cells in rows if any(map(named, cells))]
+        forgotten += ImportProblem.objects.filter(pk__in=mine).delete()[0] if mine else 0
+    return forgotten
+
+
+def _candidates(team_id: int, words: Sequence[str], numbers: set[str]) -> QuerySet[ImportProblem, Any]:
+    text = Cast("cells", TextField())
+    found = Q()
+    for word in words:
+        found |= Q(text__icontains=word) | Q(text__icontains=json.dumps(word)[1:-1])
+    for number in numbers:
+        found |= Q(digits__contains=number[-LAST_DIGITS:])
+    rows = ImportProblem.objects.filter(upload__team_id=team_id).alias(text=text, digits=Digits(text))
+    return rows.filter(found).order_by("pk").values_list("pk", "cells")
+
+
+def _chunks(rows: QuerySet[ImportProblem, Any]) -> Iterator[list[tuple[int, list[Any]]]]:
+    after = 0
+    while some := list(rows.filter(pk__gt=after)[:CHUNK]):
+        yield some
+        after = some[-1][0]
