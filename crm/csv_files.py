@@ -1,16 +1,19 @@
 """Reading a CSV file: encoding, delimiter, header and rows. No database, no Django.
 
 The file is read twice: once from end to end to find out whether it can be read at all and how
-many rows it has, then again row by row. Memory stays flat however long it is.
+many rows it has, then again row by row, in as many goes as one likes: each begins at the bookmark
+of the one before. Memory stays flat however long it is.
 """
 
 import codecs
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from types import TracebackType
+from typing import BinaryIO, Final, Protocol, Self
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 MAX_COLUMNS: Final = 500
@@ -66,6 +69,17 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bookmark:
+    """Between two records: the line on which the next one begins, and where the text stands there, as Python says.
+
+    That is a position in bytes together with the state of the decoder, so it fits every encoding.
+    """
+
+    line: int
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """A file that is known to be readable."""
 
@@ -77,23 +91,29 @@ class Table:
 
     def rows(self) -> Iterator[Row]:
         """Every record below the header; empty lines are left out."""
-        records = _records(self.source, self.encoding, self.delimiter)
-        next(records, None)
-        yield from records
+        with self.reading() as reading:
+            yield from reading
+
+    def reading(self, after: Bookmark | None = None) -> "Reading":
+        """The records below the header, or those behind a bookmark of an earlier reading, which is to be closed."""
+        reading = Reading(self.source, self.encoding, self.delimiter, after)
+        if after is None:
+            next(reading, None)
+        return reading
 
 
 def inspect(*, source: Source, encoding: str | None = None) -> Table:
     """Read the file once and say how to read it; raises UnreadableFile."""
     found = encoding or _detect_encoding(source)
     delimiter = _detect_delimiter(source, found)
-    records = _records(source, found, delimiter)
-    first = next(records, None)
-    if first is None:
-        raise UnreadableFile("The file is empty: the first line must name the columns.")
-    header = tuple(" ".join(cell.split()) for cell in first.cells)
-    if len(header) > MAX_COLUMNS:
-        raise UnreadableFile(f"The first line has {len(header)} columns; {MAX_COLUMNS} are allowed.")
-    count = sum(1 for _ in records)
+    with Reading(source, found, delimiter) as records:
+        first = next(records, None)
+        if first is None:
+            raise UnreadableFile("The file is empty: the first line must name the columns.")
+        header = tuple(" ".join(cell.split()) for cell in first.cells)
+        if len(header) > MAX_COLUMNS:
+            raise UnreadableFile(f"The first line has {len(header)} columns; {MAX_COLUMNS} are allowed.")
+        count = sum(1 for _ in records)
     return Table(source=source, encoding=found, delimiter=delimiter, header=header, row_count=count)
 
 
@@ -150,19 +170,49 @@ def _evenness(sample: str, delimiter: str) -> tuple[int, int]:
     return (sum(width == widths[0] for width in widths), widths[0])
 
 
-def _records(source: Source, encoding: str, delimiter: str) -> Iterator[Row]:
-    line = 1
-    with source.open() as file:
-        text = io.TextIOWrapper(file, encoding=encoding, newline="")
-        reader = csv.reader(text, delimiter=delimiter)
+class Reading(Iterator[Row]):
+    """Records one after another, from the beginning or behind a bookmark; empty lines are left out."""
+
+    def __init__(self, source: Source, encoding: str, delimiter: str, after: Bookmark | None = None) -> None:
+        self._file, self._encoding = source.open(), encoding
+        self._text = io.TextIOWrapper(self._file, encoding=encoding, newline="")
+        if after is not None:
+            self._text.seek(after.at)
+        self._line = after.line if after else 1
+        self._rows = self._records(delimiter)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+    def bookmark(self) -> Bookmark | None:
+        """Where the next record begins; None when the file can only be read from its beginning."""
+        with suppress(io.UnsupportedOperation):
+            return Bookmark(line=self._line, at=self._text.tell())
+        return None
+
+    def _records(self, delimiter: str) -> Iterator[Row]:
+        began = self._line
+        # Iterating over the text itself would be as good, if it then still told where it stands.
+        reader = csv.reader(iter(self._text.readline, ""), delimiter=delimiter)
         try:
             for cells in reader:
+                line, self._line = self._line, began + reader.line_num
                 if any(cell.strip() for cell in cells):
                     yield Row(line=line, cells=tuple(cells))
-                line = reader.line_num + 1
         except csv.Error as error:
-            raise UnreadableFile(f"Line {line} cannot be read ({error}). Is a quotation mark missing there?") from error
+            raise UnreadableFile(
+                f"Line {self._line} cannot be read ({error}). Is a quotation mark missing there?"
+            ) from error
         except UnicodeError as error:
             raise UnreadableFile(
-                f"Line {line} or a later one is not valid {encoding}. Save the file as UTF-8, or name its encoding."
+                f"Line {self._line} or a later one is not valid {self._encoding}."
+                " Save the file as UTF-8, or name its encoding."
             ) from error

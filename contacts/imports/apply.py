@@ -1,7 +1,7 @@
 """Writing the rows of a file: batches of a thousand, each one transaction and few statements."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -12,10 +12,10 @@ from contacts import hooks
 from contacts.imports.batch import Batch, Written, write_batch
 from contacts.imports.keys import value_of_row
 from contacts.imports.mapping import EMAIL, ColumnMap, spoken
-from contacts.imports.seen import Place, Seen
+from contacts.imports.seen import Keeper, KeptInFile, Place, Seen
 from contacts.imports.validate import Known, Values, known, read_row
 from contacts.models import Company, Contact, ContactImport
-from crm.csv_files import Row, Table
+from crm.csv_files import Bookmark, Reading, Row, Table
 from crm.models import Team
 from crm.tables import SafeWriter, TextSink
 
@@ -74,11 +74,15 @@ class Journal:
     def passed(self) -> None:
         """After each batch that was taken already and is only read again, in no transaction; may raise `Stopped`."""
 
-    def note(self, result: Result, refused: Sequence[Refused]) -> None:
-        """After a batch: the result so far, and the refused rows of the batch."""
+    def note(self, result: Result, refused: Sequence[Refused], after: Bookmark | None) -> None:
+        """After a batch: the result so far, the refused rows of the batch, and where in the file it ended."""
 
     def finish(self, result: Result) -> None:
         """After the last batch."""
+
+    def keeper(self) -> AbstractContextManager[Keeper]:
+        """Where what the file has held is kept."""
+        return KeptInFile()
 
 
 class Stopped(Exception):
@@ -95,7 +99,7 @@ class ErrorsFile(Journal):
         self._open_sink, self._header = open_sink, header
         self._writer: SafeWriter | None = None
 
-    def note(self, result: Result, refused: Sequence[Refused]) -> None:
+    def note(self, result: Result, refused: Sequence[Refused], after: Bookmark | None) -> None:
         for row, reason in refused:
             if self._writer is None:
                 self._writer = SafeWriter(self._open_sink())
@@ -115,19 +119,22 @@ def import_table(
     journal: Journal | None = None,
     progress: Progress | None = None,
     start: Result | None = None,
+    after: Bookmark | None = None,
     may_go_on: Callable[[], bool] = lambda: True,
 ) -> Result:
-    """Import every row, or those after `start`, until `may_go_on` says no between two batches; raises Stopped."""
+    """Import every row, or those that `start` does not count, until `may_go_on` says no between two batches.
+
+    `after` is where those begin; without it the file is read again from its beginning. Raises Stopped.
+    """
     journal = journal or Journal()
     result = start or Result()
     with ExitStack() as stack:
-        reader = _Reader(team, columns, options.key, stack.enter_context(Seen()))
-        batches = _batches(table.rows())
-        for rows in _batches_before(batches, result.rows):
-            reader.read(rows)
+        seen = Seen(stack.enter_context(journal.keeper()))
+        reader = _Reader(team, columns, options.key, seen, stack.enter_context(table.reading(after)))
+        for _ in reader.batches_before(0 if after else result.rows):
             journal.passed()
-        for rows in batches:
-            result = _take(team, reader, rows, options, result, journal)
+        for read in reader.batches():
+            result = _take(team, reader, read, options, result, journal)
             # With DEBUG on, Django would keep the text of every statement.
             reset_queries()
             if progress is not None:
@@ -137,19 +144,6 @@ def import_table(
         else:
             journal.finish(result)
     return result
-
-
-def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    while batch := list(islice(rows, BATCH)):
-        yield batch
-
-
-def _batches_before(batches: Iterator[list[Row]], position: int) -> Iterator[list[Row]]:
-    """The batches that were taken already: what they held must be known to tell repetitions."""
-    passed = 0
-    while passed < position and (batch := next(batches, None)):
-        passed += len(batch)
-        yield batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +159,29 @@ class _Read:
 class _Reader:
     """Turns rows into values, in the order of the file."""
 
-    def __init__(self, team: Team, columns: ColumnMap, key: str, seen: Seen) -> None:
-        self._columns, self._key, self._seen = columns, key, seen
+    def __init__(self, team: Team, columns: ColumnMap, key: str, seen: Seen, reading: Reading) -> None:
+        self._columns, self._key, self._seen, self._reading = columns, key, seen, reading
         self._known: Known = known(team=team)
 
-    def read(self, rows: Sequence[Row]) -> _Read:
+    def batches(self) -> Iterator[_Read]:
+        while rows := list(islice(self._reading, BATCH)):
+            yield self._read(rows)
+
+    def batches_before(self, position: int) -> Iterator[_Read]:
+        """Those that were taken already: what they held must be known to tell repetitions."""
+        passed = 0
+        while passed < position and (rows := list(islice(self._reading, min(BATCH, position - passed)))):
+            passed += len(rows)
+            yield self._read(rows)
+            with transaction.atomic():
+                self._seen.keep()
+
+    def keep(self) -> Bookmark | None:
+        """Keep what was met since the last time; answers where the next row begins."""
+        self._seen.keep()
+        return self._reading.bookmark()
+
+    def _read(self, rows: Sequence[Row]) -> _Read:
         read = [(row, read_row(row=row, columns=self._columns, known=self._known, key=self._key)) for row in rows]
         fine = [(row, values) for row, values in read if isinstance(values, Values)]
         again = self._seen.repeated([places for row, values in fine if (places := self._places(row, values))])
@@ -192,11 +204,8 @@ def _repetition(first: Place) -> str:
     return f"Skipped: the same {spoken(first.field)} as line {first.line}."
 
 
-def _take(
-    team: Team, reader: _Reader, batch: Sequence[Row], options: Options, before: Result, journal: Journal
-) -> Result:
+def _take(team: Team, reader: _Reader, read: _Read, options: Options, before: Result, journal: Journal) -> Result:
     """Write a batch and note it in one transaction; a dry run undoes what was written, not what was noted."""
-    read = reader.read(batch)
     rows = {row.line: row for row, _ in read.good}
     with transaction.atomic():
         if not options.dry_run:
@@ -220,11 +229,11 @@ def _take(
             result = replace(result, pipelines=pipelines, enrolled=sum(each["runs"] for each in pipelines.values()))
             transaction.set_rollback(True)
         else:
-            journal.note(result, refused)
+            journal.note(result, refused, reader.keep())
     if options.dry_run:
         with transaction.atomic():
             journal.begin()
-            journal.note(result, refused)
+            journal.note(result, refused, reader.keep())
     return result
 
 

@@ -13,7 +13,8 @@ from contacts import hooks
 from contacts.imports.files import drop
 from contacts.imports.mapping import EMAIL, ColumnMap, check_columns, columns_of
 from contacts.imports.remembered import remember
-from contacts.models import ContactImport, ImportProblem
+from contacts.imports.seen import forget_keys
+from contacts.models import ContactImport, ImportKey, ImportProblem
 from crm.csv_files import Source, Table
 from crm.models import Team
 
@@ -132,7 +133,7 @@ def _forgotten(row: ContactImport, now: datetime) -> bool:
 
 
 def forget_file(*, row: ContactImport, now: datetime) -> None:
-    """Delete the file and the refused rows; the numbers stay. Not for one that is being worked on."""
+    """Delete the file, what it held and the refused rows; the numbers stay. Not for one that is being worked on."""
     with transaction.atomic():
         locked = _in_state(row, set(State) - {*WORKING}, "It is being worked on: cancel it first.")
         if locked.state in OPEN:
@@ -140,6 +141,7 @@ def forget_file(*, row: ContactImport, now: datetime) -> None:
         ImportProblem.objects.filter(upload=locked).delete()
         name, locked.file, locked.forgotten_at = locked.file, "", now
         locked.save(update_fields=["state", "finished_at", "file", "forgotten_at"])
+    forget_keys(locked)
     drop(name)
 
 
@@ -152,8 +154,9 @@ def _in_state(row: ContactImport, states: Any, why_not: str) -> ContactImport:
 
 def _set_out(row: ContactImport, state: str) -> None:
     """Begin at the first row."""
-    row.state, row.position, row.counts, row.problem, row.attempts = state, 0, {}, "", 0
+    row.state, row.position, row.place, row.counts, row.problem, row.attempts = state, 0, {}, {}, "", 0
     row.claim, row.leased_until = "", None
     row.save()
     ImportProblem.objects.filter(upload=row).delete()
+    ImportKey.objects.filter(upload=row).delete()
     transaction.on_commit(hooks.wake)

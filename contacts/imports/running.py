@@ -4,7 +4,8 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,8 +15,9 @@ from django.db.models import Q, QuerySet
 from contacts.imports.apply import Journal, Options, Refused, Result, Stopped, import_table
 from contacts.imports.files import StoredBytes
 from contacts.imports.lifecycle import WORKING, columns_of_import, table_of
+from contacts.imports.seen import Keeper, KeptAtImport, forget_keys
 from contacts.models import ContactImport, ImportProblem
-from crm.csv_files import Source, UnreadableFile
+from crm.csv_files import Bookmark, Source, UnreadableFile
 from crm.models import AuditEntry
 from crm.tables import Echo, SafeWriter
 
@@ -75,6 +77,7 @@ def run(
         journal=ImportJournal(row, clock),
         progress=progress,
         start=result_of(row),
+        after=Bookmark(**row.place) if row.place else None,
         may_go_on=may_go_on,
     )
 
@@ -113,9 +116,13 @@ class ImportJournal(Journal):
         if mine is None:
             raise Stopped
 
-    def note(self, result: Result, refused: Sequence[Refused]) -> None:
+    def note(self, result: Result, refused: Sequence[Refused], after: Bookmark | None) -> None:
         noted = self._mine().update(
-            position=result.rows, counts=result.as_dict(), leased_until=self._clock() + LEASE, attempts=0
+            position=result.rows,
+            place=asdict(after) if after else {},
+            counts=result.as_dict(),
+            leased_until=self._clock() + LEASE,
+            attempts=0,
         )
         if not noted:
             raise Stopped
@@ -124,7 +131,11 @@ class ImportJournal(Journal):
             for row, reason in refused
         )
 
+    def keeper(self) -> AbstractContextManager[Keeper]:
+        return nullcontext(KeptAtImport(self._row))
+
     def finish(self, result: Result) -> None:
+        forget_keys(self._row, self._hold)
         with transaction.atomic():
             self.begin()
             if self._row.state == State.CHECKING:
@@ -139,6 +150,10 @@ class ImportJournal(Journal):
                 actor_label="" if self._row.by else f"import {self._row.source}",
                 details=_audited(result),
             )
+
+    def _hold(self) -> None:
+        self.passed()
+        self.begin()
 
     def _end(self, state: str, **more: object) -> None:
         self._mine().update(state=state, claim="", leased_until=None, **more)

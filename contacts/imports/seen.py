@@ -1,9 +1,19 @@
-"""What a file has held so far, kept on disk so that memory stays flat."""
+"""What a file has held so far: on which line each key and address came first, kept where memory stays flat."""
 
+import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import pairwise
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
+from uuid import UUID
+
+from django.db import transaction
+
+from contacts.models import ContactImport, ImportKey
+
+# So many keys are deleted at once, more or less.
+FORGOTTEN_AT_ONCE: Final = 20_000
 
 
 class Place(NamedTuple):
@@ -13,45 +23,100 @@ class Place(NamedTuple):
     value: str
     line: int
 
+    @property
+    def mark(self) -> UUID:
+        """Field and value, long or short, in sixteen bytes."""
+        return UUID(bytes=hashlib.blake2b(f"{self.field}\0{self.value}".encode(), digest_size=16).digest())
+
+
+class Keeper(Protocol):
+    """Where lines are kept by the marks of what they hold."""
+
+    def lines_of(self, marks: Collection[UUID], /) -> Mapping[UUID, int]: ...
+
+    def keep(self, lines: Mapping[UUID, int], /) -> None: ...
+
 
 class Seen:
-    """Remembers on which line each value came first, in a temporary file that closing removes."""
+    """Tells rows that repeat an earlier one; what is new is kept when the caller says so."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._new: dict[UUID, int] = {}
+
+    def repeated(self, rows: Sequence[Sequence[Place]]) -> dict[int, Place]:
+        """Note the places of rows; answers, by line, the first place that a row has in common with an earlier one.
+
+        Of a row that is repeated nothing is noted: it will not be taken.
+        """
+        marked = [[(place.mark, place) for place in places] for places in rows]
+        known = {**self._keeper.lines_of({mark for places in marked for mark, _ in places}), **self._new}
+        found: dict[int, Place] = {}
+        for places in marked:
+            same = next((place._replace(line=known[mark]) for mark, place in places if mark in known), None)
+            if same is not None:
+                found[places[0][1].line] = same
+                continue
+            new = {mark: place.line for mark, place in places}
+            known |= new
+            self._new |= new
+        return found
+
+    def keep(self) -> None:
+        """Keep what was noted; in the transaction of what was written, for an import that may go on later."""
+        self._keeper.keep(self._new)
+        self._new = {}
+
+
+class KeptInFile:
+    """In a temporary file that closing removes, for an import that is done in one go."""
 
     def __init__(self) -> None:
         # The empty name is a private database that SQLite spills to a temporary file.
         self._connection = sqlite3.connect("", isolation_level=None)
-        self._connection.execute(
-            "CREATE TABLE seen (field TEXT, value TEXT, line INT, PRIMARY KEY (field, value)) WITHOUT ROWID"
-        )
+        self._connection.execute("CREATE TABLE seen (mark BLOB PRIMARY KEY, line INT) WITHOUT ROWID")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
 
-    def repeated(self, rows: Sequence[Sequence[Place]]) -> dict[int, Place]:
-        """Add the places of rows; answers, by line, the first place that a row has in common with an earlier one.
+    def lines_of(self, marks: Collection[UUID], /) -> Mapping[UUID, int]:
+        asked = "SELECT line FROM seen WHERE mark = ?"
+        found = {mark: self._connection.execute(asked, (mark.bytes,)).fetchone() for mark in marks}
+        return {mark: row[0] for mark, row in found.items() if row}
 
-        Of a row that is repeated nothing is kept: it will not be taken.
-        """
-        found: dict[int, Place] = {}
+    def keep(self, lines: Mapping[UUID, int], /) -> None:
         self._connection.execute("BEGIN")
-        for places in rows:
-            same = next((first for place in places if (first := self._first(place))), None)
-            if same is not None:
-                found[places[0].line] = same
-                continue
-            self._connection.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", places)
+        rows = [(mark.bytes, line) for mark, line in lines.items()]
+        self._connection.executemany("INSERT INTO seen VALUES (?, ?)", rows)
         self._connection.execute("COMMIT")
-        return found
 
-    def _first(self, place: Place) -> Place | None:
-        asked = "SELECT field, value, line FROM seen WHERE field = ? AND value = ?"
-        row = self._connection.execute(asked, place[:2]).fetchone()
-        return Place(*row) if row else None
+
+class KeptAtImport:
+    """In rows of the import, for whoever goes on with it; they are deleted when it has read its file."""
+
+    def __init__(self, upload: ContactImport) -> None:
+        self._upload = upload
+
+    def lines_of(self, marks: Collection[UUID], /) -> Mapping[UUID, int]:
+        return dict(ImportKey.objects.filter(upload=self._upload, mark__in=marks).values_list("mark", "line"))
+
+    def keep(self, lines: Mapping[UUID, int], /) -> None:
+        ImportKey.objects.bulk_create(
+            [ImportKey(upload=self._upload, mark=mark, line=line) for mark, line in lines.items()]
+        )
+
+
+def forget_keys(upload: ContactImport, begin: Callable[[], None] = lambda: None) -> None:
+    """Delete what the file of an import has held, in pieces with a transaction each, which `begin` begins."""
+    pieces = 1 + 2 * upload.row_count // FORGOTTEN_AT_ONCE
+    bounds = [UUID(int=(2**128 - 1) * number // pieces) for number in range(pieces + 1)]
+    # Marks are spread evenly, so each piece of their range holds about as many.
+    for low, high in pairwise(bounds):
+        with transaction.atomic():
+            begin()
+            ImportKey.objects.filter(upload=upload, mark__range=(low, high)).delete()

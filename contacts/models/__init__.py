@@ -5,7 +5,7 @@ from contacts.models.company import Company
 from contacts.models.contact import Contact, Tag
 from contacts.models.deal import Deal
 from contacts.models.field_definition import FieldDefinition
-from contacts.models.importing import ContactImport, ImportMapping, ImportProblem
+from contacts.models.importing import ContactImport, ImportKey, ImportMapping, ImportProblem
 from contacts.models.record import Record, RecordType
 from contacts.models.segment import Segment, SegmentChange, SegmentMembership
 
@@ -16,6 +16,7 @@ __all__ = [
     "ContactImport",
     "Deal",
     "FieldDefinition",
+    "ImportKey",
     "ImportMapping",
     "ImportProblem",
     "Record",

@@ -48,6 +48,8 @@ class ContactImport(TeamScoped):
     existing = models.CharField(max_length=10, choices=Existing.choices, default=Existing.UPDATE)
     enroll = models.BooleanField(default=True)
     position = models.PositiveIntegerField(default=0)
+    # Where in the file the next row begins; empty at its beginning.
+    place = models.JSONField(default=dict, blank=True)
     counts = models.JSONField(default=dict, blank=True)
     # What the dry run found.
     trial = models.JSONField(default=dict, blank=True)
@@ -98,6 +100,22 @@ class ImportProblem(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["upload", "line"], name="import_problem_line")]
+
+    def __str__(self) -> str:
+        return f"Line {self.line}"
+
+
+class ImportKey(models.Model):
+    """What an import met in its file: the mark of a key or an address, and the line on which it came first."""
+
+    team_lookup = "upload__team"
+
+    pk = models.CompositePrimaryKey("upload_id", "mark")
+    upload = models.ForeignKey(ContactImport, on_delete=models.CASCADE, related_name="+", db_index=False)
+    mark = models.UUIDField()
+    line = models.PositiveIntegerField()
+
+    objects = TeamScopedQuerySet["ImportKey"].as_manager()
 
     def __str__(self) -> str:
         return f"Line {self.line}"

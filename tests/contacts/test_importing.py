@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import BytesIO, StringIO
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
@@ -21,7 +22,7 @@ from contacts.imports.files import StoredBytes
 from contacts.imports.lifecycle import Choices, begin_check, begin_running, draft, start
 from contacts.imports.running import ATTEMPTS, LEASE, claim, imports_due, run, work_imports
 from contacts.imports.uploads import bring
-from contacts.models import Contact, ContactImport, ImportMapping, ImportProblem
+from contacts.models import Contact, ContactImport, ImportKey, ImportMapping, ImportProblem
 from crm.csv_files import MemoryBytes, inspect
 from crm.models import AuditEntry, Team
 from crm.teams import create_team
@@ -217,6 +218,7 @@ def test_the_same_command_goes_on_where_it_was_stopped(
     # Line 2 was read before the stop, and its repetition is known all the same.
     assert told["reasons"][12] == "Skipped: the same email as line 2."
     assert Contact.objects.count() == PipelineRun.objects.count() == 8
+    assert not ImportKey.objects.exists()
     assert AuditEntry.objects.filter(action="contacts.import").count() == 1
 
 
@@ -270,6 +272,9 @@ def test_reading_again_what_was_taken_keeps_others_away_however_long_it_takes(
     row = brought(team, LINES)
     for _ in range(3):
         work_imports(clock=timezone.now, seconds=0)
+    # As of an import that an earlier release began.
+    ContactImport.objects.update(place={})
+    ImportKey.objects.all().delete()
     now = timezone.now()
 
     class Slow(BytesIO):
@@ -279,6 +284,9 @@ def test_reading_again_what_was_taken_keeps_others_away_however_long_it_takes(
             assert not imports_due(now).exists()
             return super().read1(20)
 
+        def seekable(self) -> bool:
+            return False
+
     class Source:
         def open(self) -> BinaryIO:
             return Slow(LINES.encode())
@@ -286,6 +294,39 @@ def test_reading_again_what_was_taken_keeps_others_away_however_long_it_takes(
     began = now
     run(row=claim(row=row, now=now), clock=lambda: now, source=Source())
     assert newest().state == "done" and now - began > LEASE
+    assert (newest().counts["created"], newest().counts["skipped"]) == (8, 1)
+
+
+QUOTED = "Email;Notiz\r\n" + "".join(f'p{n}@example.org;"grün {n},\r\n\n ""schön"" à"\r\n\r\n' for n in range(300))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("lines", [QUOTED, QUOTED.replace("\r\n", "\n"), QUOTED.replace("\r\n", "\r").rstrip()])
+def test_a_bookmark_opens_a_file_at_the_next_row(encoding: str, lines: str) -> None:
+    content = lines.encode(encoding)
+    table = inspect(source=MemoryBytes(content), encoding=encoding)
+    rows, after = list(table.rows()), None
+    found = []
+    while True:
+        with table.reading(after) as reading:
+            some = list(islice(reading, 7))
+            after = reading.bookmark()
+        found += some
+        if len(some) < 7:
+            break
+    assert found == rows and len(rows) == 300
+
+
+def test_what_was_taken_is_not_read_again(team: Team, small_batches: pytest.MonkeyPatch) -> None:
+    lines = QUOTED.replace("Notiz", "First name").replace("\r\n\n", " ")
+    row = brought(team, lines)
+    work_imports(clock=timezone.now, seconds=0)
+    assert newest().position == 3
+    begin = lines.index("p3@")
+    rest = MemoryBytes(b"?" * len(lines[:begin].encode()) + lines[begin:].encode())
+    run(row=claim(row=row, now=timezone.now()), clock=timezone.now, source=rest)
+    assert numbers_of(newest())["created"] == newest().position == Contact.objects.count() == 300
+    assert not ImportProblem.objects.exists()
 
 
 def test_a_pass_that_took_long_to_come_where_it_goes_on_takes_more_than_one_batch(
@@ -306,6 +347,7 @@ def test_a_check_that_is_interrupted_goes_on_too(team: Team, small_batches: pyte
         work_imports(clock=timezone.now, seconds=0)
     assert newest().state == "checked" and not Contact.objects.exists()
     assert numbers_of(newest()) == {"created": 8, "updated": 0, "skipped": 1, "failed": 2, "enrolled": 8}
+    assert not ImportKey.objects.exists()
     assert newest().trial["pipelines"]["welcome"]["runs"] == 8
 
 
