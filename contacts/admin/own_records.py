@@ -1,5 +1,6 @@
 """Types of records that a team defines, and their records."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -7,25 +8,45 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.crypto import salted_hmac
+from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextareaWidget
 
+from contacts.admin.field_table import FieldTable, FieldTableField
 from contacts.admin.own_enrolling import EnrollOwnRecords
 from contacts.admin.own_values import RecordForm, own_fields
 from contacts.admin.page import RecordPage
 from contacts.admin.records import count_of
+from contacts.field_changes import touched_values
 from contacts.models import Record, RecordType
+from contacts.record_fields import LABELS
 from crm.scoping import TeamScopedAdmin
 
 
 class RecordTypeForm(forms.ModelForm[RecordType]):
-    """A type with its fields as JSON."""
+    """A type with a table of its fields; changes that matter to values of its records are asked about first."""
 
     class Meta:
         model = RecordType
         fields = ("label", "key", "fields")
-        widgets = {"fields": UnfoldAdminTextareaWidget({"rows": 12})}
+        field_classes = {"fields": FieldTableField}
+        widgets = {"fields": FieldTable}
+        help_texts = {"fields": "Steps and the API name a field by its key, people by its label."}
+
+    def clean(self) -> Any:
+        data: dict[str, Any] = super().clean() or {}
+        if self.instance.pk and isinstance(data.get("fields"), list):
+            self._ask(data["fields"])
+        return data
+
+    def _ask(self, fields: list[Any]) -> None:
+        touched = touched_values(kind=self.instance, fields=fields)
+        table: Any = self.fields["fields"].widget
+        table.warnings = [str(each) for each in touched]
+        # Other changes, or more records, are another question.
+        table.agreement = salted_hmac("record-type-fields", " ".join(table.warnings)).hexdigest()[:20]
+        if touched and self.data.get(self.add_prefix("fields-agreed")) != table.agreement:
+            self.add_error("fields", "Nothing is saved yet: records hold values that this matters to.")
 
 
 @admin.register(RecordType)
@@ -42,12 +63,22 @@ class RecordTypeAdmin(TeamScopedAdmin[RecordType]):
         css = {"all": ("contacts/contacts.css",)}
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ["label", "key", "fields"] if self._hides_team(request, obj) else ["team", "label", "key", "fields"]
+        fields = "fields" if self._may_write(request, obj) else "fields_told"
+        return ["label", "key", fields] if self._hides_team(request, obj) else ["team", "label", "key", fields]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Steps name a type by its key, so it stays."""
-        fields = super().get_readonly_fields(request, obj)
+        fields = (*super().get_readonly_fields(request, obj), "fields_told")
         return (*fields, "key") if obj is not None else fields
+
+    def _may_write(self, request: HttpRequest, obj: Any) -> bool:
+        return self.has_change_permission(request, obj) if obj is not None else self.has_add_permission(request)
+
+    @display(description="Fields")
+    def fields_told(self, row: Any) -> str:
+        """For people who may look only."""
+        lines = [(each.get("label") or each["key"], _in_words(each)) for each in row.fields]
+        return format_html("<ul>{}</ul>", format_html_join("", "<li><strong>{}</strong>: {}</li>", lines))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RecordType]:
         rows: QuerySet[RecordType] = super().get_queryset(request)
@@ -103,3 +134,9 @@ class RecordAdmin(EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
             return {}
         kind = RecordType.objects.for_team(getattr(request, "team", None)).filter(pk=int(chosen)).first()
         return own_fields(kind, {}) if kind is not None else {}
+
+
+def _in_words(field: Mapping[str, Any]) -> str:
+    told = [LABELS[field["type"]].lower(), *(flag for flag in ("required", "personal") if field.get(flag))]
+    options = ", ".join(field.get("options") or ())
+    return f"{field['key']}, {', '.join(told)}" + (f": {options}" if options else "")

@@ -12,7 +12,7 @@ from crm.teams import create_team
 from tests.api import Api
 from tests.contacts.conftest import SignIn
 
-PRODUCT = [
+PRODUCT: list[dict[str, Any]] = [
     {"key": "name", "label": "Name", "type": "text", "required": True},
     {"key": "quantity", "label": "Quantity", "type": "integer"},
     {"key": "active", "label": "Active", "type": "boolean"},
@@ -137,3 +137,110 @@ def test_a_record_has_a_field_for_each_of_its_types_and_what_is_wrong_stands_bes
     assert record.values == {
         "name": "Mate", "quantity": None, "active": False, "size": None, "once": "a field of old",
     }  # fmt: skip
+
+
+def _table(**fields: dict[str, str]) -> dict[str, Any]:
+    """A form of a type as the browser sends it: `fields` by their place, each by its parts."""
+    rows = {f"fields-{mark}-{part}": value for mark, each in fields.items() for part, value in each.items()}
+    return {"label": "Product", "fields": "[]", "fields-shown": "[]", "fields-row": list(fields), **rows}
+
+
+def _shown(answer: Any) -> dict[str, Any]:
+    """What the table of fields of a page shows."""
+    bound = answer.context["adminform"].form["fields"]
+    shown: dict[str, Any] = bound.field.widget.get_context("fields", bound.value(), {})["widget"]
+    return shown
+
+
+def test_a_type_is_defined_in_a_table_without_json(team: Team, sign_in: SignIn) -> None:
+    client = sign_in()
+    name = {"label": " Name ", "key": "name", "type": "text", "required": "yes"}
+    size = {"label": "Size", "key": "size", "type": "select", "options": "s\r\n\r\n m "}
+    typed = {**_table(b=size, a=name, c={"key": "", "type": "text"}), "key": "product"}
+    assert client.post("/admin/contacts/recordtype/add/", typed).status_code == 302
+    assert RecordType.objects.get().fields == [
+        {"key": "size", "label": "Size", "type": "select", "options": ["s", "m"]},
+        {"key": "name", "label": "Name", "type": "text", "required": True},
+    ]
+
+
+def test_what_is_wrong_in_a_table_of_fields_stands_at_its_row_and_nothing_typed_is_lost(
+    team: Team, sign_in: SignIn
+) -> None:
+    client = sign_in()
+    good, bad = {"label": "Name", "key": "name", "type": "text"}, {"label": "Größe", "key": "Size", "type": "select"}
+    wrong = client.post("/admin/contacts/recordtype/add/", {**_table(a=good, b=bad), "key": "product"})
+    rows = _shown(wrong)["rows"]
+    assert [row["wrong"] for row in rows] == [set(), {"key", "options"}] and rows[1]["label"] == "Größe"
+    assert rows[1]["problems"][0].startswith("Key: Use lower-case letters")
+    assert "Field 2, options: A select needs a list of texts." in wrong.content.decode()
+    broken = client.post("/admin/contacts/recordtype/add/", {**_table(a=good), "key": "product", "fields": '[{"key"'})
+    assert "This is not JSON: " in broken.content.decode() and "[{&quot;key&quot;" in broken.content.decode()
+    # What could not be read is never taken for "no fields", whatever else is sent.
+    again = {**_table(), "key": "product", "fields": '[{"key"', "fields-shown": ""}
+    assert client.post("/admin/contacts/recordtype/add/", again).status_code == 200
+    assert not RecordType.objects.exists()
+
+
+def test_fields_may_still_be_written_as_json_which_decides_when_it_was_changed(
+    team: Team, product: RecordType, sign_in: SignIn
+) -> None:
+    address = f"/admin/contacts/recordtype/{product.pk}/change/"
+    client = sign_in()
+    shown = json.dumps(PRODUCT)
+    rows = {"fields-row": ["0"], "fields-0-key": "only", "fields-0-type": "text"}
+    more = [*PRODUCT, {"key": "color", "type": "text"}]
+    client.post(address, {"label": "Product", "fields": json.dumps(more, indent=4), "fields-shown": shown, **rows})
+    product.refresh_from_db()
+    assert product.fields == more
+    client.post(address, {"label": "Product", "fields": json.dumps(more), "fields-shown": json.dumps(more), **rows})
+    product.refresh_from_db()
+    assert product.fields == [{"key": "only", "type": "text"}]
+
+
+def test_a_change_of_fields_that_records_have_values_in_asks_first_and_says_how_many(
+    team: Team, product: RecordType, sign_in: SignIn
+) -> None:
+    for values in (
+        {"name": "Tea", "size": "s", "quantity": 3},
+        {"name": "Mate", "size": "m"},
+        {"name": "Cup", "size": None},
+    ):
+        Record.objects.create(team=team, type=product, values=values)
+    other = RecordType.objects.create(team=team, key="other", label="Other", fields=PRODUCT)
+    Record.objects.create(team=team, type=other, values={"name": "x", "size": "m", "quantity": 1})
+    now: list[dict[str, Any]] = [
+        PRODUCT[0],
+        {"key": "quantity", "label": "Quantity", "type": "date"},
+        {"key": "size", "label": "Size", "type": "select", "options": ["s", "l"], "required": True},
+    ]
+    client, address = sign_in(), f"/admin/contacts/recordtype/{product.pk}/change/"
+    typed = {"label": "Goods", "fields": json.dumps(now)}
+    asked = client.post(address, typed)
+    widget = _shown(asked)
+    assert [sentence.split(",")[0] for sentence in widget["warnings"]] == [
+        "1 record has a value in “quantity”", "1 record has “m” in “size”", "1 record has no value in “size”",
+    ]  # fmt: skip
+    product.refresh_from_db()
+    assert product.label == "Product" and product.fields == PRODUCT
+    # Nothing is in "active", so taking it away alone is asked by nobody.
+    without = [field for field in PRODUCT if field["key"] != "active"]
+    client.post(address, {"label": "Product", "fields": json.dumps(without)})
+    product.refresh_from_db()
+    assert product.fields == without
+    assert client.post(address, {**typed, "fields-agreed": "something else"}).status_code == 200
+    Record.objects.create(team=team, type=product, values={"name": "Pot", "quantity": 9})
+    assert (
+        "2 records have a value in “quantity”"
+        in client.post(address, {**typed, "fields-agreed": widget["agreement"]}).content.decode()
+    )
+    agreed = _shown(client.post(address, typed))["agreement"]
+    client.post(address, {**typed, "fields-agreed": agreed})
+    product.refresh_from_db()
+    assert product.fields == now
+    assert Record.objects.filter(type=product, values__quantity=3).exists()
+
+
+def test_who_may_look_only_reads_the_fields_as_a_list(team: Team, product: RecordType, sign_in: SignIn) -> None:
+    page = sign_in("viewer").get(f"/admin/contacts/recordtype/{product.pk}/change/").content.decode()
+    assert "<strong>Size</strong>: size, choice: s, m" in page and "data-field-table" not in page
