@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.databases import keep_no_statements
 from tests.faults.programs import Pipe
 
 SECONDS = 120
@@ -47,6 +48,7 @@ def _main() -> None:
     from django.urls import get_resolver
 
     django.setup()
+    keep_no_statements()
     get_resolver().reverse_dict  # noqa: B018
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -45,11 +45,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         families.begin_run()
     databases.begin()
+    databases.keep_no_statements()
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput") and whole_suite(config):
+        databases.prepare()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """When everybody has cleaned up, a process that a test left behind is a failure."""
+    databases.prepared()
     left = [] if hasattr(session.config, "workerinput") else families.end_run()
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -62,9 +66,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         databases.end()
 
 
+def whole_suite(config: pytest.Config) -> bool:
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """The whole suite on PostgreSQL leaves out what the suite on SQLite shows without a database."""
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    whole = whole_suite(config)
     return True if whole and connection.vendor == "postgresql" and collection_path in WITHOUT_DATABASE else None
 
 

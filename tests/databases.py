@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,17 +15,35 @@ from pathlib import Path
 import psycopg
 from django.conf import settings
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from tests.remembered import remembered
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = "CRM_TEST_TEMPLATES"
 SUFFIX = os.environ.get("TEST_DB_SUFFIX", "")
 ORIGINAL, KEYED = f"crm_original{SUFFIX}", f"crm_keyed{SUFFIX}"
 KEY = ("create_api_key", "--team", "acme", "--role", "admin", "--name", "tests", "--create-team")
+_preparing: threading.Thread | None = None
 
 
 def begin() -> None:
     """Called before workers of a parallel run are started, so that all of them share one folder."""
-    os.environ.setdefault(FOLDER, tempfile.mkdtemp(prefix="crm-templates-"))
+    if FOLDER not in os.environ:
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="crm-templates-")
+
+
+def prepare() -> None:
+    """What workers of a parallel run need at once is made while they collect their tests."""
+    global _preparing
+    _preparing = threading.Thread(target=_keyed_postgres if connection.vendor == "postgresql" else _keyed_sqlite)
+    _preparing.start()
+
+
+def prepared() -> None:
+    """Wait for what `prepare` has begun."""
+    if _preparing is not None:
+        _preparing.join()
 
 
 def end() -> None:
@@ -36,6 +55,12 @@ def end() -> None:
         if (Path(folder) / f"{said}.txt").exists():
             _drop(database)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep_no_statements() -> None:
+    """Tests and their programs often run with DEBUG on, for which Django writes down every statement, and on SQLite
+    asks another to quote its values; only who counts statements needs that."""
+    BaseDatabaseWrapper.queries_logged = property(lambda self: self.force_debug_cursor)  # type: ignore[assignment]
 
 
 def for_tests() -> str:
@@ -56,45 +81,54 @@ def for_tests() -> str:
 
 def sqlite_copy(target: Path) -> str:
     """The key of an admin of the team `acme` in a migrated database at this path."""
-    folder = Path(os.environ[FOLDER])
-
-    def make() -> str:
-        _copy_file(_sqlite_original(), folder / "keyed.sqlite3")
-        return _command(f"sqlite:///{folder / 'keyed.sqlite3'}", *KEY).strip()
-
-    token = _once("keyed-sqlite", make)
-    _copy_file(folder / "keyed.sqlite3", target)
+    source, token = _keyed_sqlite()
+    _copy_file(source, target)
     return token
 
 
 @contextmanager
 def postgres_copy(name: str) -> Iterator[tuple[str, str]]:
     """(url, key of an admin of the team `acme`) of a migrated database on the server that the suite runs on."""
-    beside = _server().rpartition("/")[0]
-
-    def make() -> str:
-        _copy_on_server(_postgres_original(), KEYED)
-        return _command(f"{beside}/{KEYED}", *KEY).strip()
-
-    token = _once("keyed-postgresql", make)
+    token = _keyed_postgres()
     # The worker of a parallel run has a name of its own, so that none drops the database of another.
     database = f"crm_{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}{SUFFIX}"
     _copy_on_server(KEYED, database)
     try:
-        yield f"{beside}/{database}", token
+        yield f"{_beside()}/{database}", token
     finally:
         _drop(database)
+
+
+def _keyed_sqlite() -> tuple[Path, str]:
+    path = Path(os.environ[FOLDER]) / "keyed.sqlite3"
+
+    def make() -> str:
+        _copy_file(_sqlite_original(), path)
+        return _command(f"sqlite:///{path}", *KEY).strip()
+
+    return path, _once("keyed-sqlite", make)
+
+
+def _keyed_postgres() -> str:
+    def make() -> str:
+        _copy_on_server(_postgres_original(), KEYED)
+        return _command(f"{_beside()}/{KEYED}", *KEY).strip()
+
+    return _once("keyed-postgresql", make)
 
 
 def _sqlite_original() -> Path:
     """A file with all tables, and nothing that anybody made."""
     path = Path(os.environ[FOLDER]) / "original.sqlite3"
 
-    def make() -> str:
+    def migrate() -> None:
         _command(f"sqlite:///{path}", "migrate", "--verbosity", "0")
         # A database in memory, as a copy may be, has no log beside it.
         with closing(sqlite3.connect(path)) as made:
             made.execute("PRAGMA journal_mode=DELETE")
+
+    def make() -> str:
+        remembered(path, copy=_copy_file, migrate=migrate)
         return ""
 
     _once("sqlite", make)
@@ -105,7 +139,7 @@ def _postgres_original() -> str:
     def make() -> str:
         _drop(ORIGINAL)
         _on_server(f"CREATE DATABASE {ORIGINAL}")
-        _command(f"{_server().rpartition('/')[0]}/{ORIGINAL}", "migrate", "--verbosity", "0")
+        _command(f"{_beside()}/{ORIGINAL}", "migrate", "--verbosity", "0")
         return ""
 
     _once("postgresql", make)
@@ -163,6 +197,10 @@ def _command(url: str, *arguments: str) -> str:
 
 def _server() -> str:
     return os.environ["DATABASE_URL"]
+
+
+def _beside() -> str:
+    return _server().rpartition("/")[0]
 
 
 def _drop(database: str) -> None:

@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 from typing import IO, Any
 
+from tests.databases import keep_no_statements
 from tests.faults.programs import Pipe
 
 DEEDS = "tests.faults.deeds"
@@ -122,6 +123,7 @@ def _main() -> None:
     import django
 
     django.setup()
+    keep_no_statements()
     importlib.import_module(DEEDS)
     _get_ready()
     statuses: dict[int, int] = {}
