@@ -76,26 +76,29 @@ def team_name(request: HttpRequest) -> str:
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Groups of links to the pages the person may see."""
-    overview = [{"title": "Dashboard", "icon": "home", "link": reverse("admin:index")}]
+    start = reverse("admin:index")
+    overview = [{"title": "Dashboard", "icon": "home", "link": start, "active": request.path == start}]
     if mail_is_captured():
-        overview.append({"title": "Captured mail", "icon": "drafts", "link": reverse("captured-mail")})
+        overview.append(_shown(request, "Captured mail", "drafts", reverse("captured-mail")))
     groups: list[dict[str, Any]] = [{"title": "Overview", "items": overview}]
+    registered = {model._meta.label_lower for model in admin.site._registry}
     for title, entries in GROUPS:
-        items = [_item(*entry) for entry in entries if _is_registered(entry[0]) and _may_view(entry[0])(request)]
+        items = [_item(request, *entry) for entry in entries if entry[0] in registered and _may_view(entry[0])(request)]
         if items:
             groups.append({"title": title, "separator": True, "collapsible": False, "items": items})
     return groups
 
 
-def _item(label: str, title: str, icon: str, query: str) -> dict[str, Any]:
+def _item(request: HttpRequest, label: str, title: str, icon: str, query: str) -> dict[str, Any]:
     if query in (INBOX, FILES):
-        return {"title": title, "icon": icon, "link": reverse(query)}
+        return _shown(request, title, icon, reverse(query))
     link = reverse(f"admin:{label.replace('.', '_')}_changelist")
-    return {"title": title, "icon": icon, "link": f"{link}{query}"}
+    return _shown(request, title, icon, f"{link}{query}")
 
 
-def _is_registered(label: str) -> bool:
-    return any(model._meta.label_lower == label for model in admin.site._registry)
+def _shown(request: HttpRequest, title: str, icon: str, link: str) -> dict[str, Any]:
+    """A link that is lit on its page and on those below; left to the skin, each would be compared with the start."""
+    return {"title": title, "icon": icon, "link": link, "active": link.partition("?")[0] in request.path}
 
 
 def _may_view(label: str) -> Callable[[HttpRequest], bool]:
