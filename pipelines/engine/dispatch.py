@@ -25,7 +25,7 @@ from pipelines.engine.store import store
 from pipelines.engine.triggering import enter_by_events
 from pipelines.engine.unheard import commit_unheard
 from pipelines.engine.waking import resume
-from pipelines.engine.writing.obligations import MET, UPDATED
+from pipelines.engine.writing.obligations import UPDATED, is_condition
 from pipelines.models import Event, EventWait
 from pipelines.states import RunStatus
 from pipelines.subjects import among
@@ -96,7 +96,7 @@ def check_waits(*, now: datetime) -> Progress:
         stored = _stored(mine)
         pairs = [(wait, event) for wait in mine for event in stored if _is_for(wait, event)]
         again = [wait for wait in mine if _looks_again(wait, horizon)]
-        progress = _wake(batch, pairs, set(), now, conditions=[wait for wait in mine if wait.name == MET])
+        progress = _wake(batch, pairs, set(), now, conditions=[wait for wait in mine if is_condition(wait)])
         later = {wait.pk for wait in again}
         EventWait.objects.filter(pk__in=[wait.pk for wait in waits if wait.pk not in later]).update(checked=True)
         if again and horizon is not None:

@@ -52,7 +52,12 @@ def _row(batch: Batch, cursor: Cursor, request: EventRequest, n: int, count: int
         match_names=",".join(sorted(request.match or ())),
         match_key=match_key(request.match) if request.match is not None else None,
         where=request.where,
-        needed=1 if request.name == MET and request.event == UPDATED else count,
+        needed=1 if is_condition(request) else count,
         since=request.since or batch.now,
         created_at=batch.now,
     )
+
+
+def is_condition(wait: EventRequest | EventWait) -> bool:
+    """Whether this is the condition of a step; events may be called `met` as well."""
+    return wait.name == MET and wait.event == UPDATED and wait.where is not None

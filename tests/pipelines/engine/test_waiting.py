@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core import mail
 from django.test import Client
@@ -303,3 +304,16 @@ def test_a_goal_may_end_the_run(team: Team, run_at: Run) -> None:
 def test_an_event_with_a_known_key_is_the_same_event(team: Team, run_at: Run) -> None:
     stored = [publish(team_id=team.pk, type="purchase", key="order-1", now=NOON) for _ in range(2)]
     assert stored == [True, False] and Event.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "event", [{"event": "met"}, {"name": "met", "event": "bought"}, {"name": "met", "event": "updated"}]
+)
+def test_an_event_may_have_the_name_of_a_condition_that_holds(team: Team, run_at: Run, event: dict[str, Any]) -> None:
+    active(team, [waiting(event, condition="contact.first_name == 'Bo'")])
+    run = a_run(team)
+    run_at(NOON)
+    assert state(run)[0] == RunStatus.WAITING
+    happens(run, event["event"], later(hours=1))
+    run_at(later(hours=1))
+    assert state(run)[0] == RunStatus.COMPLETED and log(run) == [(1, "completed", "met")]
