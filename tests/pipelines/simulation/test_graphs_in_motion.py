@@ -4,81 +4,159 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as tries
 from hypothesis import strategies as st
+from pytest_django import Settings
 
-from contacts.models import Segment
+from contacts.models import RecordType, Segment
 from crm.models import Team
 from pipelines.actions.registry import kinds
 from pipelines.definition.graph import graph_of
+from pipelines.sandbox import running
 from pipelines.simulation.scenario import scenario_of
 from pipelines.simulation.simulate import simulate
 from tests.examples import examples
 from tests.pipelines.definition.test_graphs import OUTCOMES, drawn, interpreted
 from tests.pipelines.engine.building import NOON, active
-from tests.pipelines.simulation.stories import PLAIN, VARIABLES
-
-pytestmark = pytest.mark.django_db
+from tests.pipelines.simulation.stories import OWN_FIELDS, PLAIN, VARIABLES
 
 
 @pytest.fixture
-def team() -> Team:
+def team(settings: Settings) -> Team:
+    settings.PIPELINES_CODE_STEPS = True
     team = Team.objects.create(name="Acme", slug="acme")
     Segment.objects.create(team=team, key="warm", name="Warm")
-    active(team, [{"type": "wait"}], key="called", triggers=[])
+    RecordType.objects.create(team=team, key="visit", label="Visit", fields=OWN_FIELDS)
+    for key in ("called", "beside"):
+        active(team, [{"type": "wait"}], key=key, triggers=[])
     return team
 
 
-@settings(deadline=None, max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.django_db
+@tries(deadline=None, max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_every_node_starts_once_and_exactly_when_its_last_predecessor_is_settled(team: Team, seed: int) -> None:
-    document, outcomes = decided(Random(seed))
-    expected = interpreted(graph_of(document, kinds=kinds()), outcomes)
-    report = simulate(team=team, document=document, scenario=scenario_of({}, now=NOON), seconds=60)
+    drawing = Drawing(Random(seed))
+    expected = interpreted(graph_of(drawing.timed(), kinds=kinds()), drawing.outcomes)
+    scenario = scenario_of(drawing.scenario(), now=NOON)
+    report = simulate(team=team, document=drawing.document, scenario=scenario, seconds=60)
     started: dict[str, list[int]] = {}
     for visit in report["steps"]:
-        if visit["key"] in outcomes:
+        if visit["key"] in drawing.outcomes and visit["event"] != "retried":
             started.setdefault(visit["key"], []).append(round((visit["left_at"] - NOON).total_seconds()))
     assert (report["status"], report["warnings"]) == ("completed", [])
     assert started == expected
 
 
+def test_nodes_are_of_every_kind() -> None:
+    found = {step["type"] for seed in range(200) for step in Drawing(Random(seed)).document["steps"]}
+    assert found == {kind for kind in kinds() if kind != "code" or running.installed()}
+
+
+ANN = {"first_name": "Ann", "email": "ann@example.org", "phone": "+4915112345679"}
 # What nodes do that go on at once, whatever it is.
 AT_ONCE: dict[str, dict[str, Any]] = {
-    **{
-        kind: PLAIN[kind][-1 if kind == 'notify' else 0]
-        for kind in (
-            "wait", "send_email", "send_chat", "notify", "set_variable", "update_record", "create_task",
-            "create_record", "find_records", "create_segment", "add_to_segment", "remove_from_segment",
-        )
-    },
+    **{kind: ways[-1 if kind == "notify" else 0] for kind, ways in PLAIN.items()},
+    "code": {"source": "result = sum(range(9))"},
     "call": {"pipeline": "called"},
     "loop": {"times": 2, "steps": [{"type": "set_variable", "with": {"score": 1}}]},
-}  # fmt: skip
+}
+if not running.installed():
+    del AT_ONCE["code"]
+# And those that take a minute of their own.
+A_MINUTE: dict[str, dict[str, Any]] = {
+    "parallel": {
+        "branches": [
+            {"name": "a", "steps": [{"type": "wait", "delay": 60}]},
+            {"name": "b", "steps": [{"type": "wait"}]},
+        ]
+    },
+    "call_api": {"url": "https://receiver.example/"},
+}
+MINUTE = 60
 
 
-def decided(rng: Random) -> tuple[dict[str, Any], dict[str, str]]:
-    """A random graph whose conditions, cases and variants lead where they are to lead."""
-    document, outcomes = drawn(rng), {}
-    document |= {"subject": "contacts.contact", "variables": VARIABLES}
-    labels = {(edge["from"], edge.get("on")) for edge in document["edges"]}
-    for step in document["steps"]:
+class Drawing:
+    """A random graph whose conditions, cases, variants, people and events lead where they are to lead."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self.document = drawn(rng) | {"subject": "contacts.contact", "variables": VARIABLES}
+        self.outcomes: dict[str, str] = {}
+        self._labels = {(edge["from"], edge.get("on")) for edge in self.document["edges"]}
+        self._own: dict[str, int] = {}
+        self._responses: dict[str, Any] = {}
+        self._stubs: dict[str, Any] = {}
+        self._events: list[dict[str, Any]] = []
+        for step in self.document["steps"]:
+            self._decide(step)
+
+    def timed(self) -> dict[str, Any]:
+        """The document with the time that steps take by themselves in their delays."""
+        steps = [step | {"delay": step["delay"] + self._own.get(step["key"], 0)} for step in self.document["steps"]]
+        return self.document | {"steps": steps}
+
+    def scenario(self) -> dict[str, Any]:
+        return {"subject": ANN, "responses": self._responses, "stubs": self._stubs, "events": self._events}
+
+    def _decide(self, step: dict[str, Any]) -> None:
         # Few different times, so that most nodes come at one with others.
-        step["delay"] = 60 * rng.choice((0, 0, 0, 1, 2))
-        outcome = outcomes[step["key"]] = rng.choice(OUTCOMES[step["type"]])
-        if step["type"] == "condition":
-            step["if"] = outcome
-        elif step["type"] == "switch" and outcome != "default" and (step["key"], "default") not in labels:
-            step["type"] = "split"
-            step["with"] = {"variants": [{"name": name, "weight": int(name == outcome)} for name in ("a", "b")]}
-        elif step["type"] == "switch":
-            cases = [{"name": name, "if": str(name == outcome).lower()} for name in ("a", "b")]
-            step["with"] = {"cases": cases}
-        else:
-            step["type"] = rng.choice(sorted(AT_ONCE))
-            step["with"] = AT_ONCE[step["type"]]
+        step["delay"] = MINUTE * self._rng.choice((0, 0, 0, 1, 2))
+        outcome = self.outcomes[step["key"]] = self._rng.choice(OUTCOMES[step["type"]])
+        match step["type"]:
+            case "condition":
+                self._condition(step, outcome)
+            case "switch":
+                self._switch(step, outcome)
+            case _:
+                self._plain(step)
         if step["type"] == "set_variable":
             # Two that may run at the same time must not set the same.
-            document["variables"] = [*document["variables"], {"name": step["key"], "type": "number"}]
+            self.document["variables"] = [*self.document["variables"], {"name": step["key"], "type": "number"}]
             step["with"] = {step["key"]: "= score + 1"}
-    return document, outcomes
+
+    def _condition(self, step: dict[str, Any], outcome: str) -> None:
+        """A condition, or a person who says yes or no."""
+        if self._rng.random() < 0.6:
+            step["if"] = outcome
+            return
+        del step["if"]
+        step |= {"type": "human_task", "with": {"title": "Fit?", "outcomes": ["true", "false"]}}
+        after = self._own[step["key"]] = MINUTE * self._rng.randint(0, 2)
+        self._responses[step["key"]] = [{"after": after, "outcome": outcome}]
+
+    def _switch(self, step: dict[str, Any], outcome: str) -> None:
+        """A switch, a split, or a wait for events that were there before, or for none that comes in time."""
+        key = step["key"]
+        otherwise = (key, "default") in self._labels
+        if outcome != "default" and not otherwise:
+            variants = [{"name": name, "weight": int(name == outcome)} for name in ("a", "b")]
+            step |= {"type": "split", "with": {"variants": variants}}
+        elif otherwise and self._rng.random() < 0.5:
+            waited = [{"name": name, "event": f"{key}.{name}", "since": "run"} for name in ("a", "b")]
+            step |= {"type": "wait_for", "with": {"events": waited}, "timeout": 2 * MINUTE}
+            self.document["edges"] = [
+                edge | {"on": "timeout"} if (edge["from"], edge.get("on")) == (key, "default") else edge
+                for edge in self.document["edges"]
+            ]
+            if outcome == "default":
+                self.outcomes[key], self._own[key] = "timeout", 2 * MINUTE
+            else:
+                self._events.append({"after": 0, "type": f"{key}.{outcome}"})
+        else:
+            step["with"] = {"cases": [{"name": name, "if": str(name == outcome).lower()} for name in ("a", "b")]}
+
+    def _plain(self, step: dict[str, Any]) -> None:
+        key = step["key"]
+        if not any(source == key for source, _ in self._labels) and self._rng.random() < 0.2:
+            step |= {"type": "end", "with": {}}
+            self.outcomes[key] = "end"
+            return
+        kind = step["type"] = self._rng.choice(sorted({**AT_ONCE, **A_MINUTE}))
+        step["with"] = {**AT_ONCE, **A_MINUTE}[kind]
+        if kind in A_MINUTE:
+            self._own[key] = MINUTE
+        if kind == "call_api":
+            step["retry"] = {"max": 1, "delay": MINUTE}
+            self._stubs[key] = ["http_5xx", {"ok": True}]

@@ -1,0 +1,143 @@
+"""What becomes of a run does not depend on who shares its batch, whatever the steps, people, systems and events."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from contacts.models import Contact
+from crm.models import Team
+from pipelines.engine.clock import pretend
+from pipelines.engine.tick import process_due_runs
+from pipelines.models import Pipeline, PipelineRun, PipelineStep, StepExecution
+from pipelines.sandbox import running
+from pipelines.states import RunStatus
+from tests.examples import examples
+from tests.pipelines.engine.building import NOON, later
+from tests.pipelines.engine.company import (
+    Documents,
+    Steady,
+    enter,
+    furnish,
+    happen,
+    kinds_left_out,
+    open_children_are_right,
+    published,
+)
+from tests.pipelines.simulation.stories import Step, every_step
+
+HOURS = 14
+# So many random pipelines share a database and its passes.
+TOGETHER = min(20, examples(6))
+# Which to begin with, to try others than the last time.
+FIRST = int(os.environ.get("FIRST_GROUP", "0"))
+GROUPS = range(FIRST, FIRST + examples(TOGETHER) // TOGETHER)
+SHOWN = 3
+Rows = list[tuple[Any, ...]]
+
+
+@pytest.fixture
+def system(tmp_path: Path, settings: Settings) -> Iterator[Steady]:
+    settings.PIPELINES_CODE_STEPS = True
+    with Steady(tmp_path / "web.jsonl") as system:
+        settings.OUTBOUND_HTTP_ALLOW = f"127.0.0.0/8:{system.port}"
+        yield system
+    running.close()
+
+
+@pytest.mark.slow
+@pytest.mark.django_db
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_becomes_of_a_run_does_not_depend_on_its_company(
+    settings: Settings, system: Steady, caplog: pytest.LogCaptureFixture, group: int
+) -> None:
+    seeds = range(group * TOGETHER, (group + 1) * TOGETHER)
+    alone = lived(seeds, system, settings, batch=1)
+    together = lived(seeds, system, settings, batch=7 if group % 2 else 1_000)
+    differing = [seed for seed in seeds if alone[seed] != together[seed]]
+    assert not differing, "\n".join(told(seed, alone, together) for seed in differing[:SHOWN])
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+    assert any(row[4] == RunStatus.COMPLETED for rows in alone.values() for row in rows)
+
+
+def test_documents_hold_steps_of_every_kind() -> None:
+    found = {one["type"] for seed in range(200) for one in every_step(Documents(seed, url="").whole()[0])}
+    assert kinds_left_out(found) == set()
+
+
+def lived(seeds: Sequence[int], system: Steady, settings: Settings, *, batch: int) -> dict[int, Rows]:
+    """What becomes of everybody in the pipelines of these seeds, with batches of this size."""
+    settings.PIPELINES_BATCH_SIZE = batch
+    team = Team.objects.create(name=f"T{batch}", slug=f"t{batch}")
+    with pretend(NOON):
+        furnish(team)
+        documents = {seed: Documents(seed, url=system.url).whole()[0] for seed in seeds}
+        pipelines = {seed: published(team, seed, url=system.url) for seed in seeds}
+        enter(team, seeds)
+    through_the_hours(team)
+    return {seed: results(pipeline, documents[seed]) for seed, pipeline in pipelines.items()}
+
+
+def through_the_hours(team: Team) -> None:
+    """The engine looks at every full hour; what comes from outside came half an hour before."""
+    subjects = list(Contact.objects.filter(team=team).order_by("pk").values_list("pk", flat=True))
+    for hour in range(HOURS):
+        if hour:
+            with pretend(later(hours=hour - 0.5)):
+                happen(team, hour, subjects)
+        with pretend(later(hours=hour)):
+            while process_due_runs().more:
+                pass
+        assert open_children_are_right()
+
+
+def results(pipeline: Pipeline, steps: list[Step]) -> Rows:
+    """How every run of every contact ended: when, as what, and what it remembers.
+
+    Nothing is asked of branches that were called off, or that ended at the very moment at which their block needed no
+    more of them: which of them was first is a race. How the run itself goes on is none.
+    """
+    runs = PipelineRun.objects.filter(pipeline=pipeline)
+    rows = list(runs.select_related("context").order_by("pk"))
+    over = moments(runs, [step["key"] for step in every_step(steps) if may_end_early(step)])
+    first = min(run.subject_id or 0 for run in rows)
+    lost: set[int] = set()
+    found = []
+    for run in rows:
+        if run.parent_id is not None and (
+            run.parent_id in lost
+            or run.status == RunStatus.CANCELLED
+            or run.finished_at == over.get((run.parent_id, run.parent_seq))
+        ):
+            lost.add(run.pk)
+            continue
+        kept = getattr(run, "context", None)
+        place = (run.subject_id or 0) - first, run.parent_id is None, run.parent_seq or 0, run.slot or 0
+        ending = run.status, str(run.reason), str(run.finished_at)
+        found.append((*place, *ending, str(kept.vars if kept is not None else "")))
+    return sorted(found)
+
+
+def moments(runs: Any, keys: Sequence[str]) -> dict[tuple[int | None, int | None], Any]:
+    """When visits of these steps were over, by run and number of the visit."""
+    steps = PipelineStep.objects.filter(key__in=keys, pipeline__in=runs.values("pipeline"))
+    visits = StepExecution.objects.filter(run_id__in=runs.values("pk"), step_id__in=steps.values("pk"))
+    return {(visit.run_id, visit.seq): visit.at for visit in visits.order_by("pk")}
+
+
+def may_end_early(step: Step) -> bool:
+    given = step.get("with", {})
+    fails = given.get("on_branch_error") == "fail"
+    return step["type"] in ("parallel", "loop") and (given.get("join") != "all" or fails or "timeout" in step)
+
+
+def told(seed: int, alone: dict[int, Rows], together: dict[int, Rows]) -> str:
+    """The document of a seed and what became of it, for whoever looks for the cause."""
+    rows = {"alone": [row for row in alone[seed] if row not in together[seed]],
+            "together": [row for row in together[seed] if row not in alone[seed]]}  # fmt: skip
+    parts = [f"{name}: {row}" for name, found in rows.items() for row in found]
+    return "\n".join([f"seed {seed}", json.dumps(Documents(seed, url="").whole()), *parts])
