@@ -11,7 +11,7 @@ from crm.errors import no_such_endpoint
 from crm.preferences import choose, preferences
 from crm.tracking.views import track_click, track_open
 from crm.unsubscribe import unsubscribe
-from crm.views import Invitation, switch_team
+from crm.views import Invitation, favicon, switch_team
 from pipelines.admin.calendar import calendar_page
 from pipelines.admin.explaining import explain_page
 from pipelines.admin.letters import template_preview
@@ -21,6 +21,7 @@ from pipelines.people.answering import answer_task
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("favicon.ico", favicon, name="favicon"),
     *mailbox.urls(),
     *file_pages.urls(),
     path("admin/team/", switch_team, name="switch-team"),

@@ -7,11 +7,20 @@ from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.urls import reverse_lazy
+from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods
 
 from crm.middleware import SESSION_KEY, WHOLE_INSTALLATION
 from crm.models import Member, Team
+
+
+@require_http_methods(["GET", "HEAD"])
+@cache_control(public=True, max_age=86_400)
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Where the icon is, for programs that ask without having read a page."""
+    return redirect(static("crm/icon.svg"))
 
 
 @staff_member_required

@@ -7,6 +7,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
@@ -85,6 +86,14 @@ def test_every_answer_carries_the_headers(path: str) -> None:
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert answer["Referrer-Policy"] == "same-origin"
     assert answer["X-Frame-Options"] == "DENY"
+
+
+def test_the_icon_is_where_browsers_look_for_it() -> None:
+    answer = Client().get("/favicon.ico")
+    assert answer.status_code == 302 and "max-age" in answer["Cache-Control"]
+    assert finders.find(answer["Location"].removeprefix("/static/"))
+    for path in ("/admin/login/", "/u/nonsense/"):
+        assert f'href="{answer["Location"]}"' in Client().get(path).content.decode()
 
 
 def patterns(resolver: Any = None, prefix: str = "") -> Any:
