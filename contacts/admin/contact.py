@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
@@ -18,7 +19,7 @@ from contacts.admin.contact_form import ContactForm
 from contacts.admin.page import Card, RecordPage
 from contacts.admin.records import deals_card
 from contacts.merging import MAX_OTHERS
-from contacts.models import Contact, Deal, Tag
+from contacts.models import Contact, Deal, Segment, SegmentMembership, Tag
 from contacts.queries import search, with_email
 from crm.scoping import TeamScopedAdmin
 
@@ -47,6 +48,26 @@ class TagFilter(admin.SimpleListFilter):
         return queryset.filter(pk__in=rows)
 
 
+class SegmentFilter(admin.SimpleListFilter):
+    """Contacts in one segment of the team."""
+
+    title = "segment"
+    parameter_name = "segment"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        team = getattr(request, "team", None)
+        rows = Segment.objects.for_team(team).order_by("name", "pk").values_list("pk", "name")[:200]
+        return [(str(pk), name) for pk, name in rows]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Contact]) -> QuerySet[Contact]:
+        value = self.value()
+        if not value or not value.isdigit():
+            return queryset
+        members = SegmentMembership.objects.for_team(getattr(request, "team", None)).filter(segment=int(value))
+        kind = ContentType.objects.get_for_model(Contact)
+        return queryset.filter(pk__in=members.filter(subject_type=kind).values("subject_id"))
+
+
 @admin.register(Contact)
 class ContactAdmin(BulkActions, RecordPage, TeamScopedAdmin[Contact]):
     """People: found by any word, changed through the same operations as everywhere."""
@@ -55,7 +76,14 @@ class ContactAdmin(BulkActions, RecordPage, TeamScopedAdmin[Contact]):
     list_before_template = "admin/contacts/no_contacts.html"
     list_display = ("person", "company", "stage", "owner", "tag_words", "last_interaction")
     list_display_links = ("person",)
-    list_filter = ("lifecycle_stage", "owner", TagFilter, ("company", AutocompleteSelectFilter), "lead_source")
+    list_filter = (
+        "lifecycle_stage",
+        "owner",
+        TagFilter,
+        SegmentFilter,
+        ("company", AutocompleteSelectFilter),
+        "lead_source",
+    )
     list_select_related = ("company", "owner")
     search_fields = ("first_name", "last_name", "email", "phone")
     search_help_text = "Name, email, phone, company or tag"

@@ -15,7 +15,7 @@ from django.db.models.functions import Lower
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from contacts.models import Contact, Tag
+from contacts.models import Contact, SegmentMembership, Tag
 from contacts.queries import search, with_email
 from crm.api.filters import Narrow, StrictFilterBackend
 
@@ -94,6 +94,13 @@ def by_tag(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     through = Contact.tags.through._default_manager
     tagged = through.filter(contact_id=OuterRef("pk"), tag_id__in=tags.values("pk"))
     return rows.filter(Exists(tagged))
+
+
+def in_segment(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Records that are in the segment of this key."""
+    kind = ContentType.objects.get_for_model(rows.model)
+    mine = SegmentMembership.objects.filter(subject_type=kind, subject_id=OuterRef("pk"))
+    return rows.filter(Exists(mine.filter(segment__key=text.strip(), segment__team=OuterRef("team"))))
 
 
 def by_subject(model: type[Model], name: str) -> Narrow:

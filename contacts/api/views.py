@@ -13,7 +13,7 @@ from rest_framework.utils.urls import replace_query_param
 from contacts import operations, queries
 from contacts.api import serializers as shapes
 from contacts.api.bulk import create_in_bulk
-from contacts.api.filters import ContactFilterBackend, OwnValueFilterBackend, by_email, by_subject, by_tag
+from contacts.api.filters import ContactFilterBackend, OwnValueFilterBackend, by_email, by_subject, by_tag, in_segment
 from contacts.erasing import erase_contact
 from contacts.models import Activity, Company, Contact, Deal
 from crm.api.filters import refuse_unknown
@@ -57,6 +57,7 @@ class ContactViewSet(TeamScopedViewSet):
         "owner": "owner",
         "company": "company",
         "tag": by_tag,
+        "segment": in_segment,
         "source": "lead_source",
         "phone": "phone",
         **DATES,
@@ -166,6 +167,7 @@ class CompanyViewSet(TeamScopedViewSet):
         "domain": "domain",
         "industry": "industry",
         "owner": "owner",
+        "segment": in_segment,
         **DATES,
     }
     search_fields = ("name", "domain", "phone", "industry")
@@ -185,6 +187,7 @@ class DealViewSet(TeamScopedViewSet):
         "contact": "contact",
         "company": "company",
         "owner": "owner",
+        "segment": in_segment,
         "currency": "currency",
         "amount_min": "amount__gte",
         "amount_max": "amount__lte",

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
 from contacts.models import Company, Contact, Segment, SegmentMembership
 from contacts.operations import merge_contacts
 from contacts.segments import add_members
@@ -66,3 +70,62 @@ def test_people_see_and_keep_segments_in_the_admin(team: Team, sign_in: SignIn) 
     assert "Important" in listed and f"segment__id__exact={segment.pk}" in listed
     page = client.get("/admin/contacts/segmentmembership/", {"segment__id__exact": segment.pk}).content.decode()
     assert "Ann" in page and f"/admin/contacts/contact/{ann.pk}/change/" in page
+
+
+def test_the_page_of_a_segment_leads_to_its_members(team: Team, sign_in: SignIn) -> None:
+    client, other = sign_in(), create_team(name="Other", slug="other")
+    ann, bob, foreign = (Contact.objects.create(team=each, first_name="Ann") for each in (team, team, other))
+    Company.objects.create(pk=bob.pk, team=team, name="Same number")
+    segment, theirs = (Segment.objects.create(team=each, key="vip", name="Important") for each in (team, other))
+    add_members(segment=segment, model=Contact, ids=[ann.pk])
+    add_members(segment=segment, model=Company, ids=[bob.pk])
+    add_members(segment=theirs, model=Contact, ids=[foreign.pk])
+    page = client.get(f"/admin/contacts/segment/{segment.pk}/change/").content.decode()
+    for path in (f"contact/?segment={segment.pk}", f"segmentmembership/?segment__id__exact={segment.pk}"):
+        assert f"/admin/contacts/{path}" in page
+    assert listed(client, segment.pk) == [ann.pk]
+    assert listed(client, theirs.pk) == []
+
+
+def listed(client: Client, segment: int) -> list[int]:
+    rows = client.get("/admin/contacts/contact/", {"segment": segment}).context["cl"].queryset
+    return [row.pk for row in rows]
+
+
+def test_lists_of_the_api_are_narrowed_by_a_segment(api: Api, team: Team) -> None:
+    other = create_team(name="Other", slug="other")
+    people = [Contact.objects.create(team=team, first_name=f"c{number}").pk for number in range(3)]
+    company = Company.objects.create(team=team, name="Acme")
+    segment, theirs = (
+        Segment.objects.create(team=each, key=key, name="x") for each, key in ((team, "a"), (other, "b"))
+    )
+    add_members(segment=segment, model=Contact, ids=people[:2])
+    add_members(segment=segment, model=Company, ids=[company.pk])
+
+    def found(path: str, key: str) -> list[int]:
+        return sorted(row["id"] for row in api.get(path, segment=key).json()["results"])
+
+    assert found("contacts/", "a") == people[:2] and found("companies/", "a") == [company.pk]
+    assert found("contacts/", theirs.key) == found("deals/", "a") == found("contacts/", "nonsense") == []
+
+
+def test_members_cost_the_same_however_many(team: Team, sign_in: SignIn, api: Api) -> None:
+    client = sign_in()
+    segment = Segment.objects.create(team=team, key="vip", name="Important")
+
+    def cost(size: int) -> list[int]:
+        rows = [Contact.objects.create(team=team, first_name="x").pk for _ in range(size)]
+        add_members(segment=segment, model=Contact, ids=rows)
+        counts = []
+        for ask in (
+            lambda: client.get("/admin/contacts/contact/", {"segment": segment.pk}),
+            lambda: client.get(f"/admin/contacts/segment/{segment.pk}/change/"),
+            lambda: api.get("contacts/", segment="vip"),
+        ):
+            ask()
+            with CaptureQueriesContext(connection) as queries:
+                assert ask().status_code == 200
+            counts.append(len(queries))
+        return counts
+
+    assert cost(2) == cost(30)
