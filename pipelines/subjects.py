@@ -137,7 +137,8 @@ class SubjectType:
         """
         try:
             # Whole batches write the same values. Types belong to the key, for 1 equals True.
-            return _split(self, tuple((name, value.__class__, value) for name, value in values.items()))
+            given = tuple(values.values())
+            return _split(self, tuple(values), given, tuple(map(type, given)))
         except TypeError:
             return self.split_anew(values)
 
@@ -166,8 +167,10 @@ class SubjectType:
 
 
 @lru_cache(maxsize=500)
-def _split(kind: SubjectType, items: tuple[tuple[str, type, Any], ...]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    columns, custom = kind.split_anew({name: value for name, _, value in items})
+def _split(
+    kind: SubjectType, names: tuple[str, ...], given: tuple[Any, ...], _: tuple[type, ...]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    columns, custom = kind.split_anew(dict(zip(names, given, strict=True)))
     return MappingProxyType(columns), MappingProxyType(custom)
 
 

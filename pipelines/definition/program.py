@@ -84,6 +84,8 @@ class Program:
     reads_steps: frozenset[str]
     reads_vars: frozenset[str]
     subject_paths: frozenset[tuple[str, ...]]
+    # How many visits a run may make by the settings; 0 where they do not say.
+    max_hops: int = 0
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> "Program":
@@ -108,6 +110,7 @@ class Program:
             reads_steps=frozenset(reads["steps"]),
             reads_vars=frozenset(reads["vars"]),
             subject_paths=frozenset(_path(text) for text in reads["subject"]),
+            max_hops=int(data["settings"].get("max_hops") or 0),
         )
 
     @property

@@ -210,10 +210,11 @@ def _holds_still(batch: Batch, cursor: Cursor) -> bool:
 
 def _goes_on(batch: Batch, cursor: Cursor) -> bool:
     due = cursor.next_step_at
-    enters = cursor.status == _PENDING and cursor.phase == _ENTER
+    if due is None or cursor.status != _PENDING or cursor.phase != _ENTER:
+        return False
     if batch.broken and cursor.step_id in batch.broken and cursor.step_id != batch.trial:
         return False
-    return enters and due is not None and due <= batch.now
+    return due <= batch.now
 
 
 def _groups(batch: Batch, cursors: Sequence[Cursor], *, first: bool) -> dict[tuple[int, int, bool], list[Cursor]]:

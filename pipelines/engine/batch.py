@@ -173,32 +173,30 @@ class Batch:
         if known is None:
             known = self._contexts[key] = self._context_anew(cursor)
             return known
-        return {**known, "run": {"id": cursor.id, "seq": cursor.seq, "started_at": cursor.created_at}}
+        again = known.copy()
+        again["run"] = {"id": cursor.id, "seq": cursor.seq, "started_at": cursor.created_at}
+        return again
 
     def _context_anew(self, cursor: Cursor) -> dict[str, Any]:
         loaded = self.programs[cursor.version_id]
         facts = self.facts[cursor.pipeline_id]
         subject = self.subject_of(cursor)
-        context: dict[str, Any] = dict(loaded.defaults)
         memory, began = self.memories.get(cursor.id), cursor.created_at
         if cursor.parent_id is not None:
             memory, began = self._seen_by(cursor)
         variables = {**loaded.defaults, **memory.vars} if memory else loaded.defaults
-        if memory:
-            context.update(memory.vars)
-            context.update(memory.locals)
-        context.update(
-            {
-                "vars": variables,
-                "trigger": memory.trigger if memory else {},
-                "steps": memory.outputs if memory else {},
-                "run": {"id": cursor.id, "seq": cursor.seq, "started_at": began},
-                "pipeline": facts.context,
-                "team": facts.team.context,
-                "now": self.now,
-                "subject": subject,
-            }
-        )
+        context: dict[str, Any] = {
+            **variables,
+            **(memory.locals if memory else {}),
+            "vars": variables,
+            "trigger": memory.trigger if memory else {},
+            "steps": memory.outputs if memory else {},
+            "run": {"id": cursor.id, "seq": cursor.seq, "started_at": began},
+            "pipeline": facts.context,
+            "team": facts.team.context,
+            "now": self.now,
+            "subject": subject,
+        }
         if subject is not None:
             context[str(subject["model"]).rpartition(".")[2]] = subject
             if loaded.program.alias:

@@ -26,15 +26,16 @@ def log_visit(
     error: str | None = None,
 ) -> None:
     """Note that a visit ended; one that waited began when it did."""
-    visit = visit_of(cursor, batch.now, event, outcome, error=error, step_id=step.id)
-    answer = batch.answers.get(cursor.id)
-    if answer is not None:
-        visit.started_at = answer.since
-    elif cursor.id in batch.began:
-        visit.started_at = batch.began.pop(cursor.id)
-    visit.why = [plain(leaf) for leaf in why] or None
-    visit.output = output
-    batch.visits.append(visit)
+    began = batch.now
+    if batch.answers or batch.began:
+        answer = batch.answers.get(cursor.id)
+        began = batch.began.pop(cursor.id, began) if answer is None else answer.since
+    batch.visits.append(
+        Visit(
+            cursor.id, cursor.root_id, step.id, cursor.seq, cursor.attempt, int(event), outcome, began, batch.now,
+            [plain(leaf) for leaf in why] if why else None, output, error[:400] if error else None,
+        )
+    )  # fmt: skip
 
 
 def visit_of(

@@ -24,7 +24,7 @@ def leave(
     skipped: list[Step] = []
     left = step
     target = program.target(step, outcome)
-    if cursor.is_aside:
+    if cursor.dedup is not None and cursor.is_aside:
         status = RunStatus.FAILED if target == "fail" else RunStatus.COMPLETED
         cursor.finish(status=status, reason="aside", outcome=outcome, now=now)
         return skipped
@@ -35,7 +35,7 @@ def leave(
             cursor.step_id = left.id
             cursor.finish(status=status, reason=reason, outcome=outcome, now=now)
             return skipped
-        if cursor.seq + len(skipped) >= int(program.settings.get("max_hops") or MAX_VISITS):
+        if cursor.seq + len(skipped) >= (program.max_hops or MAX_VISITS):
             cursor.finish(status=RunStatus.FAILED, reason=TOO_MANY_VISITS, outcome=outcome, now=now)
             return skipped
         if target.delay.is_zero:

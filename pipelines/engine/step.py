@@ -33,7 +33,7 @@ from pipelines.actions.registry import kinds
 from pipelines.definition.program import Step
 from pipelines.definition.retries import retry_after
 from pipelines.definition.variables import MisfitError
-from pipelines.engine.assigning import set_by, written
+from pipelines.engine.assigning import NOTHING, set_by, written
 from pipelines.engine.batch import Batch
 from pipelines.engine.blocks import Impossible, decided, spawn, start, with_children
 from pipelines.engine.cause import caused_by
@@ -60,14 +60,17 @@ def run_step(batch: Batch, step: Step, cursors: Sequence[Cursor], *, resuming: b
         _leave_for_newer_code(batch, step, cursors)
         return
     entering: list[tuple[Cursor, Input]] = []
+    # Runs of one group have one version, so one pipeline and one team.
+    team_id = batch.facts[cursors[0].pipeline_id].team.id
+    guarded = step.guard is not None and step.kind != "condition" and not resuming
     for cursor in cursors:
-        visit = _input(batch, cursor)
+        visit = _input(batch, cursor, team_id)
         if cursor.id in batch.errors:
             # Once: where the error path leads is visited like any other step.
             _apply(batch, step, cursor, visit, Fail(batch.errors.pop(cursor.id), code="database"), resuming=True)
-        elif batch.subject_of(cursor) is None and cursor.subject_id is not None:
+        elif visit.subject is None and cursor.subject_id is not None:
             cursor.finish(status=RunStatus.CANCELLED, reason="subject_deleted", outcome=None, now=batch.now)
-        elif resuming or not _guarded(batch, step, cursor, visit):
+        elif not guarded or not _guarded(batch, step, cursor, visit):
             entering.append((cursor, visit))
     with caused_by(max((cursor.depth for cursor, _ in entering), default=0), cursors[0].pipeline_id):
         if kind.opens_scopes and resuming and entering:
@@ -111,25 +114,19 @@ def _alone(kind: Kind, step: Step, visit: Input, *, resuming: bool) -> Outcome:
         return Fail(f"{type(error).__name__}: {error}"[:400], code="action")
 
 
-def _input(batch: Batch, cursor: Cursor) -> Input:
-    team = batch.facts[cursor.pipeline_id].team
-    answer = batch.answers.get(cursor.id)
+def _input(batch: Batch, cursor: Cursor, team_id: int) -> Input:
+    context = batch.context_of(cursor)
+    answer = batch.answers.get(cursor.id) if batch.answers else None
+    # By position, which every visit of every run notices.
     return Input(
-        run_id=cursor.id,
-        seq=cursor.seq,
-        attempt=cursor.attempt,
-        team_id=team.id,
-        subject=batch.subject_of(cursor),
-        context=batch.context_of(cursor),
-        now=batch.now,
-        resources=batch.resources[team.id],
-        signal=answer.signal if answer else None,
-    )
+        cursor.id, cursor.seq, cursor.attempt, team_id, context["subject"], context, batch.now,
+        batch.resources[team_id], answer.signal if answer else None,
+    )  # fmt: skip
 
 
 def _guarded(batch: Batch, step: Step, cursor: Cursor, visit: Input) -> bool:
     """True when the step's `if` said no; the visit is then over as skipped."""
-    if step.guard is None or step.kind == "condition":
+    if step.guard is None:
         return False
     verdict = step.guard.evaluate(visit.context)
     if verdict.met and not verdict.error:
@@ -204,11 +201,12 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
                 batch.members.append((cursor, change))
             case Enroll() | Unenroll():
                 batch.enrollments.append((cursor, change))
-    try:
-        start(batch, cursor, visit, outcome.started)
-    except Impossible as error:
-        _fail(batch, step, cursor, visit, Fail(str(error), code="validation"))
-        return
+    if outcome.started:
+        try:
+            start(batch, cursor, visit, outcome.started)
+        except Impossible as error:
+            _fail(batch, step, cursor, visit, Fail(str(error), code="validation"))
+            return
     event = Log.SKIPPED if outcome.outcome == "skipped" else Log.COMPLETED
     if outcome.outcome == "timeout" and visit.signal is not None and visit.signal.status == "timeout":
         event = Log.TIMED_OUT
@@ -288,7 +286,9 @@ def _end(
         context = dict(visit.context)
         if shown is not None:
             context["steps"] = {**context["steps"], step.key: shown}
-    assigned = set_by(step, loaded.program, context, brought_nothing=outcome in ("error", "skipped"))
+    assigned = NOTHING
+    if step.assign:
+        assigned = set_by(step, loaded.program, context, brought_nothing=outcome in ("error", "skipped"))
     if assigned.wrong and outcome != "error":
         _fail(batch, step, cursor, visit, Fail(assigned.wrong, code="validation", why=tuple(why)), output)
         return
@@ -305,7 +305,7 @@ def _end(
     if assigned.values:
         batch.memory_of(cursor).assign(assigned.values)
         context = {**context, **assigned.values}
-    if not fits(batch.memories.get(cursor.id)):
+    if batch.memories and not fits(batch.memories.get(cursor.id)):
         row.event, row.outcome, row.output, row.error = Log.FAILED.value, "error", None, TOO_LARGE
         cursor.finish(status=RunStatus.FAILED, reason="context_too_large", outcome="error", now=batch.now)
         return

@@ -12,6 +12,9 @@ def literal(values: Iterable[Any]) -> str:
     shown: dict[Any, str] = {}
     parts = []
     for value in values:
+        if value.__class__ is int:
+            parts.append(str(value))
+            continue
         # Most columns repeat few values; booleans are kept from passing for numbers.
         key = (value.__class__, value)
         text = shown.get(key)

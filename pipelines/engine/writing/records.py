@@ -22,27 +22,33 @@ class ForeignRecord(IntegrityError):
 
 def write_updates(batch: Batch) -> None:
     """One statement per model and set of fields; later changes of one record win."""
-    merged: dict[tuple[str, int], dict[str, Any]] = {}
+    if not batch.updates:
+        return
+    told: dict[tuple[str, int], Mapping[str, Any]] = {}
     teams: dict[tuple[str, int], int] = {}
-    updates = [(team_id, update) for team_id, update in batch.updates if not update.model.startswith(OWN)]
-    for team_id, update in updates:
-        merged.setdefault((update.model, update.pk), {}).update(update.values)
-        teams[update.model, update.pk] = team_id
     # Every writer is checked, not only the last: a batch may hold runs of several teams.
-    check_records(batch, {((update.model, update.pk), team_id) for team_id, update in updates})
-    told = dict(merged)
+    writers: set[tuple[tuple[str, int], int]] = set()
     for team_id, update in batch.updates:
-        if update.model.startswith(OWN):
-            told[update.model, update.pk] = {**told.get((update.model, update.pk), {}), **update.values}
-            teams[update.model, update.pk] = team_id
+        key = (update.model, update.pk)
+        earlier = told.get(key)
+        told[key] = update.values if earlier is None else {**earlier, **update.values}
+        teams[key] = team_id
+        writers.add((key, team_id))
+    own = {key for key in told if key[0].startswith(OWN)}
+    check_records(batch, {writer for writer in writers if writer[0] not in own} if own else writers)
     before = _before(batch, told, teams)
     columns: dict[tuple[str, tuple[str, ...]], list[tuple[int, tuple[Any, ...]]]] = {}
     customs: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
-    for (label, pk), values in merged.items():
-        fields, custom = subject_types()[label].split(values)
+    ordered = _Ordered()
+    types = subject_types()
+    for key, values in told.items():
+        if key in own:
+            continue
+        label, pk = key
+        fields, custom = types[label].split(values)
         if fields:
-            names = tuple(sorted(fields))
-            columns.setdefault((label, names), []).append((pk, tuple(fields[name] for name in names)))
+            names, cleaned = ordered.of(fields)
+            columns.setdefault((label, names), []).append((pk, cleaned))
         if custom:
             customs.setdefault(label, []).append((pk, custom))
     for (label, names), rows in columns.items():
@@ -55,11 +61,28 @@ def write_updates(batch: Batch) -> None:
     _note_cause(batch, told, teams)
 
 
+class _Ordered:
+    """Columns with their values in the order of their names; whole batches share the same ones."""
+
+    def __init__(self) -> None:
+        # With the mapping itself, so that no other can come to have its identity.
+        self._known: dict[int, tuple[Mapping[str, Any], tuple[str, ...], tuple[Any, ...]]] = {}
+
+    def of(self, fields: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        known = self._known.get(id(fields))
+        if known is None:
+            names = tuple(sorted(fields))
+            known = self._known[id(fields)] = (fields, names, tuple(fields[name] for name in names))
+        return known[1:]
+
+
 def _before(
     batch: Batch, merged: Mapping[tuple[str, int], Mapping[str, Any]], teams: Mapping[tuple[str, int], int]
 ) -> dict[tuple[str, int], Mapping[str, Any]]:
     """The records as they are before the change, where somebody listens: one statement per model."""
     heard = _heard(batch)
+    if not heard:
+        return {}
     wanted: dict[str, list[int]] = {}
     for label, pk in merged:
         if teams[label, pk] in heard:
@@ -86,6 +109,8 @@ def _announce(
 ) -> None:
     """Tell those who listen, in the teams where somebody may."""
     heard = _heard(batch)
+    if not heard:
+        return
     told: dict[int, dict[tuple[int, int], dict[str, list[Any]]]] = {}
     names: dict[int, set[str]] = {}
     for (label, pk), values in merged.items():
@@ -109,6 +134,8 @@ def _announce(
 def _note_cause(batch: Batch, told: Collection[tuple[str, int]], teams: Mapping[tuple[str, int], int]) -> None:
     """Where segments have rules, those who look at these contacts later know which pipeline changed them."""
     ruled = {facts.team.id for facts in batch.facts.values() if facts.ruled}
+    if not ruled:
+        return
     contacts = [pk for label, pk in told if label == CONTACT and teams[label, pk] in ruled]
     if contacts:
         pipelines = {cursor.pipeline_id for cursor in batch.cursors}
