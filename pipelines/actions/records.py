@@ -119,9 +119,9 @@ class CreateRecord(Kind):
 
 def record_of(params: Mapping[str, Any], visit: Input) -> tuple[str, int]:
     """The model and id of the record a step is about: the subject unless it names another; raises ValueError."""
-    named = params.get("record") or visit.subject
+    named: Any = params.get("record") or visit.subject
     model = params.get("model")
-    if isinstance(named, Mapping):
+    if named.__class__ is dict or isinstance(named, Mapping):
         model, named = named.get("model") or model, named.get("id")
     if model is None or isinstance(named, bool) or not str(named).isdecimal() or len(str(named)) > 18:
         raise ValueError("There is no record here: name one, or its id together with its kind.")

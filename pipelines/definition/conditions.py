@@ -20,6 +20,7 @@ _DEEPEST = 20
 _MOST_CLAUSES = 200
 _LONGEST_SHOWN = 200
 _MOST_SHOWN = 20
+_SHORT = frozenset({type(None), bool, int, float})
 _FAILURES = (
     ExpressionError,
     ParameterError,
@@ -297,10 +298,12 @@ def _join(path: str, part: str) -> str:
 
 
 def _shown(value: object) -> Any:
-    if value is None or isinstance(value, bool | int | float):
+    if value.__class__ in _SHORT:
         return value
     if isinstance(value, str):
         return value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}…"
+    if isinstance(value, int | float):
+        return value
     if isinstance(value, dt.date | dt.datetime):
         return value.isoformat()
     if isinstance(value, list | tuple):

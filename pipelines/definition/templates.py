@@ -98,7 +98,11 @@ def follow(context: object, path: tuple[str | int, ...]) -> Any:
     """Follow a path through plain data; `size`, `first` and `last` also work on lists."""
     value = context
     for key in path:
-        value = _of_list(value, key) if isinstance(value, list | tuple) else look_up(value, key)
+        # Almost everything is a dictionary itself, and asking for that is quickest.
+        if value.__class__ is dict:
+            value = value.get(key)  # type: ignore[attr-defined]
+        else:
+            value = _of_list(value, key) if isinstance(value, list | tuple) else look_up(value, key)
     return value
 
 

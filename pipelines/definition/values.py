@@ -75,11 +75,14 @@ def _mapping(value: Mapping[Any, object], names: Collection[str] | None, path: s
     parts = {
         str(key): _compile(item, names, f"{path}.{key}" if path else str(key), depth + 1) for key, item in value.items()
     }
-    return Value(
-        all(part.is_constant for part in parts.values()),
-        frozenset().union(*(part.paths for part in parts.values())),
-        lambda context: {key: part.evaluate(context) for key, part in parts.items()},
-    )
+    constant = all(part.is_constant for part in parts.values())
+    paths: frozenset[Path] = frozenset().union(*(part.paths for part in parts.values()))
+    if constant and not any(isinstance(item, Mapping | list | tuple) for item in value.values()):
+        # Each visit has a copy of its own.
+        fixed = {str(key): item for key, item in value.items()}
+        return Value(True, paths, lambda context: fixed.copy())
+    ways = [(key, part._evaluate) for key, part in parts.items()]
+    return Value(constant, paths, lambda context: {key: evaluate(context) for key, evaluate in ways})
 
 
 def _list(

@@ -229,4 +229,5 @@ class Batch:
         """Let later steps of this transaction see a planned change."""
         data = self.subject_at(update.model, update.pk)
         if data is not None:
-            data.update({name.removeprefix("custom."): value for name, value in update.values.items()})
+            for name, value in update.values.items():
+                data[name.removeprefix("custom.")] = value

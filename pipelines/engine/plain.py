@@ -17,9 +17,10 @@ _EXACTLY = frozenset(_AS_THEY_ARE)
 
 def plain(value: Any) -> Any:
     """A copy that JSON can hold: times become ISO text, decimals text, the rest as it is."""
-    if value.__class__ in _EXACTLY or isinstance(value, _AS_THEY_ARE):
+    of_class = value.__class__
+    if of_class in _EXACTLY or (of_class is not dict and isinstance(value, _AS_THEY_ARE)):
         return value
-    if isinstance(value, Mapping):
+    if of_class is dict or isinstance(value, Mapping):
         return {str(key): item if item.__class__ in _EXACTLY else plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]

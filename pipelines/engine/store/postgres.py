@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from itertools import repeat
+from operator import is_
 from typing import Any
 
 from django.db import connection, models
@@ -223,10 +225,16 @@ def _columns(model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> tu
 
     At least one is an array, for the number of rows comes from it.
     """
-    columns = [(field, _values(field, rows)) for field in model._meta.concrete_fields if not field.primary_key]
-    alike = [all(value is values[0] for value in values) for _, values in columns]
+    given = frozenset().union(*rows)
+    columns = [
+        (field, _values(field, rows if field.attname in given else rows[:1]))
+        for field in model._meta.concrete_fields
+        if not field.primary_key
+    ]
+    alike = [all(map(is_, values, repeat(values[0]))) for _, values in columns]
     if all(alike):
-        alike[-1] = False
+        field, values = columns[-1]
+        columns[-1], alike[-1] = (field, values * (len(rows) // len(values))), False
     shared = [
         (field, field.get_db_prep_save(values[0], connection))
         for (field, values), same in zip(columns, alike, strict=True)
