@@ -100,7 +100,7 @@ def follow(context: object, path: tuple[str | int, ...]) -> Any:
     for key in path:
         # Almost everything is a dictionary itself, and asking for that is quickest.
         if value.__class__ is dict:
-            value = value.get(key)  # type: ignore[attr-defined]
+            value = value.get(key)
         else:
             value = _of_list(value, key) if isinstance(value, list | tuple) else look_up(value, key)
     return value

@@ -16,7 +16,8 @@ from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
 from pipelines.engine.cursor import Cursor, InsertedRun, NewRun, Visit
-from pipelines.engine.store.arrays import group, literal, numbers
+from pipelines.engine.store.arrays import literal, numbers
+from pipelines.engine.store.closing import Texts, entries, moves, tallies
 from pipelines.engine.store.columns import NEW_CHILD, NEW_RUN
 from pipelines.engine.store.entering import Entered, Newcomers, enter
 from pipelines.engine.store.leaving import LeavingAtOnce
@@ -77,7 +78,7 @@ class PostgresStore(LeavingAtOnce, PortableStore):
         return _cursors(CLAIM_RUNS, [numbers(run_ids)])
 
     def move_runs(self, cursors: Sequence[Cursor]) -> None:
-        _run(MOVE, _moves(cursors))
+        _run(MOVE, moves(cursors))
 
     def insert_runs(self, rows: Sequence[NewRun]) -> list[InsertedRun]:
         if not rows:
@@ -114,10 +115,10 @@ class PostgresStore(LeavingAtOnce, PortableStore):
         if not visits:
             self.move_runs(cursors)
             return
-        _run(CLOSE, [*_moves(cursors), *_visits(visits, at, batch), *_cells(cells)])
+        _run(CLOSE, [*moves(cursors), *entries(visits, at, batch), *tallies(cells)])
 
     def insert_visits(self, visits: Sequence[Visit], *, at: datetime, batch: uuid.UUID) -> None:
-        _run(LOG, _visits(visits, at, batch))
+        _run(LOG, entries(visits, at, batch))
 
     def insert_effects(self, effects: Sequence[Effect]) -> None:
         names = ("run_id", "seq", "n", "kind", "at_most_once", "available_at")
@@ -143,7 +144,7 @@ class PostgresStore(LeavingAtOnce, PortableStore):
         return [pk for (pk,) in made]
 
     def insert_memories(self, rows: Sequence[tuple[int, Any, Any]]) -> None:
-        texts = _Texts()
+        texts = Texts()
         runs, payloads, variables = zip(*rows, strict=True)
         _run(
             "INSERT INTO pipelines_runcontext (run_id, trigger, vars, outputs, locals) "
@@ -262,63 +263,6 @@ def _column_of(field: Any, values: Sequence[Any]) -> Any:
     except TypeError:
         # Rare types take the long way.
         return [field.get_db_prep_save(value, connection) for value in values]
-
-
-def _moves(cursors: Sequence[Cursor]) -> list[Any]:
-    keys = [
-        (
-            cursor.version_id, cursor.dedup is not None, cursor.status, cursor.step_id, cursor.last_step_id,
-            cursor.next_step_at, cursor.phase, cursor.attempt, cursor.seq, cursor.outcome, cursor.reason,
-            cursor.finished_at, *(cursor.counts or (None, None)),
-        )
-        for cursor in cursors
-    ]  # fmt: skip
-    return [numbers(cursor.id for cursor in cursors), *_grouped(keys)]
-
-
-def _visits(visits: Sequence[Visit], at: datetime, batch: uuid.UUID) -> list[Any]:
-    texts = _Texts()
-    keys = [
-        (
-            visit.step_id, visit.seq, visit.attempt, visit.event, visit.outcome, visit.started_at,
-            visit.finished_at, texts.of(visit.why), texts.of(visit.output), visit.error,
-        )
-        for visit in visits
-    ]  # fmt: skip
-    runs, roots = numbers(visit.run_id for visit in visits), numbers(visit.root_id for visit in visits)
-    return [at, batch, runs, roots, *_grouped(keys)]
-
-
-def _grouped(keys: Sequence[tuple[Any, ...]]) -> list[str]:
-    """The group of each row, and the columns of the groups."""
-    members, firsts = group(keys)
-    return [numbers(members), *(literal(column) for column in zip(*(keys[first] for first in firsts), strict=True))]
-
-
-def _cells(cells: Sequence[StatCell]) -> list[Any]:
-    # One order for everybody, so that two workers never wait for each other in a ring.
-    ordered = sorted(cells, key=lambda cell: cell.key)
-    names = ("step_id", "day", "slot", "outcome", "n", "work_ms", "wait_s")
-    columns = [literal([getattr(cell, name) for cell in ordered]) for name in names]
-    return [*columns, literal([_text(cell.hist) for cell in ordered])]
-
-
-class _Texts(dict[str, str]):
-    """JSON texts of values most of which are alike: telling that they are is cheaper than writing them."""
-
-    def of(self, value: Any) -> str | None:
-        if value is None:
-            return None
-        shown = repr(value)
-        text = self.get(shown)
-        if text is None:
-            text = self[shown] = json.dumps(value)
-        return text
-
-
-def _text(value: Any) -> str | None:
-    """JSON as text: an array of texts is cheaper to send than one of documents."""
-    return None if value is None else json.dumps(value)
 
 
 def _run(statement: str, parameters: list[Any]) -> list[Any]:

@@ -48,14 +48,16 @@ UPDATE {RUN} r SET version_id = g.version_id, dedup = CASE WHEN g.kept THEN r.de
  WHERE r.id = m.id
 """  # noqa: S608
 
+# Outputs that are one visit's own stand beside it and not in a group; the others are read as JSON once for their group.
 LOG = """
 INSERT INTO pipelines_stepexecution (at, run_id, root_id, step_id, seq, attempt, event, outcome,
        started_at, finished_at, batch, why, output, error)
 SELECT %s, m.run_id, m.root_id, g.step_id, g.seq, g.attempt, g.event, g.outcome, g.started_at, g.finished_at,
-       %s, g.why::jsonb, g.output::jsonb, g.error
-  FROM unnest(%s::bigint[], %s::bigint[], %s::int[]) WITH ORDINALITY AS m(run_id, root_id, no, place)
+       %s, g.why, coalesce(m.output::jsonb, g.output), g.error
+  FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::int[]) WITH ORDINALITY
+    AS m(run_id, root_id, output, no, place)
   JOIN unnest(%s::int[], %s::int[], %s::smallint[], %s::smallint[], %s::text[],
-              %s::timestamptz[], %s::timestamptz[], %s::text[], %s::text[], %s::text[]) WITH ORDINALITY
+              %s::timestamptz[], %s::timestamptz[], %s::jsonb[], %s::jsonb[], %s::text[]) WITH ORDINALITY
     AS g(step_id, seq, attempt, event, outcome, started_at, finished_at, why, output, error, no) ON g.no = m.no
  ORDER BY m.place
 """
