@@ -25,6 +25,7 @@ GROUPS: Final = (
             ("contacts.segment", "Segments", "workspaces", ""),
             ("contacts.contactimport", "Imports", "upload_file", ""),
             ("contacts.record", "Records", "database", ""),
+            ("contacts.fielddefinition", "Fields", "list_alt", ""),
             ("contacts.recordtype", "Types of records", "schema", ""),
         ),
     ),

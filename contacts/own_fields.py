@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from django.apps import apps
 from django.db import models
+from django.db.models.fields.json import KeyTransform
 
 from contacts.models import FieldDefinition
 from contacts.record_fields import InvalidValues, checked
@@ -54,12 +56,25 @@ def checked_custom(*, fields: Sequence[Field], values: Mapping[str, Any], comple
     return {**{key: value for key, value in values.items() if key not in keys}, **held}
 
 
+def held_by(*, definition: FieldDefinition) -> models.QuerySet[Any]:
+    """Records of the team that hold a value under the key of a definition."""
+    rows: models.QuerySet[Any] = apps.get_model(definition.model)._default_manager.filter(team=definition.team_id)
+    return rows.filter(custom__has_key=definition.key)
+
+
+def count_misfits(*, definition: FieldDefinition) -> int:
+    """How many stored values do not fit a definition; read in chunks, so that memory stays flat."""
+    found = held_by(definition=definition).order_by().annotate(held=KeyTransform(definition.key, "custom"))
+    return misfits(field=definition.as_field(), values=found.values_list("held", flat=True).iterator(chunk_size=2000))
+
+
 def misfits(*, field: Field, values: Iterable[Any]) -> int:
     """How many of these stored values would not fit a definition; nothing stored fits all."""
-    return sum(not _fits(field, value) for value in values)
+    return sum(not fits(field, value) for value in values)
 
 
-def _fits(field: Field, value: Any) -> bool:
+def fits(field: Field, value: Any) -> bool:
+    """Whether a stored value fits a definition."""
     try:
         checked([field], {field["key"]: value}, partial=True)
     except InvalidValues:

@@ -16,6 +16,7 @@ from contacts import hooks, operations
 from contacts.admin import duplicates, erasing, importing
 from contacts.admin.bulk import BulkActions
 from contacts.admin.contact_form import ContactForm
+from contacts.admin.own_field_forms import OwnFieldsPage
 from contacts.admin.page import Card, RecordPage
 from contacts.admin.records import deals_card
 from contacts.merging import MAX_OTHERS
@@ -69,10 +70,11 @@ class SegmentFilter(admin.SimpleListFilter):
 
 
 @admin.register(Contact)
-class ContactAdmin(BulkActions, RecordPage, TeamScopedAdmin[Contact]):
+class ContactAdmin(BulkActions, OwnFieldsPage, RecordPage, TeamScopedAdmin[Contact]):
     """People: found by any word, changed through the same operations as everywhere."""
 
     form = ContactForm
+    own_fields_before = "tag_names"
     list_before_template = "admin/contacts/no_contacts.html"
     list_display = ("person", "company", "stage", "owner", "tag_words", "last_interaction")
     list_display_links = ("person",)

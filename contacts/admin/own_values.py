@@ -73,10 +73,11 @@ class RecordForm(forms.ModelForm[Record]):
 
 def own_fields(kind: RecordType, values: Mapping[str, Any]) -> dict[str, forms.Field]:
     """A field of a form for each field of a type, with what the record holds."""
-    return {f"{PREFIX}{given['key']}": _field(given, values.get(given["key"])) for given in kind.fields}
+    return {f"{PREFIX}{given['key']}": form_field(given, values.get(given["key"])) for given in kind.fields}
 
 
-def _field(given: Mapping[str, Any], value: Any) -> forms.Field:
+def form_field(given: Mapping[str, Any], value: Any) -> forms.Field:
+    """The input for a field as its definition says, with what is held."""
     label = str(given.get("label") or str(given["key"]).replace("_", " ").capitalize())
     if given.get("required"):
         label = f"{label} (needed)"

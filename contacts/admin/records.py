@@ -14,6 +14,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from contacts.admin.fields import CustomValuesField
+from contacts.admin.own_field_forms import OwnFieldsPage
 from contacts.admin.page import SHOWN, Card, Line, RecordPage
 from contacts.models import Activity, Company, Contact, Deal, Tag
 from crm.scoping import TeamScopedAdmin
@@ -30,7 +31,7 @@ class CompanyForm(forms.ModelForm[Company]):
 
 
 @admin.register(Company)
-class CompanyAdmin(RecordPage, TeamScopedAdmin[Company]):
+class CompanyAdmin(OwnFieldsPage, RecordPage, TeamScopedAdmin[Company]):
     """Organizations."""
 
     form = CompanyForm
@@ -83,7 +84,7 @@ class DealForm(forms.ModelForm[Deal]):
 
 
 @admin.register(Deal)
-class DealAdmin(RecordPage, TeamScopedAdmin[Deal]):
+class DealAdmin(OwnFieldsPage, RecordPage, TeamScopedAdmin[Deal]):
     """Business that may be won."""
 
     form = DealForm

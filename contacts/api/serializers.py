@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from contacts import operations
 from contacts.api.fields import CustomField, PipelinesField, TagNamesField
+from contacts.api.own_fields import HoldsOwnFields, HoldsOwnFieldsMerged
 from contacts.models import Activity, Company, Contact, Deal
 from crm.channels.letters import number_problem
 from crm.scoping import SubjectField, TeamScopedSerializer
@@ -31,7 +32,7 @@ NAMING = ("first_name", "last_name", "email", "phone")
 NAMELESS = "Give an email, a name or a phone number."
 
 
-class ContactSerializer(TeamScopedSerializer):
+class ContactSerializer(HoldsOwnFields, TeamScopedSerializer):
     """A contact; in lists without its pipelines."""
 
     name = serializers.CharField(read_only=True)
@@ -151,7 +152,7 @@ class DuplicateGroupSerializer(serializers.Serializer[Any]):
     contacts = ContactSerializer(many=True)
 
 
-class CompanySerializer(TeamScopedSerializer):
+class CompanySerializer(HoldsOwnFieldsMerged, TeamScopedSerializer):
     """A company."""
 
     custom = CustomField(required=False)
@@ -174,7 +175,7 @@ class CompanySerializer(TeamScopedSerializer):
         read_only_fields = ("id", "created_at", "updated_at")
 
 
-class DealSerializer(TeamScopedSerializer):
+class DealSerializer(HoldsOwnFieldsMerged, TeamScopedSerializer):
     """A deal."""
 
     custom = CustomField(required=False)

@@ -4,6 +4,7 @@ from django.urls import re_path
 
 from contacts.api.groups import RecordTypeViewSet, RecordViewSet, SegmentViewSet, TypedRecordViewSet
 from contacts.api.importing import ContactImportViewSet
+from contacts.api.own_fields import FieldDefinitionViewSet
 from contacts.api.views import ActivityViewSet, CompanyViewSet, ContactViewSet, DealViewSet
 from crm.api.router import TeamRouter
 
@@ -16,6 +17,7 @@ def register(router: TeamRouter) -> None:
     router.register("deals", DealViewSet)
     router.register("activities", ActivityViewSet)
     router.register("segments", SegmentViewSet)
+    router.register("fields", FieldDefinitionViewSet)
     router.register("record-types", RecordTypeViewSet)
     router.register("records", RecordViewSet)
 

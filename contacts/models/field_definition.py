@@ -65,8 +65,13 @@ class FieldDefinition(TeamScoped):
             problems.setdefault(path.removeprefix("[0]").removeprefix("."), []).append(message)
         if self.model in self.Model.values and self.key in self._taken():
             problems.setdefault("key", []).append(f"{self.key!r} already has a meaning: choose another key.")
+        if self._state.adding and self._siblings() >= record_fields.MOST_FIELDS:
+            problems.setdefault("key", []).append(f"At most {record_fields.MOST_FIELDS} fields of one kind of record.")
         if problems:
             raise ValidationError(problems)
+
+    def _siblings(self) -> int:
+        return FieldDefinition.objects.filter(team=self.team_id, model=self.model).count() if self.team_id else 0
 
     def _taken(self) -> set[str]:
         """Names under which every record of the model holds something anyway."""

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Contact, Deal, FieldDefinition
 from contacts.own_fields import all_definitions, checked_custom, definitions, misfits
 from contacts.record_fields import LABELS, TYPES, InvalidValues
 from crm.models import Team
+from tests.api import Api
 
 PLAN: dict[str, Any] = {"key": "plan", "label": "Plan", "type": "select", "options": ["free", "pro"], "required": True}
 SEATS: dict[str, Any] = {"key": "seats", "label": "Seats", "type": "integer"}
@@ -87,3 +89,56 @@ def test_values_that_would_not_fit_are_counted() -> None:
 
 def test_every_type_has_a_word_for_people() -> None:
     assert list(LABELS) == list(TYPES)
+
+
+def test_a_team_defines_fields_through_the_api(api: Api, team: Team) -> None:
+    made = api.post("fields/", {"model": "contacts.contact", "position": 1, **PLAN})
+    assert made.status_code == 201 and made.json()["options"] == ["free", "pro"], made.content
+    path = f"fields/{made.json()['id']}/"
+    assert api.post("fields/", {"model": "contacts.contact", **PLAN}).status_code == 400
+    refused = api.post("fields/", {"model": "contacts.contact", "key": "email", "label": "Mail", "type": "text"})
+    assert [each["path"] for each in refused.json()["errors"]] == ["key"]
+    assert api.patch(path, {"key": "tariff"}).status_code == 400
+    assert api.patch(path, {"options": []}).json()["errors"][0]["path"] == "options"
+    assert api.patch(path, {"label": "Tariff", "options": ["free", "pro", "max"]}).json()["label"] == "Tariff"
+    assert [each["key"] for each in api.get("fields/", model="contacts.contact").json()["results"]] == ["plan"]
+    assert Api(team, role="manager").post("fields/", {"model": "contacts.deal", **SEATS}).status_code == 403
+    assert api.delete(path).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("place", "model", "named"),
+    [
+        ("contacts", "contacts.contact", {"email": "ada@example.org"}),
+        ("companies", "contacts.company", {"name": "Acme"}),
+        ("deals", "contacts.deal", {"title": "Tea"}),
+    ],
+)
+def test_the_api_holds_values_to_their_definitions(
+    api: Api, team: Team, place: str, model: str, named: dict[str, str]
+) -> None:
+    define(team, PLAN, model)
+    define(team, SEATS, model)
+    lacking = api.post(f"{place}/", named)
+    assert [each["path"] for each in lacking.json()["errors"]] == ["custom.plan"], lacking.content
+    wrong = api.post(f"{place}/", {**named, "custom": {"plan": "gold", "seats": "x"}})
+    assert {each["path"] for each in wrong.json()["errors"]} == {"custom.plan", "custom.seats"}
+    made = api.post(f"{place}/", {**named, "custom": {"plan": "pro", "seats": "3", "note": "free"}}).json()
+    assert made["custom"] == {"plan": "pro", "seats": 3, "note": "free"}
+    path = f"{place}/{made['id']}/"
+    changed = api.patch(path, {"custom": {"seats": None, "hat": 58}}).json()
+    assert changed["custom"] == {"plan": "pro", "note": "free", "hat": 58}
+    assert api.patch(path, {"custom": {"plan": None}}).status_code == 400
+
+
+def test_contacts_in_bulk_are_held_to_definitions_read_once(api: Api, team: Team) -> None:
+    define(team, SEATS)
+    items = [{"email": f"a{n}@example.org", "custom": {"seats": str(n)}} for n in range(4)]
+    with CaptureQueriesContext(connection) as few:
+        assert api.post("contacts/bulk/", {"items": items[:1]}).status_code == 201
+    with CaptureQueriesContext(connection) as many:
+        assert api.post("contacts/bulk/", {"items": items[1:]}).status_code == 201
+    assert len(many) <= len(few)
+    bad = [{"email": "b@example.org", "custom": {"seats": "x"}}, {"email": "c@example.org"}]
+    answer = api.post("contacts/bulk/", {"items": bad, "on_error": "skip"}).json()
+    assert answer["created"] == 1 and answer["errors"][0]["path"] == "items[0].custom.seats"

@@ -23,7 +23,8 @@ from tests.pipelines.engine.building import NOON, document, email
 SECRET = "secretb"
 SIMPLE = (
     "contacts.company", "contacts.deal", "contacts.tag", "contacts.activity", "contacts.segment",
-    "contacts.contactimport", "contacts.segmentmembership", "contacts.recordtype", "contacts.record", "crm.task",
+    "contacts.contactimport", "contacts.segmentmembership", "contacts.fielddefinition", "contacts.recordtype",
+    "contacts.record", "crm.task",
     "crm.message",
     "crm.messageevent", "crm.messagetemplate", "crm.suppression", "crm.topic",
     "crm.subscription", "crm.consententry", "crm.notification", "crm.auditentry",
