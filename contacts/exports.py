@@ -7,6 +7,8 @@ from typing import Final
 from django.db.models import QuerySet
 
 from contacts.models import Contact
+from contacts.own_fields import definitions
+from crm.models import Team
 from crm.tables import Echo, SafeWriter, as_text
 
 COLUMNS: Final = (
@@ -37,9 +39,13 @@ def custom_keys(*, contacts: QuerySet[Contact]) -> list[str]:
     return sorted(found)
 
 
-def csv_lines(*, contacts: QuerySet[Contact]) -> Iterator[str]:
-    """The header and one line per contact, read in chunks so that memory stays flat."""
-    keys = custom_keys(contacts=contacts)
+def csv_lines(*, contacts: QuerySet[Contact], team: Team | None = None) -> Iterator[str]:
+    """The header and one line per contact, read in chunks so that memory stays flat.
+
+    The fields that the team defines come first and in their order, filled or not; then the other keys in use.
+    """
+    own = [str(field["key"]) for field in definitions(team=team, model=Contact)] if team is not None else []
+    keys = list(dict.fromkeys([*own, *custom_keys(contacts=contacts)]))
     writer = SafeWriter(Echo())
     yield str(writer.writerow([*COLUMNS, *(f"custom.{key}" for key in keys)]))
     rows = contacts.select_related("company", "owner").prefetch_related("tags")

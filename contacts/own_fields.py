@@ -56,6 +56,17 @@ def checked_custom(*, fields: Sequence[Field], values: Mapping[str, Any], comple
     return {**{key: value for key, value in values.items() if key not in keys}, **held}
 
 
+# How files say yes and no.
+_SPOKEN: Final = {"yes": "true", "1": "true", "no": "false", "0": "false"}
+
+
+def held_text(*, field: Field, text: str) -> Any:
+    """What a text, such as a cell of a file, means in a field; raises `InvalidValues`."""
+    if field["type"] == "boolean":
+        text = _SPOKEN.get(text.lower(), text)
+    return checked([field], {field["key"]: text}, partial=True)[field["key"]]
+
+
 def held_by(*, definition: FieldDefinition) -> models.QuerySet[Any]:
     """Records of the team that hold a value under the key of a definition."""
     rows: models.QuerySet[Any] = apps.get_model(definition.model)._default_manager.filter(team=definition.team_id)

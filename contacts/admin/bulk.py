@@ -115,7 +115,8 @@ class BulkActions:
     @admin.action(description="Export as CSV", permissions=["export"])
     def export_selected(self, request: HttpRequest, queryset: QuerySet[Contact]) -> StreamingHttpResponse:
         audit_request(request=request, action="contacts.export", contacts=queryset.count())
-        lines = csv_lines(contacts=Contact.objects.filter(pk__in=queryset.values("pk")).order_by("pk"))
+        rows = Contact.objects.filter(pk__in=queryset.values("pk")).order_by("pk")
+        lines = csv_lines(contacts=rows, team=getattr(request, "team", None))
         # Spreadsheets take a file for UTF-8 only after a byte order mark.
         answer = StreamingHttpResponse(("\ufeff" if index == 0 else "") + line for index, line in enumerate(lines))
         answer["Content-Type"] = "text/csv; charset=utf-8"

@@ -1,5 +1,6 @@
 """Importing a CSV file: upload, say where columns go, look at what would happen, start it, watch it."""
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -31,7 +32,8 @@ from contacts.imports.lifecycle import (
 from contacts.imports.mapping import EMAIL, EXTERNAL_ID, FIELDS, PHONE, Column, MappingProblem, check_columns
 from contacts.imports.remembered import forget, recall
 from contacts.imports.uploads import bring, guess
-from contacts.models import ContactImport
+from contacts.models import Contact, ContactImport
+from contacts.own_fields import definitions
 from crm.auditing import audit_request
 from crm.csv_files import UnreadableFile
 
@@ -140,7 +142,7 @@ def _forget_mapping(request: HttpRequest, row: ContactImport) -> None:
     forget(team=row.team, header=row.header)
     if row.state in OPEN:
         ContactImport.objects.filter(pk=row.pk, state__in=OPEN).update(
-            targets=guess(row.header), key=EMAIL, state=State.DRAFT, trial={}
+            targets=guess(row.team, row.header), key=EMAIL, state=State.DRAFT, trial={}
         )
 
 
@@ -166,6 +168,7 @@ def _choosing(row: ContactImport, columns: tuple[Column, ...]) -> dict[str, Any]
     width = len(row.header)
     rows: list[tuple[str, ...]] = []
     problem = ""
+    own = {f"custom.{field['key']}": str(field["label"]) for field in definitions(team=row.team_id, model=Contact)}
     try:
         table = table_of(row, StoredBytes(row.file))
         rows = [(*each.cells, *[""] * width)[:width] for each in islice(table.rows(), SHOWN)]
@@ -173,8 +176,8 @@ def _choosing(row: ContactImport, columns: tuple[Column, ...]) -> dict[str, Any]
     except (UnreadableFile, MappingProblem) as error:
         problem = str(error)
     return {
-        "choices": [(column, _targets(column)) for column in columns],
-        "keys": _keys(row, columns),
+        "choices": [(column, _targets(column, own)) for column in columns],
+        "keys": _keys(row, columns, own),
         "rows": rows,
         "problem": problem,
         "remembered": _remembered(row),
@@ -202,19 +205,19 @@ def _outcome(row: ContactImport) -> dict[str, Any]:
     }
 
 
-def _targets(column: Column) -> list[tuple[str, str]]:
-    """Where a column may go: nowhere, a field, or a custom value of its own name."""
+def _targets(column: Column, own: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Where a column may go: nowhere, a field, one that the team defines, or a custom value of its own name."""
     fields = [(name, name.replace("_", " ").capitalize()) for name in FIELDS]
-    customs = {_custom_target(column), column.target} - {"", *FIELDS}
-    return [("", "Not read"), *fields, *((target, _spoken(target)) for target in sorted(customs))]
+    customs = {_custom_target(column), column.target} - {"", *FIELDS, *own}
+    return [("", "Not read"), *fields, *own.items(), *((target, _spoken(target)) for target in sorted(customs))]
 
 
-def _keys(row: ContactImport, columns: tuple[Column, ...]) -> list[tuple[str, str]]:
+def _keys(row: ContactImport, columns: tuple[Column, ...], own: Mapping[str, str]) -> list[tuple[str, str]]:
     """By what contacts can be recognized: what a column of the file holds or could hold."""
     customs = {column.target for column in columns if column.target.startswith("custom.")}
     customs |= {_custom_target(column) for column in columns if not column.target}
     known = dict.fromkeys([EMAIL, PHONE, *sorted(customs - {""}), row.key])
-    return [(key, _spoken(key)) for key in known]
+    return [(key, own.get(key) or _spoken(key)) for key in known]
 
 
 def _custom_target(column: Column) -> str:

@@ -108,13 +108,17 @@ def map_columns(
     given: Mapping[str, str] | None = None,
     unknown: Literal["ignore", "custom"] = "ignore",
     key: str = EMAIL,
+    own: Mapping[str, str] | None = None,
 ) -> ColumnMap:
-    """Map by title; `given` (title → field, `custom.<key>` or `-`) goes first."""
-    wishes = _wishes(header, given or {})
+    """Map by title; `given` (title → field, `custom.<key>` or `-`) goes first.
+
+    `own` are the fields that the team defines: `custom.<key>` by label and by key, folded.
+    """
+    wishes = _wishes(header, given or {}, own or {})
     taken: dict[str, str] = {}
     columns: list[Column] = []
     for index, title in enumerate(header):
-        target, note = _target(title, wishes, unknown)
+        target, note = _target(title, wishes, unknown, own or {})
         if target and target in taken:
             target, note = "", f"“{taken[target]}” already fills {target}"
         if target:
@@ -154,10 +158,11 @@ def check_columns(columns: ColumnMap, *, key: str = EMAIL) -> None:
         raise MappingProblem("Choose a column that holds an email, a name or a phone number.")
 
 
-def _wishes(header: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+def _wishes(header: Sequence[str], given: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     titles = {folded(title) for title in header}
     wishes: dict[str, str] = {}
-    for title, target in given.items():
+    for title, wanted in given.items():
+        target = wanted if wanted in FIELDS else own.get(folded(wanted), wanted)
         if folded(title) not in titles:
             raise MappingProblem(f"The file has no column “{title}”: {', '.join(header[:20])}.")
         if target != IGNORED and target not in FIELDS and not _is_custom(target):
@@ -174,13 +179,15 @@ def _is_custom(target: str) -> bool:
     return target.startswith("custom.") and bool(KEY.match(target.removeprefix("custom.")))
 
 
-def _target(title: str, wishes: Mapping[str, str], unknown: str) -> tuple[str, str]:
+def _target(title: str, wishes: Mapping[str, str], unknown: str, own: Mapping[str, str]) -> tuple[str, str]:
     plain = folded(title)
     if plain in wishes:
         wish = wishes[plain]
         return ("", "left out as asked") if wish == IGNORED else (wish, "")
     if _is_custom(title.strip().lower()):
         return title.strip().lower(), ""
+    if plain in own and _SYNONYMS.get(plain) not in IDENTIFYING:
+        return ("", "mapped from another column") if own[plain] in wishes.values() else (own[plain], "")
     if plain in _SYNONYMS:
         target = _SYNONYMS[plain]
         return ("", "mapped from another column") if target in wishes.values() else (target, "")

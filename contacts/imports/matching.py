@@ -54,4 +54,6 @@ def _doubt(values: Values, key: str, same: Sequence[Contact], holders: Mapping[s
         return f"Contact {others[0]} has this email, but not this {spoken(key)}."
     if not same and not values.is_named:
         return f"{NAMELESS} No contact has this {spoken(key)} either."
+    if not same and values.lacks:
+        return f"A new contact needs {' and '.join(values.lacks)}."
     return ""

@@ -7,9 +7,10 @@ from django.conf import settings
 
 from contacts.imports.files import StoredBytes, drop, keep
 from contacts.imports.lifecycle import Choices, draft
-from contacts.imports.mapping import EMAIL, MappingProblem, check_columns, columns_of, map_columns
+from contacts.imports.mapping import EMAIL, MappingProblem, check_columns, columns_of, folded, map_columns
 from contacts.imports.remembered import recall
-from contacts.models import ContactImport
+from contacts.models import Contact, ContactImport
+from contacts.own_fields import definitions
 from crm.csv_files import UnreadableFile, inspect
 from crm.models import Team
 
@@ -51,12 +52,20 @@ def bring(
     return draft(team=team, table=table, name=str(upload.name or ""), choices=choices, file=name, by=by, source=source)
 
 
-def guess(header: Sequence[str]) -> list[str]:
+def guess(team: Team, header: Sequence[str]) -> list[str]:
     """Fields by the titles of the columns; when no title says anything, a person says where they go."""
     try:
-        return [column.target for column in map_columns(header=header).columns]
+        return [column.target for column in map_columns(header=header, own=own_targets(team)).columns]
     except MappingProblem:
         return [""] * len(header)
+
+
+def own_targets(team: Team) -> dict[str, str]:
+    """Where columns go that are titled like a field of the team, by its label or by its key."""
+    fields = definitions(team=team, model=Contact)
+    return {
+        folded(str(field[name])): f"custom.{field['key']}" for name in ("label", "key") for field in reversed(fields)
+    }
 
 
 def _targets(
@@ -64,10 +73,11 @@ def _targets(
 ) -> tuple[list[str], str]:
     """The field of each column, and the key: as given; else as the last time for these titles; else guessed."""
     if given or key or unknown == "custom":
-        columns = map_columns(header=header, given=given, unknown=unknown, key=key or EMAIL)
+        own = own_targets(team)
+        columns = map_columns(header=header, given=given, unknown=unknown, key=key or EMAIL, own=own)
         check_columns(columns, key=key or EMAIL)
         return [column.target for column in columns.columns], key or EMAIL
     before = recall(team=team, header=header)
     if before is not None:
         return [column.target for column in before.columns.columns], before.key
-    return guess(header), EMAIL
+    return guess(team, header), EMAIL

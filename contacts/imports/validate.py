@@ -11,6 +11,8 @@ from django.db.models import Model
 from contacts.custom import MAX_BYTES
 from contacts.imports.mapping import EMAIL, Column, ColumnMap, spoken
 from contacts.models import Company, Contact
+from contacts.own_fields import Field, definitions, held_text
+from contacts.record_fields import InvalidValues
 from contacts.tagging import MAX_NAME, clean_names
 from crm.channels.letters import number_problem
 from crm.csv_files import Row
@@ -65,7 +67,9 @@ class Values:
     fields: Mapping[str, Any]
     company: str = ""
     tags: tuple[str, ...] = ()
-    custom: Mapping[str, str] = field(default_factory=dict)
+    custom: Mapping[str, Any] = field(default_factory=dict)
+    # Labels of required fields that the row does not fill; only a new contact needs them.
+    lacks: tuple[str, ...] = ()
 
     @property
     def email(self) -> str:
@@ -78,16 +82,17 @@ class Values:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What rows are checked against, read once per import: members by email and username."""
+    """What rows are checked against, read once per import: members by email and username, and own fields by key."""
 
     owners: Mapping[str, int]
+    fields: Mapping[str, Field] = field(default_factory=dict)
 
 
 def known(*, team: Team) -> Known:
-    """Members of the team in one statement."""
+    """Members and fields of the team, each in one statement."""
     members = Member.objects.for_team(team).values_list("user_id", "user__username", "user__email")
     owners = {name.lower(): user for user, username, email in members for name in (username, email) if name}
-    return Known(owners=owners)
+    return Known(owners=owners, fields={field["key"]: field for field in definitions(team=team, model=Contact)})
 
 
 def read_row(*, row: Row, columns: ColumnMap, known: Known, key: str = EMAIL) -> Values | list[Problem]:
@@ -109,7 +114,7 @@ class _Reading:
         self._known = known
         self._key = key
         self._fields: dict[str, Any] = {}
-        self._custom: dict[str, str] = {}
+        self._custom: dict[str, Any] = {}
         self._tags: list[str] = []
         self._problems: list[Problem] = []
 
@@ -123,8 +128,7 @@ class _Reading:
         if any(character < " " and character not in "\t\r\n" for character in text):
             return self.refuse(column.title, "Control characters are not allowed.")
         if target.startswith("custom."):
-            self._custom[target.removeprefix("custom.")] = text
-            return None
+            return self._take_custom(column, target.removeprefix("custom."), text)
         limit = _LENGTHS.get(target)
         if limit is not None and len(text) > limit:
             return self.refuse(column.title, f"{len(text)} characters; {limit} fit.")
@@ -138,15 +142,25 @@ class _Reading:
             self.refuse(column.title, str(error))
         return None
 
+    def _take_custom(self, column: Column, key: str, text: str) -> None:
+        """A cell of a defined field as a value of its type; any other stays text. No reason repeats the cell."""
+        given = self._known.fields.get(key)
+        try:
+            self._custom[key] = text if given is None else held_text(field=given, text=text)
+        except InvalidValues as error:
+            self.refuse(column.title, error.problems[0][1])
+
     def result(self) -> Values | list[Problem]:
         if not self._problems:
             self._ask_who_it_is()
-        if sum(len(text.encode()) for text in self._custom.values()) > MAX_BYTES // 2:
+        if sum(len(str(value).encode()) for value in self._custom.values()) > MAX_BYTES // 2:
             self.refuse("", f"Custom fields of one record may hold {MAX_BYTES // 2048} KB.")
         if self._problems:
             return self._problems
         company = self._fields.pop("company", "")
-        return Values(fields=self._fields, company=company, tags=tuple(self._tags), custom=self._custom)
+        needed = (given for key, given in self._known.fields.items() if given["required"] and key not in self._custom)
+        lacks = tuple(str(given["label"]) for given in needed)
+        return Values(fields=self._fields, company=company, tags=tuple(self._tags), custom=self._custom, lacks=lacks)
 
     def _ask_who_it_is(self) -> None:
         held = {*self._fields, *(f"custom.{name}" for name in self._custom)}

@@ -22,7 +22,7 @@ from contacts.imports.files import StoredBytes
 from contacts.imports.lifecycle import Choices, begin_check, begin_running, draft, start
 from contacts.imports.running import ATTEMPTS, LEASE, claim, imports_due, run, work_imports
 from contacts.imports.uploads import bring
-from contacts.models import Contact, ContactImport, ImportKey, ImportMapping, ImportProblem
+from contacts.models import Contact, ContactImport, FieldDefinition, ImportKey, ImportMapping, ImportProblem
 from crm.csv_files import MemoryBytes, inspect
 from crm.models import AuditEntry, Team
 from crm.teams import create_team
@@ -56,6 +56,10 @@ def command(team: Team, tmp_path: Path) -> Command:
         return {**told, "reasons": dict(reasons)}
 
     return call
+
+
+def define(team: Team, key: str, label: str, **more: Any) -> FieldDefinition:
+    return FieldDefinition.objects.create(team=team, model="contacts.contact", key=key, label=label, **more)
 
 
 def contact(team: Team, **values: Any) -> Contact:
@@ -150,6 +154,46 @@ def test_a_row_of_nothing_but_its_key_changes_and_never_creates(command: Command
 def test_a_key_that_is_none_or_has_no_column_is_refused(command: Command, key: str) -> None:
     with pytest.raises(CommandError, match=r"is no key|choose the column"):
         command("Email\na@example.org\n", "--key", key)
+
+
+def test_columns_of_defined_fields_are_converted_and_checked(command: Command, team: Team) -> None:
+    define(team, "plan", "Tariff", type="select", options=["free", "pro"], required=True)
+    define(team, "seats", "Number of seats", type="integer")
+    define(team, "vip", "VIP", type="boolean")
+    contact(team, email="old@x.org", custom={"plan": "free"})
+    lines = (
+        "Email,tariff,Number of Seats,vip,Chairs\n"
+        "a@x.org,pro,12,yes,3\nb@x.org,gold,1,,\nc@x.org,pro,many,,\nd@x.org,,1,,\nold@x.org,,7,no,\n"
+    )
+    told = command(lines, "--map", "Chairs=custom.chairs")
+    assert (told["created"], told["updated"], told["failed"]) == (1, 1, 3)
+    assert Contact.objects.get(email="a@x.org").custom == {"plan": "pro", "seats": 12, "vip": True, "chairs": "3"}
+    assert Contact.objects.get(email="old@x.org").custom == {"plan": "free", "seats": 7, "vip": False}
+    assert told["reasons"] == {
+        3: "tariff: Choose one of free, pro.",
+        4: "Number of Seats: This is not a number.",
+        5: "A new contact needs Tariff.",
+    }
+    assert command("Email,Paid for\na@x.org,free\n", "--map", "Paid for=Tariff")["updated"] == 1
+    assert Contact.objects.get(email="a@x.org").custom["plan"] == "free"
+
+
+def test_an_export_of_defined_fields_comes_back_as_it_was(command: Command, team: Team, tmp_path: Path) -> None:
+    for position, (key, type_) in enumerate(
+        {"zip": "text", "seats": "number", "vip": "boolean", "since": "date"}.items()
+    ):
+        define(team, key, key.title(), type=type_, position=position)
+    values = {"zip": "01067", "seats": -2.5, "vip": False, "since": "2027-03-01", "a_note": "free"}
+    contact(team, email="a@x.org", custom=values)
+    contact(team, email="b@x.org", custom={"vip": True})
+    file = tmp_path / "out.csv"
+    call_command("export_contacts", "--team", "acme", "--output", str(file))
+    text = file.read_text("utf-8-sig")
+    assert text.splitlines()[0].endswith('"custom.zip","custom.seats","custom.vip","custom.since","custom.a_note"')
+    assert command(text)["updated"] == 0
+    Contact.objects.all().delete()
+    assert command(text)["created"] == 2
+    assert [each.custom for each in Contact.objects.order_by("email")] == [values, {"vip": True}]
 
 
 def test_a_dry_run_says_who_would_enter_what(command: Command, team: Team) -> None:

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         contacts = search(contacts=Contact.objects.for_team(team), text=options["query"], team=team).order_by("pk")
         if options["stage"]:
             contacts = contacts.filter(lifecycle_stage=options["stage"])
-        lines = json_lines(contacts=contacts) if options["json"] else csv_lines(contacts=contacts)
+        lines = json_lines(contacts=contacts) if options["json"] else csv_lines(contacts=contacts, team=team)
         count = _write(lines, options["output"], self.stdout)
         count -= 0 if options["json"] else 1
         AuditEntry.record(

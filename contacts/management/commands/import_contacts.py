@@ -25,6 +25,7 @@ from contacts.imports.mapping import (
 from contacts.imports.preview import preview_lines
 from contacts.imports.remembered import as_wishes, forget, recall
 from contacts.imports.running import claim, report_lines, run
+from contacts.imports.uploads import own_targets
 from contacts.management.progress import ProgressLine
 from contacts.models import ContactImport
 from crm.csv_files import FileBytes, Table, UnreadableFile, inspect
@@ -62,7 +63,8 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="COLUMN=FIELD",
-            help="Fill FIELD (or custom.<key>, or - for nothing) from COLUMN; may be repeated.",
+            help="Fill FIELD (or custom.<key>, or the label of a field of the team, or - for nothing) from COLUMN;"
+            " may be repeated.",
         )
         parser.add_argument(
             "--unknown-as-custom",
@@ -120,6 +122,7 @@ class Command(BaseCommand):
             given=given,
             unknown="custom" if options["unknown_as_custom"] else "ignore",
             key=key or EMAIL,
+            own=own_targets(team),
         )
         check_columns(columns, key=key or EMAIL)
         return columns, key or EMAIL

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from contacts.imports.lifecycle import forget_old
 from contacts.imports.running import imports_due, work_imports
-from contacts.models import Contact, ContactImport, ImportMapping, ImportProblem
+from contacts.models import Contact, ContactImport, FieldDefinition, ImportMapping, ImportProblem
 from crm.models import AuditEntry, Member, Team
 from crm.teams import create_team
 from pipelines.engine.tick import process_due_runs
@@ -127,6 +127,13 @@ def test_columns_are_remembered_until_they_are_forgotten(sign_in: SignIn, team: 
     press(client, page, "forget_mapping")
     assert newest().targets == ["", ""] and not ImportMapping.objects.exists()
     assert "As you chose on" not in look(client, page)
+
+
+def test_fields_of_the_team_are_offered_by_their_labels(sign_in: SignIn, team: Team) -> None:
+    FieldDefinition.objects.create(team=team, model="contacts.contact", key="plan", label="Tariff of them")
+    client = sign_in()
+    shown = look(client, bring(client, "Email,Tariff of them\na@x.org,pro\n"))
+    assert '<option value="custom.plan" selected>Tariff of them</option>' in shown
 
 
 def test_what_one_team_chose_is_not_suggested_to_another(sign_in: SignIn, team: Team) -> None:
