@@ -139,6 +139,9 @@ class Resources(Protocol):
     def template(self, key: str) -> Any:
         """The compiled message template of the run's team, or None."""
 
+    def own_fields(self, model: str) -> tuple[Mapping[str, Any], ...]:
+        """The fields that the team defines for a model."""
+
     def record_type(self, key: str) -> RecordShape | None:
         """A type of records that the run's team defines, or None."""
 
@@ -151,6 +154,14 @@ class RecordShape:
     key: str
     label: str
     fields: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """Names of fields that a step writes: of a model, of the subject (empty), or of records it does not say (`*`)."""
+
+    model: str
+    names: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +258,10 @@ class Kind:
     def reads_record_types(self, step: Step) -> bool:
         """Whether the step needs the team's own types of records."""
         return False
+
+    def writes_fields(self, step: Step) -> Writes | None:
+        """Which fields of which records the step writes; the definitions of the team for them are read before."""
+        return None
 
     def template_keys(self, step: Step) -> tuple[str, ...]:
         """Keys of the message templates that this step reads."""

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from contacts.own_fields import checked_custom
 from contacts.record_fields import checked
-from pipelines.actions.base import Create, Done, Fail, Fault, Input, Kind, Outcome, Update
+from pipelines.actions.base import Create, Done, Fail, Fault, Input, Kind, Outcome, Update, Writes
 from pipelines.actions.finding import MODEL, fixed_model
 from pipelines.definition.comparing import as_moment
 from pipelines.definition.program import Step
@@ -59,6 +60,10 @@ class UpdateRecord(Kind):
     def reads_record_types(self, step: Step) -> bool:
         return bool(step.raw.get("record"))
 
+    def writes_fields(self, step: Step) -> Writes | None:
+        unsaid = "*" if step.raw.get("record") else ""
+        return Writes(str(step.raw.get("model") or unsaid), frozenset(step.raw.get("values") or ()))
+
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [self._decide(step, visit) for visit in batch]
 
@@ -102,6 +107,9 @@ class CreateRecord(Kind):
     def reads_record_types(self, step: Step) -> bool:
         return str(step.raw.get("model", "")).startswith(OWN)
 
+    def writes_fields(self, step: Step) -> Writes | None:
+        return Writes(str(step.raw.get("model", "")), frozenset(step.raw.get("values") or ()))
+
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [self._decide(step, visit) for visit in batch]
 
@@ -132,11 +140,21 @@ def record_of(params: Mapping[str, Any], visit: Input) -> tuple[str, int]:
 
 def _checked_update(model: str, values: Mapping[str, Any], visit: Input) -> dict[str, Any]:
     if not model.startswith(OWN):
-        return dict(values)
+        return _held(model, values, visit)
     shape = visit.resources.record_type(model.removeprefix(OWN))
     if shape is None:
         raise ValueError(f"There is no type of record {model!r} in this team.")
     return checked(shape.fields, values, partial=True)
+
+
+def _held(model: str, values: Mapping[str, Any], visit: Input) -> dict[str, Any]:
+    """Values under the names they came by, those of fields that the team defines as values of their types."""
+    fields = visit.resources.own_fields(model)
+    if not fields:
+        return dict(values)
+    _, custom = subject_types()[model].split(values)
+    held = checked_custom(fields=fields, values=custom)
+    return {name: held.get(name.removeprefix("custom."), value) for name, value in values.items()}
 
 
 def _new(model: str, values: dict[str, Any], visit: Input) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -151,6 +169,7 @@ def _new(model: str, values: dict[str, Any], visit: Input) -> tuple[dict[str, An
         found = checked(shape.fields, values)
         return {"type_id": shape.id, "values": found}, found
     columns, custom = subject_types()[model].split(values)
+    custom = checked_custom(fields=visit.resources.own_fields(model), values=custom)
     if not any(columns.get(name) for name in _NEEDED[model]):
         raise ValueError(f"A new {model.rpartition('.')[2]} needs {' or '.join(_NEEDED[model])}.")
     return {"columns": columns, "custom": custom}, {**custom, **columns}

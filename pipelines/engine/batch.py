@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from contacts.own_fields import MODELS
 from pipelines.actions.base import Child, Create, EffectRequest, Enroll, MakeSegment, Member, Unenroll, Update, WaitFor
 from pipelines.definition.program import Step
 from pipelines.engine.cursor import Ancestor, Answer, Cursor, Memory, NewRun, Visit
@@ -11,7 +12,7 @@ from pipelines.engine.programs import MEMORY_ROOTS, LoadedProgram, PipelineFacts
 from pipelines.engine.rejoining import rejoin, reschedule
 from pipelines.engine.resources import TeamResources
 from pipelines.engine.store.portable import PortableStore
-from pipelines.subjects import subject_named
+from pipelines.subjects import subject_named, subject_type, subject_types
 
 
 @dataclass(slots=True)
@@ -141,14 +142,31 @@ class Batch:
     def _load_resources(self) -> None:
         keys: dict[int, set[str]] = {}
         typed: set[int] = set()
-        for pipeline_id, version_id in {(cursor.pipeline_id, cursor.version_id) for cursor in self.cursors}:
+        written: dict[int, set[str]] = {}
+        about = {(cursor.pipeline_id, cursor.version_id, cursor.subject_type_id) for cursor in self.cursors}
+        for pipeline_id, version_id, type_id in about:
             team_id = self.facts[pipeline_id].team.id
+            written.setdefault(team_id, set()).update(self._written(version_id, type_id))
             keys.setdefault(team_id, set()).update(self.programs[version_id].template_keys)
             if self.programs[version_id].record_types or self.facts[pipeline_id].subject_record:
                 typed.add(team_id)
         self.resources = {
-            team: self.store.resources(team, found, record_types=team in typed) for team, found in keys.items()
+            team: self.store.resources(team, found, record_types=team in typed, fields_of=written[team])
+            for team, found in keys.items()
         }
+
+    def _written(self, version_id: int, subject_type_id: int | None) -> set[str]:
+        """The models of which steps write values that are no columns, so that the team may have defined them."""
+        found: set[str] = set()
+        for writes in self.programs[version_id].writes:
+            if writes.model == "*":
+                return set(MODELS)
+            kind = subject_types().get(writes.model) if writes.model else None
+            if not writes.model and subject_type_id is not None:
+                kind = subject_type(subject_type_id)
+            if kind is not None and writes.names - {*kind.plain, *kind.relations}:
+                found.add(kind.label)
+        return found & MODELS
 
     def spare(self, cursor: Cursor) -> None:
         """Nobody fails at a trial: the run waits on, behind the others."""

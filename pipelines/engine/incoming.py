@@ -10,7 +10,9 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from contacts.models import Contact
 from contacts.operations import create_contact
+from contacts.own_fields import checked_custom, definitions
 from contacts.queries import with_email
+from contacts.record_fields import InvalidValues
 from crm.consent import Act, subscribe
 from crm.faults import point, register
 from pipelines.definition.values import ParameterError, compile_value
@@ -130,4 +132,15 @@ def _contact(hook: Hook, body: Any, address: str, now: datetime) -> int:
     values = {"lead_source": hook.name[:100], **(hook.fields or {})}
     found = compile_value(values).evaluate({"trigger": body, "now": now})
     filled = {name: plain(value) for name, value in found.items() if value not in (None, "")}
-    return create_contact(team=hook.team, values={**filled, "email": address}).pk
+    return create_contact(team=hook.team, values={**_held(hook, filled), "email": address}).pk
+
+
+def _held(hook: Hook, filled: dict[str, Any]) -> dict[str, Any]:
+    """What a post fills, own fields that the team defines as values of their types; a form need not fill them all."""
+    if not isinstance(filled.get("custom"), dict):
+        return filled
+    try:
+        fields = definitions(team=hook.team_id, model=Contact)
+        return {**filled, "custom": checked_custom(fields=fields, values=filled["custom"])}
+    except InvalidValues as error:
+        raise Unusable(str(error)) from error

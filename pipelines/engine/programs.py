@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
 from contacts.models import Segment
-from pipelines.actions.base import text_template
+from pipelines.actions.base import Writes, text_template
 from pipelines.actions.registry import kinds
 from pipelines.definition.blocks import Parallel
 from pipelines.definition.conditions import compile_condition
@@ -49,6 +49,8 @@ class LoadedProgram:
     called: frozenset[str] = frozenset()
     # Whether a step needs the team's own types of records.
     record_types: bool = False
+    # Fields of records that steps write.
+    writes: tuple[Writes, ...] = ()
 
 
 _programs: OrderedDict[int, LoadedProgram] = OrderedDict()
@@ -89,6 +91,9 @@ def _derive(program: Program) -> LoadedProgram:
         template_keys=keys,
         reads=None if opaque else frozenset(path[0] for path in program.subject_paths if path),
         record_types=any(step.kind in known and known[step.kind].reads_record_types(step) for step in program.steps),
+        writes=tuple(
+            found for step in program.steps if step.kind in known and (found := known[step.kind].writes_fields(step))
+        ),
         read_blocks=frozenset(step.key for step in program.steps if _is_read(step, program)),
         called=frozenset(str(step.raw.get("pipeline")) for step in program.steps if step.kind == "call"),
     )

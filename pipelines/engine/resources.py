@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from contacts.models import RecordType
+from contacts.own_fields import Field, all_definitions
 from crm.models import MessageTemplate
 from crm.models.team import CONTENT
 from pipelines.actions.base import RecordShape
@@ -33,6 +34,11 @@ class TeamResources:
 
     templates: Mapping[str, CompiledTemplate]
     record_types: Mapping[str, RecordShape] = field(default_factory=dict)
+    fields: Mapping[str, tuple[Field, ...]] = field(default_factory=dict)
+
+    def own_fields(self, model: str) -> tuple[Field, ...]:
+        """The fields that the team defines for a model."""
+        return self.fields.get(model, ())
 
     def record_type(self, key: str) -> RecordShape | None:
         return self.record_types.get(key)
@@ -49,14 +55,22 @@ class TeamResources:
 NOTHING = TeamResources({})
 
 
-def load_resources(*, team_id: int, template_keys: Collection[str], record_types: bool = False) -> TeamResources:
+def load_resources(
+    *, team_id: int, template_keys: Collection[str], record_types: bool = False, fields_of: Collection[str] = ()
+) -> TeamResources:
     """One statement for each kind of thing that steps of the batch read, none when they read nothing."""
-    if not template_keys and not record_types:
+    if not template_keys and not record_types and not fields_of:
         return NOTHING
     return TeamResources(
         templates=_templates(team_id, template_keys) if template_keys else {},
         record_types=_record_types(team_id) if record_types else {},
+        fields=_fields(team_id, fields_of) if fields_of else {},
     )
+
+
+def _fields(team_id: int, labels: Collection[str]) -> dict[str, tuple[Field, ...]]:
+    found = all_definitions(teams=[team_id], labels=labels)
+    return {label: fields for (_, label), fields in found.items()}
 
 
 def _record_types(team_id: int) -> dict[str, RecordShape]:

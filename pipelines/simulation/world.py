@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import DEFAULT_DB_ALIAS, models
 
-from contacts.models import Record, RecordType, Segment, SegmentChange, SegmentMembership
+from contacts.models import FieldDefinition, Record, RecordType, Segment, SegmentChange, SegmentMembership
 from crm.models import Member, MessageTemplate, OptIn, Subscription, Suppression, Team, Topic
 from crm.suppression import kept_rows
 from pipelines.definition.layout import every_place, subject_model
@@ -180,9 +180,10 @@ def follow(world: World, rows: Sequence[models.Model]) -> None:
 
 
 def read_groups(world: World) -> None:
-    """Segments with their members among what was read, and the types of records that the team defines."""
+    """Segments with their members among what was read, and the fields and types of records that the team defines."""
     world.add(Segment.objects.filter(team=world.team))
     world.add(RecordType.objects.filter(team=world.team))
+    world.add(FieldDefinition.objects.filter(team=world.team))
     kinds = [kind.content_type_id for kind in subject_types().values() if kind.model in world.rows]
     ids = {pk for kind in subject_types().values() for pk in world.rows.get(kind.model, ())}
     if ids:

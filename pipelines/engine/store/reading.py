@@ -81,9 +81,18 @@ class Reading:
         """Plain data of records by id."""
         return subject_type(type_id).load(ids, relations=relations, moments=moments, fields=fields)
 
-    def resources(self, team_id: int, template_keys: Collection[str], *, record_types: bool = False) -> TeamResources:
-        """What steps of a team read by key."""
-        return load_resources(team_id=team_id, template_keys=template_keys, record_types=record_types)
+    def resources(
+        self,
+        team_id: int,
+        template_keys: Collection[str],
+        *,
+        record_types: bool = False,
+        fields_of: Collection[str] = (),
+    ) -> TeamResources:
+        """What steps of a team read by key, and the fields it defines for these models."""
+        return load_resources(
+            team_id=team_id, template_keys=template_keys, record_types=record_types, fields_of=fields_of
+        )
 
     def search(self, search: Search) -> Found:
         """The records that a step looks for, in one statement."""

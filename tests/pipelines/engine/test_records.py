@@ -6,13 +6,15 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from contacts.models import Company, Contact, Deal, Record, RecordType, Segment, SegmentMembership
+from contacts.models import Company, Contact, Deal, FieldDefinition, Record, RecordType, Segment, SegmentMembership
 from crm.models import Task, Team
 from pipelines.engine.tick import run_until_idle
 from pipelines.models import PipelineRun, StepExecution
 from pipelines.operations import InvalidDocument
+from pipelines.simulation.scenario import scenario_of
+from pipelines.simulation.simulate import simulate
 from pipelines.states import RunStatus
-from tests.pipelines.engine.building import NOON, active, log
+from tests.pipelines.engine.building import NOON, active, document, log
 from tests.pipelines.engine.conftest import Run
 
 PRODUCT = [
@@ -191,6 +193,58 @@ def test_a_record_that_cannot_be_made_fails_its_step_with_a_sentence(
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED and sentence in (StepExecution.objects.get().error or "")
     assert not Record.objects.exists() and not Deal.objects.exists()
+
+
+def define(team: Team, model: str = "contacts.contact") -> None:
+    for key, type_ in {"seats": "integer", "vip": "boolean", "plan": "text"}.items():
+        needed = key == "plan"
+        FieldDefinition.objects.create(team=team, model=model, key=key, label=key, type=type_, required=needed)
+
+
+HELD: list[tuple[dict[str, Any], dict[str, Any] | str]] = [
+    ({"seats": "12", "custom.vip": "true", "note": "free"}, {"seats": 12, "vip": True, "note": "free"}),
+    ({"seats": "= 4 + 3"}, {"seats": 7}),
+    ({"seats": "{{ contact.first_name }}"}, "seats: This is not a number."),
+    ({"vip": 5, "lead_source": "web"}, "vip: Use true or false."),
+    ({"plan": None}, "plan: A value is needed."),
+]
+
+
+@pytest.mark.parametrize(("values", "held"), HELD, ids=[str(values) for values, _ in HELD])
+def test_what_a_step_writes_into_defined_fields_is_held_to_them_as_in_a_simulation(
+    team: Team, run_at: Run, values: dict[str, Any], held: dict[str, Any] | str
+) -> None:
+    define(team)
+    define(team, "contacts.company")
+    steps = [
+        {"key": "mark", "type": "update_record", "with": {"values": values}},
+        {"key": "make", "type": "create_record", "with": {
+            "model": "contacts.company", "values": {"name": "Acme", "seats": "= contact.seats", "vip": "false"}}},
+    ]  # fmt: skip
+    active(team, steps, key="held")
+    ann = Contact.objects.create(team=team, first_name="Ann")
+    scenario = scenario_of({"subject": ann.pk}, now=NOON)
+    told = simulate(team=team, document=document(steps, triggers=[]), scenario=scenario)
+    run_at(NOON)
+    ann.refresh_from_db()
+    run = PipelineRun.objects.get()
+    assert told["status"] == run.get_status_display() == ("failed" if isinstance(held, str) else "completed")
+    if isinstance(held, str):
+        assert StepExecution.objects.get().error == told["steps"][0]["error"] == held
+        assert ann.custom == {} and ann.lead_source == "" and not Company.objects.exists()
+    else:
+        assert ann.custom == held
+        assert Company.objects.get().custom == {"seats": held["seats"], "vip": False}
+
+
+def test_runs_that_write_defined_fields_read_the_definitions_once(team: Team, run_at: Run) -> None:
+    define(team)
+    active(team, [{"type": "update_record", "with": {"values": {"seats": "3"}}}])
+    contacts = [Contact.objects.create(team=team, first_name=f"C{number}") for number in range(30)]
+    with CaptureQueriesContext(connection) as queries:
+        run_at(NOON)
+    assert sum("contacts_fielddefinition" in query["sql"] for query in queries) == 1
+    assert Contact.objects.filter(custom__seats=3).count() == len(contacts)
 
 
 def test_nobody_reaches_the_records_of_another_team(team: Team, run_at: Run, product: RecordType) -> None:

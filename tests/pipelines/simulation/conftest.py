@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from contacts.models import RecordType, Segment
+from contacts.models import FieldDefinition, RecordType, Segment
 from crm.models import Member, Team
 from pipelines.simulation.scenario import scenario_of
 from pipelines.simulation.simulate import simulate
@@ -43,6 +43,7 @@ def furnished(team: Team, settings: Settings) -> Team:
     maya = User.objects.create_user("maya", email="maya@x.org", password="x")
     Member.objects.create(team=team, user=maya, role="owner")
     RecordType.objects.create(team=team, key="visit", label="Visit", fields=OWN_FIELDS)
+    FieldDefinition.objects.create(team=team, model="contacts.contact", key="mark", label="Mark", type="integer")
     Segment.objects.create(team=team, key="warm", name="Warm")
     active(team, CALLED, key="called", triggers=[], variables=VARIABLES)
     active(team, BESIDE, key="beside", triggers=[])

@@ -16,7 +16,7 @@ from django.test import Client
 from django.utils.html import strip_tags
 from pytest_django import Settings
 
-from contacts.models import Contact
+from contacts.models import Contact, FieldDefinition
 from crm.models import ConsentEntry, Member, Role, Team, Topic
 from crm.signatures import sign
 from pipelines.engine.tick import process_due_runs
@@ -74,6 +74,18 @@ def test_a_contact_that_is_known_by_its_address_is_not_made_again(hook: Opened, 
     known.refresh_from_db()
     assert (Contact.objects.count(), known.first_name) == (1, "Augusta")
     assert PipelineRun.objects.get().subject_id == known.pk
+
+
+def test_a_post_fills_defined_fields_with_values_of_their_types(team: Team) -> None:
+    FieldDefinition.objects.create(team=team, model="contacts.contact", key="seats", label="Seats", type="integer")
+    FieldDefinition.objects.create(team=team, model="contacts.contact", key="plan", label="Plan", required=True)
+    hook = opened(team)
+    Hook.objects.update(fields={"custom": {"seats": "{{ trigger.seats }}", "note": "{{ trigger.name }}"}})
+    post(hook, {**ADA, "seats": "12"})
+    post(hook, {**ADA, "email": "bob@example.org", "seats": "a dozen"}, message_id="msg_2")
+    process_due_runs()
+    assert Contact.objects.get().custom == {"seats": 12, "note": "Ada"}
+    assert HookDelivery.objects.get(message_id="msg_2").outcome == "seats: This is not a number."
 
 
 def test_a_post_whose_condition_is_not_met_says_so_in_the_log(hook: Opened) -> None:
