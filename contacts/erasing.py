@@ -13,6 +13,7 @@ from contacts.devices import FIELD
 from contacts.hooks import Registry
 from contacts.imports.forgetting import forget_refused_rows
 from contacts.models import Activity, Contact, ContactImport, Deal, ImportMapping, ImportProblem, Record
+from contacts.own_fields import definitions
 from contacts.queries import with_email
 from crm.channels.letters import e164, phone_number
 from crm.erasing import Person, erase_ground, ground_rows, scrub
@@ -71,11 +72,20 @@ def person_of(contact: Contact) -> Person:
     tokens = Device.objects.filter(team=contact.team_id, about_type=kind, about_id=contact.pk)
     words = {contact.email, contact.email.strip().lower(), contact.phone, phone_number(contact.phone)}
     words |= {*tokens.values_list("token", flat=True), str((contact.custom or {}).get(FIELD) or "")}
+    words |= _personal_addresses(contact)
     countries = {country_of(rows) for rows in enabled_by_channel(contact.team_id).values()}
     numbers = {e164(contact.phone, country=country) for country in {"", *countries}} - {""}
     # Some providers write numbers without their plus, and people with two zeros.
     words |= numbers | {number[1:] for number in numbers} | {f"00{number[1:]}" for number in numbers}
     return Person(contact.team_id, kind, contact.pk, frozenset(words - {""}))
+
+
+def _personal_addresses(contact: Contact) -> set[str]:
+    """What names somebody in fields that the team marked as personal: other values are words that anybody may use."""
+    fields = definitions(team=contact.team_id, model=Contact)
+    keys = [field["key"] for field in fields if field["personal"] and field["type"] in ("email", "url")]
+    found = [str((contact.custom or {}).get(key) or "") for key in keys]
+    return {*found, *(value.lower() for value in found)}
 
 
 def _release_tasks(person: Person) -> None:

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 ('type', models.CharField(choices=[('text', 'Text'), ('textarea', 'Long text'), ('number', 'Number'), ('integer', 'Whole number'), ('boolean', 'Yes or no'), ('date', 'Date'), ('datetime', 'Date and time'), ('select', 'Choice'), ('email', 'Email address'), ('url', 'Web address')], default='text', max_length=20)),
                 ('required', models.BooleanField(default=False, help_text='New records made by people, the API and files need it.')),
                 ('options', models.JSONField(blank=True, default=list, help_text='What may be chosen, where the type is a choice.')),
-                ('personal', models.BooleanField(default=False, help_text='Its values are written into no log and no error.', verbose_name='personal data')),
+                ('personal', models.BooleanField(default=False, help_text='What steps write into it does not stand in the log of a run, and no error repeats it.', verbose_name='personal data')),
                 ('position', models.PositiveIntegerField(default=0, help_text='Smaller numbers stand first.')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('team', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='crm.team')),

@@ -34,7 +34,9 @@ class FieldDefinition(TeamScoped):
     required = models.BooleanField(default=False, help_text="New records made by people, the API and files need it.")
     options = models.JSONField(default=list, blank=True, help_text="What may be chosen, where the type is a choice.")
     personal = models.BooleanField(
-        default=False, verbose_name="personal data", help_text="Its values are written into no log and no error."
+        default=False,
+        verbose_name="personal data",
+        help_text="What steps write into it does not stand in the log of a run, and no error repeats it.",
     )
     position = models.PositiveIntegerField(default=0, help_text="Smaller numbers stand first.")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -76,7 +76,7 @@ class UpdateRecord(Kind):
             return Fail(str(error), code="expression")
         except ValueError as error:
             return Fail(str(error), code="validation")
-        return Done(changes=(Update(model, pk, values),), output=values)
+        return Done(changes=(Update(model, pk, values),), output=values, shown=_shown(model, values, visit))
 
 
 class CreateRecord(Kind):
@@ -122,7 +122,8 @@ class CreateRecord(Kind):
             return Fail(str(error), code="expression")
         except ValueError as error:
             return Fail(str(error), code="validation")
-        return Done(changes=(Create(model, values),), output={**output, "model": model})
+        told = {**output, "model": model}
+        return Done(changes=(Create(model, values),), output=told, shown=_shown(model, told, visit))
 
 
 def record_of(params: Mapping[str, Any], visit: Input) -> tuple[str, int]:
@@ -145,6 +146,15 @@ def _checked_update(model: str, values: Mapping[str, Any], visit: Input) -> dict
     if shape is None:
         raise ValueError(f"There is no type of record {model!r} in this team.")
     return checked(shape.fields, values, partial=True)
+
+
+def _shown(model: str, values: Mapping[str, Any], visit: Input) -> dict[str, Any] | None:
+    """The values without those that the team marked as personal, for the log; None when all may stand there."""
+    shape = visit.resources.record_type(model.removeprefix(OWN)) if model.startswith(OWN) else None
+    fields = shape.fields if shape is not None else visit.resources.own_fields(model)
+    personal = {field["key"] for field in fields if field.get("personal")}
+    hidden = [name for name in values if name.removeprefix("custom.") in personal]
+    return {**values, **dict.fromkeys(hidden, "…")} if hidden else None
 
 
 def _held(model: str, values: Mapping[str, Any], visit: Input) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from contacts.erasing import erase_contact, searched_tables
-from contacts.models import Contact, Deal
+from contacts.models import Contact, Deal, FieldDefinition
 from contacts.operations import add_note
 from crm.consent import Act, subscribe, unsubscribe
 from crm.erasing import Person, holds_text, scrub
@@ -260,3 +260,14 @@ def test_every_table_with_texts_of_people_is_searched_or_named_here(team: Team) 
     }
     assert texts - searched - deleted - settings_of_teams == set()
     assert OptIn._meta.label_lower in deleted
+
+
+def test_an_address_in_a_field_that_is_marked_as_personal_is_searched_for_too(team: Team) -> None:
+    mail = {"model": "contacts.contact", "key": "private_mail", "label": "Private mail", "type": "email"}
+    FieldDefinition.objects.create(team=team, personal=True, **mail)
+    zelda = Contact.objects.create(team=team, first_name="Z", custom={"private_mail": "Zelda@canary.example"})
+    other = Contact.objects.create(team=team, first_name="Bob")
+    note = add_note(subject=other, team=team, text="Write to zelda@canary.example instead.")
+    erase_contact(contact=zelda)
+    note.refresh_from_db()
+    assert "canary" not in note.text and traces() == []

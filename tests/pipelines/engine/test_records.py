@@ -237,6 +237,27 @@ def test_what_a_step_writes_into_defined_fields_is_held_to_them_as_in_a_simulati
         assert Company.objects.get().custom == {"seats": held["seats"], "vip": False}
 
 
+def test_what_is_personal_does_not_stand_in_the_log_of_a_run(team: Team, run_at: Run) -> None:
+    define(team)
+    FieldDefinition.objects.filter(key="seats").update(personal=True)
+    kind = [{"key": "name", "type": "text", "personal": True}, {"key": "size", "type": "integer"}]
+    RecordType.objects.create(team=team, key="guest", label="Guest", fields=kind)
+    steps = [
+        {"key": "mark", "type": "update_record", "with": {"values": {"seats": "3", "custom.vip": True}}},
+        {"key": "make", "type": "create_record",
+         "with": {"model": "records.guest", "values": {"name": "Ann", "size": 2}}},
+        {"key": "note", "type": "update_record", "with": {"values": {"lead_source": "= steps.mark.seats"}}},
+    ]  # fmt: skip
+    active(team, steps)
+    Contact.objects.create(team=team, first_name="Ann")
+    run_at(NOON)
+    mark, make, _ = StepExecution.objects.order_by("id")
+    assert mark.output == {"seats": "…", "custom.vip": True}
+    assert (make.output or {})["name"] == "…" and (make.output or {})["size"] == 2
+    assert Contact.objects.get().custom == {"seats": 3, "vip": True} and Contact.objects.get().lead_source == "3"
+    assert Record.objects.get().values["name"] == "Ann"
+
+
 def test_runs_that_write_defined_fields_read_the_definitions_once(team: Team, run_at: Run) -> None:
     define(team)
     active(team, [{"type": "update_record", "with": {"values": {"seats": "3"}}}])
