@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from contacts.custom import key_from_header
 from contacts.models import FieldDefinition
@@ -46,6 +46,7 @@ class FieldDefinitionForm(forms.ModelForm[FieldDefinition]):
     key = forms.CharField(
         required=False,
         max_length=40,
+        widget=UnfoldAdminTextInputWidget({"placeholder": "made of the label"}),
         help_text="How messages, conditions, files and the API name it: plan is read as contact.plan. "
         "Left empty, it is made of the label. It cannot be changed later.",
     )
@@ -59,11 +60,6 @@ class FieldDefinitionForm(forms.ModelForm[FieldDefinition]):
         model = FieldDefinition
         fields = ("model", "label", "key", "type", "options", "required", "personal", "position")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "key" in self.fields:
-            self.fields["key"].widget.attrs["placeholder"] = "made of the label"
-
     def clean(self) -> Any:
         data: dict[str, Any] = super().clean() or {}
         if "key" in self.fields and not data.get("key") and data.get("label"):
@@ -75,7 +71,7 @@ class FieldDefinitionForm(forms.ModelForm[FieldDefinition]):
 
 @admin.register(FieldDefinition)
 class FieldDefinitionAdmin(TeamScopedAdmin[FieldDefinition]):
-    """Fields of one's own, those of contacts first."""
+    """Fields of one's own, by the kind of record they are of."""
 
     form = FieldDefinitionForm
     list_display = ("label", "of", "code", "kind", "required", "personal")

@@ -13,12 +13,12 @@ from django.db import transaction
 from django.db.models import F, Max, Value
 from django.db.models.functions import Least
 
-from contacts.models import Activity, Company, Contact, Deal
+from contacts.models import Activity, Company, Contact, Deal, FieldDefinition
 from contacts.operations import add_note, bulk_create_contacts
 from crm.models import Member, Message, Task, Team, Topic
 from crm.models.member import Role
 from crm.teams import create_team
-from pipelines.demo.people import COMPANIES, people
+from pipelines.demo.people import COMPANIES, FIELDS, employees, people
 from pipelines.engine.clock import pretend
 from pipelines.engine.controls import cancel_runs, pause_runs
 from pipelines.engine.enroll import enroll
@@ -66,6 +66,7 @@ def load_demo(*, now: datetime, tell: Tell) -> list[Login]:
         logins = [_add_user(team, role) for role in Role]
         companies = _add_companies(team)
         _add_topics(team)
+        FieldDefinition.objects.bulk_create(FieldDefinition(team=team, **field) for field in FIELDS)
     # The last people came this morning, two hours ago.
     start = now - timedelta(days=DAYS - 1, hours=2)
     with pretend(start):
@@ -101,7 +102,10 @@ def _add_topics(team: Team) -> None:
 
 def _add_companies(team: Team) -> list[Company]:
     return Company.objects.bulk_create(
-        [Company(team=team, name=name, domain=domain, industry=field) for name, domain, field in COMPANIES]
+        [
+            Company(team=team, name=name, domain=domain, industry=field, custom={"employees": count})
+            for (name, domain, field), count in zip(COMPANIES, employees(), strict=False)
+        ]
     )
 
 

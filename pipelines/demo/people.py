@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator
+from datetime import date, timedelta
 from random import Random
 from typing import Any, Final
 
@@ -34,11 +35,18 @@ STAGES: Final = ("subscriber", "lead", "lead", "lead", "qualified", "opportunity
 ZONES: Final = (("Europe/Berlin", "de"), ("Europe/Paris", "fr"), ("Europe/Madrid", "es"), ("America/New_York", "en"))
 TITLES: Final = ("Owner", "Buyer", "Head of marketing", "Office manager", "Engineer", "Director", "")
 COUNT: Final = 200
+# Fields of one's own, each of its model.
+FIELDS: Final[tuple[dict[str, Any], ...]] = (
+    {"model": "contacts.contact", "key": "interest", "label": "Interested in", "type": "select",
+     "options": ["Kitchen", "Office", "Garden", "Shop"]},
+    {"model": "contacts.contact", "key": "birthday", "label": "Birthday", "type": "date", "personal": True},
+    {"model": "contacts.company", "key": "employees", "label": "Employees", "type": "integer"},
+)  # fmt: skip
 
 
 def people(count: int = COUNT) -> Iterator[dict[str, Any]]:
     """Values of contacts; `company` is an index into COMPANIES or None, and a few have no email."""
-    chance = Random(7)
+    chance, own = Random(7), Random(8)
     for index in range(count):
         first, last = FIRST[index % len(FIRST)], LAST[(index * 7 + index // len(FIRST)) % len(LAST)]
         company = chance.randrange(len(COMPANIES)) if chance.random() < 0.8 else None
@@ -55,8 +63,22 @@ def people(count: int = COUNT) -> Iterator[dict[str, Any]]:
             "lead_source": chance.choice(SOURCES),
             "timezone": zone,
             "language": language,
+            "custom": _custom(own),
             "tags": chance.sample(["vip", "newsletter", "trade fair 2026", "gardening"], k=chance.randrange(3)),
         }
+
+
+def _custom(chance: Random) -> dict[str, str]:
+    found = {"interest": chance.choice(FIELDS[0]["options"])} if chance.random() < 0.7 else {}
+    birthday = date(1955, 1, 1) + timedelta(days=chance.randrange(17_000))
+    return {**found, "birthday": birthday.isoformat()} if chance.random() < 0.4 else found
+
+
+def employees() -> Iterator[int]:
+    """How many work for each company."""
+    chance = Random(9)
+    while True:
+        yield chance.randrange(2, 180)
 
 
 _LETTERS: Final = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "'": "", "ç": "c", "ñ": "n"})
