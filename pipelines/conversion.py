@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, Sum
 
+from pipelines.chosen import Chosen, chosen_variants
 from pipelines.definition.confidence import Share, compare, wilson
 from pipelines.models import GoalHit, Pipeline, PipelineRun, PipelineStep, StepExecution
 
@@ -83,6 +84,17 @@ class Contest:
     best: str | None
     p_value: float | None
     decided: bool
+    chosen: Chosen | None = None
+    # Those the step names now; what it had before is shown, and can win no more.
+    choosable: frozenset[str] = frozenset()
+
+    @property
+    def verdict(self) -> str:
+        """How sure the lead is, in one sentence."""
+        if self.p_value is None:
+            return "Nobody has come here yet, or to one variant only."
+        sure = "and that is no chance" if self.decided else "but that may be chance"
+        return f"“{self.best}” leads, {sure} ({self.chance})."
 
     @property
     def chance(self) -> str:
@@ -99,6 +111,7 @@ class Contest:
             "best": self.best,
             "p_value": None if self.p_value is None else round(self.p_value, 6),
             "winner": self.best if self.decided else None,
+            "chosen": None if self.chosen is None else self.chosen.as_dict(),
         }
 
 
@@ -145,10 +158,15 @@ def _contests(pipeline: Pipeline, keys: Sequence[str]) -> list[Contest]:
     for step_id, variant, n in _rows(_DRAWN, parameters):
         drawn.setdefault(step_id, {})[variant or ""] = n
     reached = {(step, variant, goal): (n, worth) for step, variant, goal, n, worth in _rows(_REACHED, parameters)}
-    return [_contest(step, key, drawn.get(step.pk, {}), reached) for step in splits for key in keys]
+    chosen = chosen_variants(pipeline=pipeline, splits=splits)
+    return [
+        _contest(step, key, drawn.get(step.pk, {}), reached, chosen.get(step.key)) for step in splits for key in keys
+    ]
 
 
-def _contest(step: PipelineStep, goal: str, drawn: Mapping[str, int], reached: Mapping[Any, Any]) -> Contest:
+def _contest(
+    step: PipelineStep, goal: str, drawn: Mapping[str, int], reached: Mapping[Any, Any], chosen: Chosen | None
+) -> Contest:
     variants = []
     for name in _names(step, drawn):
         n, worth = reached.get((step.pk, name, goal), (0, None))
@@ -156,7 +174,15 @@ def _contest(step: PipelineStep, goal: str, drawn: Mapping[str, int], reached: M
     # Who was held out is shown beside the variants, and is none that could win.
     verdict = compare([Share(each.name, each.reached, each.runs) for each in variants if each.name != HOLDOUT])
     return Contest(
-        step.key, step.name or step.key, goal, tuple(variants), verdict.best, verdict.p_value, verdict.decided
+        step=step.key,
+        title=step.name or step.key,
+        goal=goal,
+        variants=tuple(variants),
+        best=verdict.best,
+        p_value=verdict.p_value,
+        decided=verdict.decided,
+        chosen=chosen,
+        choosable=frozenset(str(variant["name"]) for variant in step.data.get("variants", [])),
     )
 
 

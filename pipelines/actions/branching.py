@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.actions.base import Done, Fail, Fault, Input, Kind, Outcome
 from pipelines.definition.program import Step
 from pipelines.definition.values import ParameterError
+from pipelines.definition.variants import CHOSEN, chosen_variant
 
 _NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$", "title": "Name"}
 _MOST_SHOWN = 20
@@ -129,7 +130,8 @@ class Split(Kind):
         who, seed = _who(visit), str(params.get("seed") or step.id)
         held = draw(seed=seed, who=who, purpose="holdout") * 100 < float(params.get("holdout") or 0)
         name = "holdout" if held else choose(params["variants"], draw(seed=seed, who=who, purpose="variant"))
-        return Done(outcome=name, output={"variant": name})
+        why = ({"note": CHOSEN},) if chosen_variant(params) == name else ()
+        return Done(outcome=name, output={"variant": name}, why=why)
 
 
 def draw(*, seed: str, who: str, purpose: str) -> float:

@@ -24,7 +24,9 @@ class ConversionPages(Confirming):
         view = self.admin_site.admin_view(self.winner_view)
         own = path("<int:pk>/winner/<slug:step>/<slug:variant>/", view, name="pipelines_pipeline_winner")
         inherited: list[URLPattern] = super().get_urls()  # type: ignore[misc]
-        return [own, *inherited]
+        view = self.admin_site.admin_view(self.reopen_view)
+        back = path("<int:pk>/reopen/<slug:step>/", view, name="pipelines_pipeline_reopen")
+        return [own, back, *inherited]
 
     @action(description="Goals and tests", icon="flag", permissions=["view"], url_path="conversion")
     def conversion_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -49,9 +51,11 @@ class ConversionPages(Confirming):
             f"Give everybody “{variant}” from now on?",
             [
                 f"Whoever comes to the split “{step}” takes “{variant}”. This is published as a new version.",
+                *_how_sure(pipeline, step),
                 "Those who drew another variant before go on where they are.",
+                "It can be taken back on the page of goals and tests.",
             ],
-            f"Choose {variant}",
+            f"Choose “{variant}”",
         )
 
         def perform(_: str) -> str:
@@ -61,8 +65,37 @@ class ConversionPages(Confirming):
         back = reverse("admin:pipelines_pipeline_conversion_page", args=(pipeline.pk,))
         return self.ask(request, target=pipeline, question=question, perform=perform, back=back)
 
+    def reopen_view(self, request: HttpRequest, pk: int, step: str) -> HttpResponse:
+        """Ask, then let a split draw as before."""
+        pipeline = self._of(request, pk)
+        if not self.has_publish_permission(request):
+            raise Http404("You may not publish this pipeline.")
+        question = Question(
+            "Take the choice back?",
+            [
+                f"The split “{step}” draws again with the weights it had. This is published as a new version.",
+                "Those who took the chosen variant meanwhile go on where they are.",
+            ],
+            "Draw again",
+        )
+
+        def perform(_: str) -> str:
+            operations.reopen_test(pipeline=pipeline, step=step, by=request.user)
+            return f"“{step}” draws among its variants again."
+
+        back = reverse("admin:pipelines_pipeline_conversion_page", args=(pipeline.pk,))
+        return self.ask(request, target=pipeline, question=question, perform=perform, back=back)
+
     def _of(self, request: HttpRequest, pk: int | str) -> Pipeline:
         pipeline: Pipeline | None = self.get_object(request, str(pk))
         if pipeline is None:
             raise Http404("There is no such pipeline.")
         return pipeline
+
+
+def _how_sure(pipeline: Pipeline, step: str) -> list[str]:
+    """What is known so far: how sure each goal is about the lead, and how many went each way."""
+    contests = [contest for contest in conversion(pipeline=pipeline).contests if contest.step == step]
+    others = [f"{each.runs:,} “{each.name}”" for each in contests[0].variants] if contests else []
+    told = [f"By “{contest.goal}”: {contest.verdict}" for contest in contests]
+    return [*told, f"So far {', '.join(others)}."] if others else told

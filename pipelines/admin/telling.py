@@ -112,6 +112,8 @@ def clause(leaf: Mapping[str, Any]) -> SafeString:
     """One clause of a condition with what was found: "stage is lead → yes"."""
     if leaf.get("error"):
         return format_html("{}", leaf["error"])
+    if leaf.get("note"):
+        return format_html("{}", leaf["note"])
     if "field" not in leaf:
         return format_html("{}", words(str(leaf.get("rule", "") or leaf)))
     operator = str(leaf.get("operator", "")).replace("_", " ")

@@ -17,7 +17,10 @@ from pipelines.models import Pipeline
 
 
 class ConversionOut(serializers.Serializer[Any]):
-    """Shares with the interval of Wilson's score at 95 percent; a `winner` only where the lead is no chance."""
+    """Shares with the interval of Wilson's score at 95 percent; a `winner` only where the lead is no chance.
+
+    `chosen` is the variant that everybody takes since a version, when somebody ended the test.
+    """
 
     goals = serializers.ListField(child=serializers.DictField())
     splits = serializers.ListField(child=serializers.DictField())
@@ -28,6 +31,12 @@ class WinnerIn(serializers.Serializer[Any]):
 
     step = serializers.CharField(max_length=40)
     variant = serializers.CharField(max_length=40)
+
+
+class SplitIn(serializers.Serializer[Any]):
+    """A split by the key of its step."""
+
+    step = serializers.CharField(max_length=40)
 
 
 class ConversionActions:
@@ -51,4 +60,14 @@ class ConversionActions:
         pipeline = self.get_object()
         with told():
             operations.choose_winner(pipeline=pipeline, step=body["step"], variant=body["variant"], by=self._by())
+        return self._shown(pipeline)
+
+    @extend_schema(request=SplitIn, responses=shapes.PipelineDetailSerializer)
+    @action(detail=True, methods=["post"], url_path="reopen-test")
+    def reopen_test(self, request: Request, pk: str) -> Response:
+        """Take the choice of a winner back: the split draws as before, and that is published."""
+        body = bodies.read(SplitIn, request)
+        pipeline = self.get_object()
+        with told():
+            operations.reopen_test(pipeline=pipeline, step=body["step"], by=self._by())
         return self._shown(pipeline)

@@ -52,6 +52,7 @@ class PipelineViewSet(CircuitActions, ConversionActions, VersionActions, Simulat
         "versions": "view", "version": "view", "diff": "view", "roll_back": "publish", "picture": "view",
         "backfill": "publish",
         "metrics": "view", "conversion": "view", "choose_winner": "publish",
+        "reopen_test": "publish",
         "circuits": "view", "settle_circuit": "activate", "import_document": "add",
         "simulate": "simulate", "simulate_document": "simulate",
     }  # fmt: skip

@@ -17,7 +17,7 @@ from pipelines.operations.transfer import (
     update_document,
 )
 from pipelines.operations.triggers import set_trigger_enabled
-from pipelines.operations.winning import choose_winner
+from pipelines.operations.winning import choose_winner, reopen_test
 
 __all__ = [
     "InvalidDocument",
@@ -41,6 +41,7 @@ __all__ = [
     "preview_existing",
     "prune",
     "publish",
+    "reopen_test",
     "resume",
     "roll_back",
     "set_trigger_enabled",

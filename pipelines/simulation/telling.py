@@ -78,7 +78,7 @@ def _reasons(visit: Mapping[str, Any]) -> list[str]:
 def leaf_words(leaf: Mapping[str, Any]) -> str:
     """One clause of a condition with the value it saw."""
     if "field" not in leaf:
-        return str(leaf.get("error", leaf))
+        return str(leaf.get("error") or leaf.get("note") or leaf)
     if leaf.get("operator") == "expression":
         return f"{leaf['field']} is {'met' if leaf.get('met') else 'not met'}"
     operator = str(leaf.get("operator", "")).replace("_", " ")

@@ -1,5 +1,6 @@
 """Goals with their value, variants with their confidence, and the end of a test."""
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from contacts.models import Contact
-from crm.models import Team
+from crm.models import AuditEntry, Team
 from pipelines.conversion import conversion
 from pipelines.engine.clock import set_test_clock
 from pipelines.engine.tick import run_until_idle
@@ -84,9 +85,30 @@ def test_the_winner_gets_everybody_from_then_on(api: Api, test_clock: None) -> N
         run_id__in=[run.pk for run in fresh], step_id=pipeline.steps.get(key="test").pk
     )
     assert set(drawn.values_list("outcome", flat=True)) == {"long"}
+    visit = StepExecution.objects.filter(run_id=fresh[0].pk, outcome="long").get()
+    assert visit.why == [{"note": "everybody takes this variant now"}]
+    (contest,) = api.get("pipelines/welcome/conversion/").json()["splits"]
+    assert (contest["chosen"]["variant"], contest["chosen"]["version"]) == ("long", 2)
+    assert AuditEntry.objects.filter(action="pipeline.choose_winner", details__variant="long").count() == 1
+    told = api.post("pipelines/welcome/simulate/", {"subject": {"email": "x@example.org"}}).json()
+    assert "everybody takes this variant now" in json.dumps(told)
     unknown = api.post("pipelines/welcome/choose-winner/", {"step": "test", "variant": "wide"})
     assert unknown.status_code == 409
     assert "no variant" in unknown.json()["detail"]
+
+
+def test_a_choice_is_taken_back_and_the_split_draws_as_it_did(api: Api, test_clock: None) -> None:
+    pipeline = tried(api.team, runs=4)
+    before = pipeline.steps.get(key="test").data
+    assert api.post("pipelines/welcome/reopen-test/", {"step": "test"}).status_code == 409
+    for variant in ("long", "short"):
+        api.post("pipelines/welcome/choose-winner/", {"step": "test", "variant": variant})
+    assert api.post("pipelines/welcome/reopen-test/", {"step": "test"}).status_code == 200
+    assert pipeline.steps.get(key="test").data == before
+    assert pipeline.versions.count() == 4
+    (contest,) = api.get("pipelines/welcome/conversion/").json()["splits"]
+    assert contest["chosen"] is None
+    assert AuditEntry.objects.filter(action="pipeline.reopen_test").count() == 1
 
 
 def test_the_page_tells_it_and_asks_before_it_ends_a_test(api: Api, test_clock: None, sign_in: SignIn) -> None:
@@ -99,6 +121,12 @@ def test_the_page_tells_it_and_asks_before_it_ends_a_test(api: Api, test_clock: 
     assert "Give everybody “short” from now on?" in client.get(address).content.decode()
     assert client.post(address).status_code == 302
     assert pipeline.versions.count() == 2
+    page = client.get(f"/admin/pipelines/pipeline/{pipeline.pk}/conversion/").content.decode()
+    assert "Everybody takes “short” since version 2" in page and "chosen by manager" in page and address not in page
+    back = f"/admin/pipelines/pipeline/{pipeline.pk}/reopen/test/"
+    assert back in page and "Take the choice back?" in client.get(back).content.decode()
+    client.post(back)
+    assert address in client.get(f"/admin/pipelines/pipeline/{pipeline.pk}/conversion/").content.decode()
     assert (
         "/winner/" not in sign_in("viewer").get(f"/admin/pipelines/pipeline/{pipeline.pk}/conversion/").content.decode()
     )
