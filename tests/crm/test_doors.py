@@ -110,6 +110,7 @@ def test_only_pages_of_sealed_links_and_the_api_take_posts_without_a_token() -> 
         "u/<str:token>/",
         "p/<str:token>/",
         "y/<str:token>/",
+        "t/<str:token>/",
         "anymail/postmark/tracking/",
     }
 
