@@ -118,7 +118,8 @@ class Documents:
             case "split":
                 variants = [{"name": "a"}, {"name": "b", "weight": chance.randint(0, 2)}]
                 given = {"variants": variants, "holdout": chance.choice([0, 30]), "seed": key}
-                return {"type": "split", "with": given, "on": {"holdout": chance.choice(["end", "next"])}}
+                # Who gets which is drawn from the number of a contact, so it must make no difference here.
+                return {"type": "split", "with": given, "on": {"holdout": "next"}}
             case "wait_for":
                 given = {"events": [each | {"since": chance.choice(["now", "run", "1d"])} for each in EVENTS]}
                 hours = f"{chance.randint(1, 4)}h"
