@@ -32,7 +32,7 @@ class Closed:
     words: str
 
 
-# The link in the mail is the key, and no cookie counts. Without a referrer, browsers call the origin of this form "null".
+# The link in the mail is the key, and no cookie counts. Without a referrer, browsers send "null" as the form's origin.
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 def answer_task(request: HttpRequest, token: str) -> HttpResponse:
