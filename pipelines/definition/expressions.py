@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from . import arithmetic, comparing
 from .functions import FUNCTIONS, METHODS, Function
-from .grammar import NOT_OFFERED, ExpressionError, lead, parse, suggestion
+from .grammar import NOT_OFFERED, ExpressionError, callee_name, lead, literal, parse, path_of, place_of, suggestion
 
 __all__ = [
     "Context",
@@ -125,22 +125,15 @@ class _Compiler:
         return closure
 
     def _error(self, message: str, node: ast.expr) -> ExpressionError:
-        line, column = self._place(node)
+        line, column = place_of(node, self._lines, self._lead)
         return ExpressionError(message, line=line, column=column)
-
-    def _place(self, node: ast.expr) -> tuple[int, int]:
-        text = self._lines[node.lineno - 1] if node.lineno <= len(self._lines) else ""
-        before = text.encode("utf-8", "replace")[: node.col_offset]
-        lines, columns = self._lead
-        column = len(before.decode("utf-8", "replace")) + 1
-        return node.lineno + lines, column + (columns if node.lineno == 1 else 0)
 
     def _refusal(self, part: ast.AST, node: ast.expr) -> ExpressionError:
         reason = NOT_OFFERED.get(type(part), f"'{type(part).__name__}' is not offered")
         return self._error(reason, node)
 
     def _guarded(self, node: ast.expr, closure: _Closure) -> _Closure:
-        line, column = self._place(node)
+        line, column = place_of(node, self._lines, self._lead)
 
         def guarded(context: Context) -> Any:
             try:
@@ -186,13 +179,13 @@ class _Compiler:
         return self._entry(node, node.attr)
 
     def _subscript(self, node: ast.Subscript) -> _Closure:
-        key = _literal(node.slice)
+        key = literal(node.slice)
         if isinstance(key, bool) or not isinstance(key, str | int):
             raise self._error("only a fixed text or number may stand in [...]", node)
         return self._entry(node, key)
 
     def _entry(self, node: ast.Attribute | ast.Subscript, key: str | int) -> _Closure:
-        path = _path(node)
+        path = path_of(node)
         if path is None:
             inner = self.build(node.value)
             return lambda context: look_up(inner(context), key)
@@ -268,13 +261,13 @@ class _Compiler:
             return self._name(node.func)
         function, arguments = self._callee(node)
         if not function.fewest <= len(arguments) <= function.most:
-            raise self._error(f"'{_callee_name(node)}' got {len(arguments)} arguments", node)
+            raise self._error(f"'{callee_name(node)}' got {len(arguments)} arguments", node)
         call = function.call
         parts = [self.build(argument) for argument in arguments]
         return self._guarded(node, lambda context: call(*[part(context) for part in parts]))
 
     def _callee(self, node: ast.Call) -> tuple[Function, list[ast.expr]]:
-        name = _callee_name(node)
+        name = callee_name(node)
         if isinstance(node.func, ast.Name) and name in FUNCTIONS:
             return FUNCTIONS[name], node.args
         if isinstance(node.func, ast.Attribute) and name in METHODS:
@@ -287,33 +280,6 @@ def _now(context: Context) -> dt.datetime:
     if moment is None:
         raise ValueError("'now' is not known here")
     return comparing.as_moment(moment)
-
-
-def _callee_name(node: ast.Call) -> str:
-    if isinstance(node.func, ast.Name):
-        return node.func.id
-    return node.func.attr if isinstance(node.func, ast.Attribute) else "?"
-
-
-def _literal(node: ast.expr) -> object:
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = _literal(node.operand)
-        return -value if isinstance(value, int) and not isinstance(value, bool) else None
-    return node.value if isinstance(node, ast.Constant) else None
-
-
-def _path(node: ast.expr) -> list[Any] | None:
-    """The root name and fixed keys of a plain path such as `a.b["c"][0]`."""
-    keys: list[Any] = []
-    while not isinstance(node, ast.Name):
-        if isinstance(node, ast.Attribute) and not node.attr.startswith("_"):
-            keys.append(node.attr)
-        elif isinstance(node, ast.Subscript) and type(key := _literal(node.slice)) in (str, int):
-            keys.append(key)
-        else:
-            return None
-        node = node.value
-    return [node.id, *reversed(keys)]
 
 
 def _leading_texts(keys: list[Any]) -> list[str]:

@@ -3,7 +3,8 @@
 import ast
 import difflib
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 LONGEST_SOURCE = 2_000
 _MOST_NODES = 250
@@ -44,6 +45,43 @@ def lead(source: str) -> tuple[int, int]:
     """The lines and columns before the expression begins, which its own places do not count."""
     blank = source[: len(source) - len(source.lstrip())]
     return blank.count("\n"), len(blank) - blank.rfind("\n") - 1
+
+
+def place_of(node: ast.expr, lines: Sequence[str], before: tuple[int, int]) -> tuple[int, int]:
+    """The line and column of a part; `lines` are those of the stripped source and `before` is its `lead`."""
+    text = lines[node.lineno - 1] if node.lineno <= len(lines) else ""
+    ahead = text.encode("utf-8", "replace")[: node.col_offset]
+    column = len(ahead.decode("utf-8", "replace")) + 1
+    return node.lineno + before[0], column + (before[1] if node.lineno == 1 else 0)
+
+
+def path_of(node: ast.expr) -> list[Any] | None:
+    """The root name and fixed keys of a plain path such as `a.b["c"][0]`."""
+    keys: list[Any] = []
+    while not isinstance(node, ast.Name):
+        if isinstance(node, ast.Attribute) and not node.attr.startswith("_"):
+            keys.append(node.attr)
+        elif isinstance(node, ast.Subscript) and type(key := literal(node.slice)) in (str, int):
+            keys.append(key)
+        else:
+            return None
+        node = node.value
+    return [node.id, *reversed(keys)]
+
+
+def literal(node: ast.expr) -> object:
+    """What is written as it stands: a constant, or a whole number with a sign."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = literal(node.operand)
+        return -value if isinstance(value, int) and not isinstance(value, bool) else None
+    return node.value if isinstance(node, ast.Constant) else None
+
+
+def callee_name(node: ast.Call) -> str:
+    """The name of the function or method that is called."""
+    if isinstance(node.func, ast.Name):
+        return node.func.id
+    return node.func.attr if isinstance(node.func, ast.Attribute) else "?"
 
 
 def _where(source: str, error: SyntaxError) -> tuple[int, int]:

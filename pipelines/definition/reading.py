@@ -11,9 +11,9 @@ from .templates import TemplateError, compile_template
 from .values import ParameterError, Value, compile_value
 
 Path = tuple[str, ...]
-_CONDITION_KEYS = frozenset({"if", "where", "while", "until", "when", "condition"})
+CONDITION_KEYS = frozenset({"if", "where", "while", "until", "when", "condition"})
 # Parameters that are taken as they stand, even if they look like a template.
-_LITERAL_PARAMETERS = frozenset({("code", "source")})
+LITERAL_PARAMETERS = frozenset({("code", "source")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def parameters_of(step: Mapping[str, Any]) -> Value:
     """The compiled `with` of a step, without the steps inside a block."""
     kind = step.get("type")
     given = own_parameters(step)
-    fixed = {key: item for key, item in given.items() if (kind, key) in _LITERAL_PARAMETERS}
+    fixed = {key: item for key, item in given.items() if (kind, key) in LITERAL_PARAMETERS}
     if not fixed:
         return compile_value(given)
     worked_out = compile_value({key: item for key, item in given.items() if key not in fixed})
@@ -91,7 +91,7 @@ def conditions_in(value: object, at: tuple[str | int, ...] = ()) -> Iterator[tup
         return
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if key in _CONDITION_KEYS:
+            if key in CONDITION_KEYS:
                 yield (*at, key), item
             else:
                 yield from conditions_in(item, (*at, key))

@@ -9,6 +9,7 @@ from liquid.ast import Node
 from liquid.builtin.expressions import FilteredExpression, Path
 from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
+from liquid.expression import Expression
 from liquid.static_analysis import TemplateAnalysis
 
 from .expressions import look_up, suggestion
@@ -50,6 +51,8 @@ class Template:
     _shown: tuple[tuple[str | int, ...], ...]
     _bound: BoundTemplate | None
     _plain: PlainTemplate | None = None
+    # Where paths stand that lead out of the template.
+    places: frozenset[int] = frozenset()
 
     def render(self, context: Mapping[str, Any]) -> str:
         """Fill in the values; a missing one leaves nothing. Raises TemplateError only."""
@@ -65,6 +68,14 @@ class Template:
     def missing(self, context: Mapping[str, Any]) -> list[str]:
         """The shown paths that lead to nothing and have no `default`."""
         return [_spoken(path) for path in self._shown if follow(context, path) is None]
+
+    def expressions(self) -> Iterator[Expression]:
+        """Every part that is worked out, from the outside in."""
+        waiting = [part for node in _nodes(self._bound) for part in node.expressions()] if self._bound else []
+        while waiting:
+            part = waiting.pop(0)
+            waiting.extend(part.children())
+            yield part
 
 
 def compile_template(source: str, *, html: bool = False, names: Collection[str] | None = None) -> Template:
@@ -83,10 +94,10 @@ def compile_template(source: str, *, html: bool = False, names: Collection[str] 
     read = _paths_read(analysis)
     _check_names(read, source, names)
     paths = frozenset(leading_fields(path) for path, _ in read)
-    shown = tuple(dict.fromkeys(_shown_paths(bound, frozenset(at for _, at in read))))
-    return Template(
-        source, frozenset(path[0] for path in paths), paths, shown, bound, plain_template(source, html=html)
-    )
+    places = frozenset(at for _, at in read)
+    shown = tuple(dict.fromkeys(_shown_paths(bound, places)))
+    plain = plain_template(source, html=html)
+    return Template(source, frozenset(path[0] for path in paths), paths, shown, bound, plain, places)
 
 
 def has_markup(text: str) -> bool:
@@ -130,7 +141,7 @@ def _template_error(error: Exception) -> TemplateError:
     source, at = getattr(token, "source", ""), getattr(token, "start_index", -1)
     if isinstance(error, RecursionError):
         message = "the template or its data is nested too deeply"
-    return TemplateError(message, **_place(source, at))
+    return TemplateError(message, **place_in(source, at))
 
 
 def _placed(error: TemplateError, source: str) -> TemplateError:
@@ -140,14 +151,14 @@ def _placed(error: TemplateError, source: str) -> TemplateError:
         tag = culprit(source, _reads)
         if tag is None or tag == block:
             message = f"'{{% {block.name} %}}' is never closed: add '{{% end{block.name} %}}'"
-            return TemplateError(message, **_place(source, block.start)) if tag is None else error
+            return TemplateError(message, **place_in(source, block.start)) if tag is None else error
     if error.line is not None:
         return error
     tag = culprit(source, _reads)
     if tag is None:
         return error
     wanted = error.message.removesuffix(", found end of expression").replace("a primitive expression", "a value")
-    return TemplateError(f"{wanted} before this ends", **_place(source, tag.end - 2))
+    return TemplateError(f"{wanted} before this ends", **place_in(source, tag.end - 2))
 
 
 def _reads(source: str) -> bool:
@@ -158,7 +169,8 @@ def _reads(source: str) -> bool:
     return True
 
 
-def _place(source: str, at: int) -> dict[str, int]:
+def place_in(source: str, at: int) -> dict[str, int]:
+    """The line and column of a place in a source."""
     if not source or at < 0:
         return {}
     return {"line": source.count("\n", 0, at) + 1, "column": at - source.rfind("\n", 0, at)}
@@ -169,7 +181,7 @@ def _check_filters(analysis: TemplateAnalysis, source: str) -> None:
     for name, spans in analysis.filters.items():
         if name not in known:
             message = f"unknown filter '{name}'{suggestion(name, known)}"
-            raise TemplateError(message, **_place(source, spans[0].index))
+            raise TemplateError(message, **place_in(source, spans[0].index))
 
 
 def _paths_read(analysis: TemplateAnalysis) -> list[tuple[tuple[str | int, ...], int]]:
@@ -187,19 +199,24 @@ def _check_names(read: list[tuple[tuple[str | int, ...], int]], source: str, nam
         root = str(path[0])
         if names is not None and root not in names and root != "now":
             message = f"unknown name '{root}'{suggestion(root, names)}"
-            raise TemplateError(message, **_place(source, at))
+            raise TemplateError(message, **place_in(source, at))
 
 
 def _shown_paths(bound: BoundTemplate, places: frozenset[int]) -> Iterator[tuple[str | int, ...]]:
+    for node in _nodes(bound):
+        if isinstance(node, OutputNode) and isinstance(node.expression, FilteredExpression):
+            path = _path_without_default(node.expression)
+            if path is not None and path.token.start_index in places:
+                yield tuple(each for each in path.path if isinstance(each, str | int))
+
+
+def _nodes(bound: BoundTemplate) -> Iterator[Node]:
     static = RenderContext(bound)
     waiting: list[Node] = list(bound.nodes)
     while waiting:
         node = waiting.pop(0)
         waiting.extend(node.children(static, include_partials=False))
-        if isinstance(node, OutputNode) and isinstance(node.expression, FilteredExpression):
-            path = _path_without_default(node.expression)
-            if path is not None and path.token.start_index in places:
-                yield tuple(each for each in path.path if isinstance(each, str | int))
+        yield node
 
 
 def _path_without_default(expression: FilteredExpression) -> Path | None:

@@ -24,10 +24,12 @@ from pipelines.documents import (
 )
 from pipelines.models import Pipeline, PipelineStep, Trigger
 from pipelines.operations.field_problems import field_problems
+from pipelines.operations.field_types import FieldTypes
 from pipelines.operations.handed_over import handed_over_problems
 from pipelines.operations.letter_problems import letter_problems
 from pipelines.operations.references import reference_problems
 from pipelines.operations.timing import timed_problems
+from pipelines.operations.type_problems import type_problems
 from pipelines.step_rows import STEP_COLUMNS, fill_step
 from pipelines.subjects import OWN, RECORD, subject_named
 
@@ -48,11 +50,13 @@ def validate_document(document: object, team: Team, *, beside: Collection[str] =
     problems += _action_problems(document)
     problems += _storage_problems(tidy, document)
     if not any(each.severity == "error" for each in problems):
+        fields = FieldTypes(team)
         problems += reference_problems(document, team, beside=beside)
         problems += handed_over_problems(document, team, beside=beside)
         problems += _empty_messages(document)
-        problems += field_problems(document)
+        problems += field_problems(document, fields)
         problems += letter_problems(document, team)
+        problems += type_problems(document, fields)
     return list(dict.fromkeys(problems))
 
 

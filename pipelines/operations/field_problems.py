@@ -8,6 +8,7 @@ from pipelines.definition.document import Problem
 from pipelines.definition.layout import every_place, subject_model, subject_names
 from pipelines.definition.reading import reads_of
 from pipelines.definition.shapes import spoken_path
+from pipelines.operations.field_types import FieldTypes
 from pipelines.subjects import RELATED_FIELDS, SubjectType, subject_named
 
 # Nearer than `last_activity` is to `last_interaction`, which are two fields.
@@ -15,8 +16,11 @@ ALIKE: Final = 0.8
 WRITERS: Final = frozenset({"update_record", "create_record"})
 
 
-def field_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
-    """Names that are no column and nearly one: in a mail their place would stay empty."""
+def field_problems(document: Mapping[str, Any], fields: FieldTypes) -> Iterator[Problem]:
+    """Names that are no column and nearly one, or no field at all in a team that has defined its own.
+
+    In a mail their place would stay empty.
+    """
     kind = subject_named(subject_model(document) or "")
     if kind is None or kind.record_type:
         return
@@ -25,24 +29,34 @@ def field_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
         for path, inside in reads_of(place.step).paths:
             if inside[:2] == ("with", "where") or path[0] not in roots:
                 continue
-            found = _slip(path[1:], kind, written)
+            found = _slip(path[1:], kind, written, fields)
             if found:
-                wrong, meant = found
-                message = f"{kind.name} has no field '{wrong}' unless you added one; did you mean '{meant}'?"
-                yield Problem(spoken_path((*place.at, *inside)), message, "warning")
+                yield Problem(spoken_path((*place.at, *inside)), found, "warning")
 
 
-def _slip(names: tuple[str, ...], kind: SubjectType, written: Collection[str]) -> tuple[str, str] | None:
-    """What is wrong in `first`, or in `company.first`, and what was meant."""
+def _slip(names: tuple[str, ...], kind: SubjectType, written: Collection[str], fields: FieldTypes) -> str:
+    """What is wrong in `first`, in `custom.first` or in `company.first`, and what was meant."""
     if not names:
-        return None
-    known = {*kind.plain, *kind.relations, *kind.derived, "name", "custom", "team_id"}
-    if len(names) > 1 and names[0] in kind.relations:
-        names, known, written = names[1:], {*RELATED_FIELDS[names[0]], "model"}, ()
-    if names[0] in known or names[0] in written:
-        return None
-    meant = get_close_matches(names[0], sorted(known), n=1, cutoff=ALIKE)
-    return (names[0], meant[0]) if meant else None
+        return ""
+    columns = {*kind.plain, *kind.relations, *kind.derived, "name", "custom", "team_id"}
+    if names[0] in kind.relations and len(names) > 1:
+        return _unknown(names[1], kind, {*RELATED_FIELDS[names[0]], "model"})
+    if names[0] == "custom" and len(names) > 1:
+        names, columns = names[1:], set()
+    if names[0] in columns or names[0] in written:
+        return ""
+    defined = fields.defined(kind.label)
+    return _unknown(names[0], kind, columns | {*defined}, defined=bool(defined))
+
+
+def _unknown(name: str, kind: SubjectType, known: Collection[str], *, defined: bool = False) -> str:
+    if name in known:
+        return ""
+    meant = get_close_matches(name, sorted(known), n=1, cutoff=ALIKE)
+    hint = f"; did you mean '{meant[0]}'?" if meant else ""
+    if defined:
+        return f"{kind.name} has no field '{name}', and your team has not defined one{hint}"
+    return f"{kind.name} has no field '{name}' unless you added one{hint}" if hint else ""
 
 
 def _written(document: Mapping[str, Any]) -> frozenset[str]:
