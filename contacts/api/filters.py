@@ -15,7 +15,9 @@ from django.db.models.functions import Lower
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from contacts.models import Contact, SegmentMembership, Tag
+from contacts.models import Contact, RecordType, SegmentMembership, Tag
+from contacts.own_fields import definitions
+from contacts.own_values import RANGES, within
 from contacts.queries import search, with_email
 from crm.api.filters import Narrow, StrictFilterBackend
 
@@ -23,16 +25,24 @@ LONGEST: Final = 200
 
 
 class OwnValueFilterBackend(StrictFilterBackend):
-    """Own fields too: `custom[plan]=pro`, of records `values[sku]=A1`; equal, as text, number or truth."""
+    """Own fields too: `custom[plan]=pro`, of records `values[sku]=A1`; equal, as text, number or truth.
+
+    Numbers and dates that are defined have ranges: `custom[seats][gte]=10`.
+    """
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         if getattr(view, "action", "list") != "list":
             return queryset
         asked = request.query_params.copy()
-        own = re.compile(rf"{view.own_values}\[([a-z][a-z0-9_]{{0,39}})\]")
-        for name in list(asked):
-            if found := own.fullmatch(name):
-                queryset = _with_value(queryset, view.own_values, found[1], name, asked.pop(name)[-1])
+        own = re.compile(rf"{view.own_values}\[([a-z][a-z0-9_]{{0,39}})\](?:\[(gt|gte|lt|lte)\])?")
+        named = {name: found for name in asked if (found := own.fullmatch(name))}
+        types = _types(view) if any(found[2] for found in named.values()) else {}
+        for name, found in named.items():
+            text = asked.pop(name)[-1]
+            if found[2]:
+                queryset = _in_range(queryset, view.own_values, found, types.get(found[1], ""), text)
+            else:
+                queryset = _with_value(queryset, view.own_values, found[1], name, text)
         rest: Any = SimpleNamespace(query_params=asked)
         return super().filter_queryset(rest, queryset, view)
 
@@ -44,10 +54,47 @@ class OwnValueFilterBackend(StrictFilterBackend):
             "required": False,
             "style": "deepObject",
             "explode": True,
-            "description": f"Own fields by their keys, such as `{view.own_values}[plan]=pro`.",
-            "schema": {"type": "object", "additionalProperties": {"type": "string", "maxLength": LONGEST}},
+            "description": f"Own fields by their keys, such as `{view.own_values}[plan]=pro`. Those defined as numbers "
+            f"or dates have ranges too, with `gt`, `gte`, `lt` and `lte`: `{view.own_values}[seats][gte]=10`. "
+            "Times are compared by their date.",
+            "schema": {
+                "type": "object",
+                "additionalProperties": {
+                    "oneOf": [
+                        {"type": "string", "maxLength": LONGEST},
+                        {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "properties": {name: {"type": "string", "maxLength": LONGEST} for name in RANGES},
+                        },
+                    ]
+                },
+            },
         }
         return [*super().get_schema_operation_parameters(view), own]
+
+
+def _types(view: Any) -> dict[str, str]:
+    """The types of the fields that are defined, by their keys: one statement."""
+    if view.own_values == "custom":
+        fields: Any = definitions(team=view.team, model=view.queryset.model)
+    else:
+        kinds = RecordType.objects.for_team(view.team)
+        key = view.kwargs.get("type") or view.request.query_params.get("type")
+        named = kinds.filter(key=key) if key else kinds
+        fields = [field for row in named.values_list("fields", flat=True) for field in row]
+    return {str(field["key"]): str(field["type"]) for field in fields}
+
+
+def _in_range(rows: QuerySet[Any], column: str, asked: re.Match[str], type: str, text: str) -> QuerySet[Any]:
+    if not type:
+        raise ValidationError(
+            {asked[0]: [f"No field {asked[1]!r} is defined; only defined numbers and dates have ranges."]}
+        )
+    try:
+        return within(rows, column=column, key=asked[1], type=type, compare=asked[2], value=text)
+    except ValueError as error:
+        raise ValidationError({asked[0]: [str(error)]}) from None
 
 
 def _with_value(rows: QuerySet[Any], column: str, key: str, name: str, text: str) -> QuerySet[Any]:

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from contacts.models import Contact, Deal
+from contacts.models import Contact, Deal, FieldDefinition, Record, RecordType
 from crm.models import Team
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.states import RunStatus
@@ -145,6 +145,47 @@ def test_lists_are_narrowed_by_the_teams_own_fields(api: Api) -> None:
         assert names(api, path, **{"custom[nobody]": "x"}) == []
         assert api.get(path, **{"custom[Not a key]": "x"}).status_code == 400
         assert api.get(path, **{"custom[plan]": "x\x00"}).status_code == 400
+
+
+def test_defined_numbers_and_dates_have_ranges(api: Api, team: Team) -> None:
+    for name, custom in (
+        ("Ada", {"seats": 5, "renewal": "2027-03-01", "called": "2027-03-01T23:00:00+00:00"}),
+        ("Bob", {"seats": 10.5, "renewal": "2027-03-02", "called": "2027-03-02T00:10:00+00:00"}),
+        # From before the definition, and none of the type: never inside a range.
+        ("Cy", {"seats": "9", "renewal": 20270302, "called": "later"}),
+        ("Di", {"seats": True, "renewal": ["2027-03-01"]}),
+        ("Eve", {}),
+    ):
+        Deal.objects.create(team=team, title=name, custom=custom)
+    for position, (key, type) in enumerate({"seats": "number", "renewal": "date", "called": "datetime"}.items()):
+        FieldDefinition.objects.create(
+            team=team, model="contacts.deal", key=key, label=key, type=type, position=position
+        )
+    FieldDefinition.objects.create(team=team, model="contacts.deal", key="plan", label="Plan", type="text")
+
+    def found(**query: str) -> list[str]:
+        answer = api.get("deals/", **query)
+        return sorted(each["title"] for each in answer.json()["results"]) if answer.status_code == 200 else ["refused"]
+
+    assert found(**{"custom[seats][gte]": "5"}) == ["Ada", "Bob"]
+    assert found(**{"custom[seats][gt]": "5", "custom[seats][lt]": "10.6"}) == ["Bob"]
+    assert found(**{"custom[seats][lte]": "9"}) == ["Ada"]
+    assert found(**{"custom[renewal][lt]": "2027-03-02"}) == ["Ada"]
+    assert found(**{"custom[renewal][gte]": "2027-03-01"}) == ["Ada", "Bob"]
+    assert found(**{"custom[called][lte]": "2027-03-01"}) == ["Ada"]
+    for refused in ({"custom[seats][gte]": "many"}, {"custom[renewal][lt]": "soon"}, {"custom[plan][lt]": "x"}):
+        assert found(**refused) == ["refused"]
+    assert found(**{"custom[nobody][lt]": "1"}) == found(**{"custom[seats][near]": "1"}) == ["refused"]
+
+
+def test_numbers_of_own_records_have_ranges(api: Api, team: Team) -> None:
+    fields = [{"key": "quantity", "label": "Quantity", "type": "integer"}]
+    kind = RecordType.objects.create(team=team, key="product", label="Product", fields=fields)
+    for quantity in (3, 12):
+        Record.objects.create(team=team, type=kind, values={"quantity": quantity})
+    for path in ("records/", "records/product/"):
+        rows = api.get(path, **{"values[quantity][gte]": "10"}).json()["results"]
+        assert [row["values"]["quantity"] for row in rows] == [12], path
 
 
 def test_pages_follow_each_other_without_gaps(api: Api, team: Team) -> None:
