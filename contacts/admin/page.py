@@ -14,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_aware
 
 from contacts import operations
+from contacts.admin.own_lists import OwnFieldsList
 from contacts.models import Activity
 from contacts.panels import panels_for
 from contacts.queries import timeline
@@ -44,7 +45,7 @@ class Card(NamedTuple):
     url: str = ""
 
 
-class RecordPage:
+class RecordPage(OwnFieldsList):
     """Mixed into pages of records with a history, before the base of the page."""
 
     change_form_template = "admin/contacts/record_form.html"

@@ -6,6 +6,7 @@ from typing import Any, Final
 from django.db import models
 
 from contacts.models import RecordType
+from contacts.own_fields import all_definitions, definitions
 from crm.models import Member, MessageTemplate, Team
 from crm.topics import topic_choices
 from pipelines.actions.base import Kind
@@ -31,7 +32,7 @@ def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, An
     return {
         "kinds": {code: _kind(kind) for code, kind in kinds().items()},
         "operators": [*_operators()],
-        "subjects": _subjects(pipeline),
+        "subjects": _subjects(pipeline, team),
         "subjectTypes": subject_types_by_id(),
         "subject": subject_types_by_id().get(pipeline.subject_type_id or 0, "") if pipeline else "",
         "users": _users(team),
@@ -61,9 +62,10 @@ def _kind(kind: Kind) -> dict[str, Any]:
     }
 
 
-def contact_fields() -> list[dict[str, Any]]:
-    """Fields of a contact that conditions can name."""
-    return _fields("contacts.contact")
+def contact_fields(team: Team | None) -> list[dict[str, Any]]:
+    """Fields of a contact that conditions can name, with those that the team defined; one statement."""
+    defined = definitions(team=team, model="contacts.contact") if team else ()
+    return [*_fields("contacts.contact"), *(_own_field("contact", each) for each in defined)]
 
 
 def operators() -> list[dict[str, str]]:
@@ -94,9 +96,12 @@ def _fields(label: str) -> list[dict[str, Any]]:
     return found
 
 
-def _subjects(pipeline: Pipeline | None) -> dict[str, list[dict[str, Any]]]:
-    """Fields by what a pipeline can be about; of the team's own types, those of the pipeline's."""
+def _subjects(pipeline: Pipeline | None, team: Team | None) -> dict[str, list[dict[str, Any]]]:
+    """Fields by what a pipeline can be about, with those the team defined; of own types, those of the pipeline's."""
     found = {label: _fields(label) for label in subject_types() if label != RECORD}
+    of_team = all_definitions(teams=[team], labels=found) if team else {}
+    for (_, label), defined in of_team.items():
+        found[label] += [_own_field(subject_types()[label].name, each) for each in defined]
     if pipeline is None or not pipeline.subject_record:
         return {**found, RECORD: []}
     rows = RecordType.objects.filter(team_id=pipeline.team_id, key=pipeline.subject_record).values_list("fields")
@@ -105,8 +110,10 @@ def _subjects(pipeline: Pipeline | None) -> dict[str, list[dict[str, Any]]]:
 
 
 def _own_field(alias: str, field: Mapping[str, Any]) -> dict[str, Any]:
+    """A field by its label, with its type, which says how its values are put in."""
     options = [[text, text] for text in field.get("options") or ()]
-    return {"path": f"{alias}.{field['key']}", "label": str(field.get("label") or field["key"]), "choices": options}
+    label = str(field.get("label") or field["key"])
+    return {"path": f"{alias}.{field['key']}", "label": label, "choices": options, "input": str(field.get("type"))}
 
 
 def _field(path: str, field: Any) -> dict[str, Any]:

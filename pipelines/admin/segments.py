@@ -119,7 +119,7 @@ class SegmentAdmin(TeamScopedAdmin[Segment]):
         data = {
             "operators": operators(),
             "subject": "contacts.contact",
-            "subjects": {"contacts.contact": [*contact_fields(), *_more_fields(team)]},
+            "subjects": {"contacts.contact": [*contact_fields(team), *_more_fields(team)]},
             "preview": reverse("admin:contacts_segment_preview"),
         }
         return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), "editor": data})

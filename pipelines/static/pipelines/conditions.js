@@ -48,6 +48,9 @@
 
   const HINTS = { "a list": "one, two, three", "two values": "10, 20", "a duration": "30d", "a date": "2030-01-31", "a pattern": "^a.*z$" };
 
+  // These look for a part of a text, whatever is stored.
+  const PARTS = new Set(["contains", "not_contains", "starts_with", "ends_with"]);
+
   editor.conditionBuilder = function (raw) {
     const box = el("div", { class: "pl-condition" });
     raw.before(box);
@@ -99,7 +102,16 @@
         const takes = (editor.data.operators.find((each) => each.code === operator.value) || {}).takes;
         valueBox.replaceChildren();
         if (takes === "nothing") return;
-        const known = (editor.subjectFields().find((each) => each.path === field.value) || {}).choices || [];
+        const about = editor.subjectFields().find((each) => each.path === field.value) || {};
+        const given = (value) => { clause.value = value; commit(state); };
+        const own = takes === "a value" || (takes === "a date" && about.input === "date")
+          ? editor.valueInput(about, about.input && PARTS.has(operator.value) ? "text" : about.input, clause.value, given)
+          : null;
+        if (own) {
+          valueBox.append(own);
+          return;
+        }
+        const known = about.choices || [];
         const choices = known.length && takes === "a value" ? editor.datalist(known) : null;
         const value = el("input", { class: "pl-input", value: textOf(clause.value, takes), list: choices && choices.id, placeholder: HINTS[takes] || "Value", "aria-label": "Value" });
         value.addEventListener("input", () => { clause.value = valueOf(value.value, takes); commit(state); });

@@ -62,6 +62,36 @@
     }
   };
 
+  const WORDS = new Set(["text", "textarea", "email", "url"]);
+  const isWorkedOut = (value) => typeof value === "string" && /^=|\{\{|\{%/.test(value);
+  function typed(type, value, changed, read, attributes) {
+    const node = editor.el("input", { class: "pl-input", type, value, "aria-label": "Value", ...attributes });
+    node.addEventListener("input", () => changed(node.value === "" ? "" : read(node.value)));
+    return node;
+  }
+  function picked(options, value, changed, read) {
+    const all = options.some(([key]) => key === value) ? options : [...options, [value, `${value} (no option)`]];
+    const node = editor.select(all, value, { "aria-label": "Value" });
+    node.addEventListener("change", () => changed(node.value === "" ? "" : read(node.value)));
+    return node;
+  }
+
+  // The input for a value of a field whose type is known; null where the value is of another type or worked out later.
+  editor.valueInput = function (field, kind, value, changed) {
+    const isNew = value === undefined || value === "";
+    const of = (type) => isNew || typeof value === type;
+    if (!kind || isWorkedOut(value)) return null;
+    if (kind === "boolean" && of("boolean"))
+      return picked([["", "—"], ["true", "Yes"], ["false", "No"]], isNew ? "" : String(value), changed, (text) => text === "true");
+    if (kind === "select" && of("string"))
+      return picked([["", "—"], ...field.choices], isNew ? "" : value, changed, (text) => text);
+    if (["number", "integer"].includes(kind) && of("number"))
+      return typed("number", isNew ? "" : String(value), changed, Number, { step: kind === "integer" ? 1 : "any" });
+    if (kind === "date" && of("string") && (isNew || /^\d{4}-\d{2}-\d{2}$/.test(value)))
+      return typed("date", isNew ? "" : value, changed, (text) => text);
+    return WORDS.has(kind) && of("string") ? typed("text", isNew ? "" : value, changed, (text) => text, { placeholder: "Value" }) : null;
+  };
+
   // Names that texts may use, put in where the cursor stands.
   editor.variableMenu = function (target) {
     const known = [...editor.subjectFields().map((field) => [field.path, field.label]), ...editor.data.variables];

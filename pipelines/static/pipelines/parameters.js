@@ -73,8 +73,15 @@
     return node;
   }
 
-  // Rows of name and value for an object.
-  function pairs(value, changed, textOnly) {
+  // Fields of the subject that a step can write, by their names.
+  const FIXED = new Set(["id", "created_at", "updated_at"]);
+  function writable() {
+    const named = editor.subjectFields().map((field) => ({ ...field, name: field.path.split(".").slice(1).join(".") }));
+    return named.filter((field) => !field.name.includes(".") && !FIXED.has(field.name));
+  }
+
+  // Rows of name and value for an object; `offered` are fields that the names can be.
+  function pairs(value, changed, textOnly, offered = []) {
     const box = el("div", { class: "pl-pairs" });
     const rows = Object.entries(value && typeof value === "object" ? value : {});
     const commit = () => {
@@ -82,12 +89,21 @@
       changed(kept.length ? Object.fromEntries(kept) : undefined);
     };
     function row(pair) {
-      const name = el("input", { class: "pl-input", value: pair[0], placeholder: "Name", "aria-label": "Name" });
-      const content = el("input", { class: "pl-input", value: textOnly ? pair[1] : shown(pair[1]), placeholder: "Value", "aria-label": "Value" });
+      const list = editor.datalist(offered.map((field) => [field.name, field.label]));
+      const name = el("input", { class: "pl-input", value: pair[0], list: offered.length ? list.id : null, placeholder: offered.length ? "Field" : "Name", "aria-label": "Name" });
+      const content = el("span", { class: "pl-value" });
       const remove = el("button", { type: "button", class: "pl-remove", "aria-label": "Remove this line" }, editor.icon("close"));
-      const line = el("div", { class: "pl-pair" }, name, content, remove);
-      name.addEventListener("input", () => { pair[0] = name.value.trim(); commit(); });
-      content.addEventListener("input", () => { pair[1] = textOnly ? content.value : parsed(content.value); commit(); });
+      const line = el("div", { class: "pl-pair" }, name, content, remove, offered.length ? list : null);
+      const given = (next) => { pair[1] = next; commit(); };
+      function drawContent() {
+        const field = offered.find((each) => each.name === pair[0]);
+        const own = field ? editor.valueInput(field, field.input, pair[1], given) : null;
+        const free = own || el("input", { class: "pl-input", value: textOnly ? pair[1] : shown(pair[1]), placeholder: "Value", "aria-label": "Value" });
+        if (!own) free.addEventListener("input", () => given(textOnly ? free.value : parsed(free.value)));
+        content.replaceChildren(free);
+      }
+      name.addEventListener("input", () => { pair[0] = name.value.trim(); commit(); drawContent(); });
+      drawContent();
       remove.addEventListener("click", () => { rows.splice(rows.indexOf(pair), 1); line.remove(); commit(); });
       return line;
     }
@@ -157,7 +173,7 @@
     // A list, or a text that becomes an object later, is no rows of names and values.
     if (widget === "fields" && value !== undefined && (value === null || typeof value !== "object" || Array.isArray(value))) return jsonArea(value, changed);
     if (widget === "fields" || (!widget && schema.type === "object"))
-      return pairs(value, changed, Boolean(schema.additionalProperties && schema.additionalProperties.type === "string"));
+      return pairs(value, changed, Boolean(schema.additionalProperties && schema.additionalProperties.type === "string"), widget && name === "values" ? writable() : []);
     if (schema.type === "array" && !widget) return jsonArea(value, changed);
     if (schema.type === "boolean") {
       // What is yes without saying so can only be told apart by words.

@@ -1,0 +1,211 @@
+"""Fields that a team defined, in lists: a filter for each, and the first few as columns."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter, TextFilter
+from unfold.contrib.filters.forms import RangeNumericForm
+from unfold.widgets import INPUT_CLASSES
+
+from contacts.models import Record, RecordType
+from contacts.own_fields import Field, definitions
+from contacts.own_values import DATES, NUMBERS, containing, equal, within
+
+# A list that shows every field is read by nobody; whoever wants another column moves its field to the front.
+COLUMNS: Final = 2
+_READ: Final = "own_fields_of_list"
+_LONGEST: Final = 60
+_YES_NO: Final = (("true", "Yes"), ("false", "No"))
+
+
+class OwnFieldsList:
+    """Mixed into pages of records: lists show and filter by what the team defined; one statement reads it."""
+
+    model: Any
+    list_filter_submit = True
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        own = [own_filter(field, self._column()) for field in self._defined(request)]
+        return [*super().get_list_filter(request), *own]  # type: ignore[misc]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        own = [own_column(field, self._column()) for field in self._defined(request)[:COLUMNS]]
+        return (*super().get_list_display(request), *own)  # type: ignore[misc]
+
+    def _column(self) -> str:
+        return "values" if self.model is Record else "custom"
+
+    def _defined(self, request: HttpRequest) -> Sequence[Field]:
+        """Read once for each request, which asks for the filters several times."""
+        if not hasattr(request, _READ):
+            team = getattr(request, "team", None)
+            of_type = self.model is Record
+            fields = _of_type(request) if of_type else definitions(team=team, model=self.model) if team else ()
+            setattr(request, _READ, fields)
+        found: Sequence[Field] = getattr(request, _READ)
+        return found
+
+
+def _of_type(request: HttpRequest) -> Sequence[Field]:
+    """The fields of the type of records that the list is narrowed to."""
+    chosen = request.GET.get("type__id__exact", "")
+    if not chosen.isdecimal() or len(chosen) > 9:
+        return ()
+    known = RecordType.objects.for_team(getattr(request, "team", None)).filter(pk=int(chosen))
+    return known.values_list("fields", flat=True).first() or ()
+
+
+def own_column(field: Field, column: str) -> Callable[[Any], str]:
+    """A column with the values of a field."""
+
+    def shown(row: Any) -> str:
+        return spoken((getattr(row, column) or {}).get(field["key"]), str(field["type"]))
+
+    shown.__name__ = f"own_{field['key']}"
+    shown.short_description = _label(field)  # type: ignore[attr-defined]
+    return shown
+
+
+def spoken(value: Any, type: str) -> str:
+    """A value as a list shows it."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if isinstance(value, int | float):
+        return f"{value:,}"
+    if type in DATES:
+        return _in_words(str(value))
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _in_words(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text) if len(text) > 10 else date.fromisoformat(text)
+    except ValueError:
+        return text[:_LONGEST]
+    clock = f", {moment:%H:%M}" if isinstance(moment, datetime) else ""
+    return f"{moment.day} {moment:%b %Y}{clock}"
+
+
+def own_filter(field: Field, column: str) -> type[admin.SimpleListFilter]:
+    """The filter that fits the type of a field."""
+    type_of = str(field["type"])
+    base: type[Any] = _Containing
+    if type_of in ("select", "boolean"):
+        base = _OneOf
+    elif type_of in NUMBERS:
+        base = _Numbers
+    elif type_of in DATES:
+        base = _Dates
+    name = f"own_{field['key']}"
+    return type(name, (base,), {"title": _label(field), "parameter_name": name, "field": field, "column": column})
+
+
+class _OneOf(DropdownFilter):
+    """One of the options, or yes and no."""
+
+    field: Field
+    column: str
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return _YES_NO if self.field["type"] == "boolean" else [(each, each) for each in self.field["options"]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.value()
+        if not chosen or chosen not in {value for value, _ in self.lookup_choices}:
+            return queryset
+        value: Any = chosen == "true" if self.field["type"] == "boolean" else chosen
+        return equal(queryset, column=self.column, key=self.field["key"], value=value)
+
+
+class _Containing(TextFilter):
+    """A part of the text."""
+
+    field: Field
+    column: str
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        text = (self.value() or "").strip()
+        if not text or "\x00" in text:
+            return queryset
+        return containing(queryset, column=self.column, key=self.field["key"], text=text[:200])
+
+
+class _Range(admin.SimpleListFilter):
+    """From and to, both of them inside."""
+
+    field: Field
+    column: str
+    form: type[Any]
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.request = request
+        for name in filter(None, self.expected_parameters()):
+            given = params.pop(name, None)
+            value = given[-1] if isinstance(given, list) else given
+            if value:
+                self.used_parameters[name] = value
+
+    def expected_parameters(self) -> list[str | None]:
+        return [f"{self.parameter_name}_from", f"{self.parameter_name}_to"]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return ()
+
+    def has_output(self) -> bool:
+        return True
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        form = self.form(name=self.parameter_name, data=dict(self.used_parameters))
+        yield {"request": self.request, "parameter_name": self.parameter_name, "form": form}
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        for name, compare in zip(self.expected_parameters(), ("gte", "lte"), strict=True):
+            value = self.used_parameters.get(name or "")
+            if value is None:
+                continue
+            try:
+                queryset = within(
+                    queryset,
+                    column=self.column,
+                    key=self.field["key"],
+                    type=str(self.field["type"]),
+                    compare=compare,
+                    value=str(value),
+                )
+            except ValueError:
+                # Nothing lies beside what is no number and no date.
+                return queryset.none()
+        return queryset
+
+
+class DatesForm(forms.Form):
+    """From and to by the calendar of the browser."""
+
+    def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for end in ("from", "to"):
+            attributes = {"type": "date", "class": " ".join(INPUT_CLASSES), "aria-label": end.capitalize()}
+            self.fields[f"{name}_{end}"] = forms.CharField(required=False, widget=forms.TextInput(attributes))
+
+
+class _Numbers(_Range):
+    template = "unfold/filters/filters_numeric_range.html"
+    form = RangeNumericForm
+
+
+class _Dates(_Range):
+    template = "unfold/filters/filters_date_range.html"
+    form = DatesForm
+
+
+def _label(field: Field) -> str:
+    return str(field.get("label") or str(field["key"]).replace("_", " ").capitalize())
