@@ -23,6 +23,7 @@ from contacts.imports.lifecycle import Choices, begin_check, begin_running, draf
 from contacts.imports.running import ATTEMPTS, LEASE, claim, imports_due, run, work_imports
 from contacts.imports.uploads import bring
 from contacts.models import Contact, ContactImport, FieldDefinition, ImportKey, ImportMapping, ImportProblem
+from contacts.queries import with_email
 from crm.csv_files import MemoryBytes, inspect
 from crm.models import AuditEntry, Team
 from crm.teams import create_team
@@ -434,6 +435,15 @@ def test_a_batch_costs_the_same_with_few_rows_and_with_many(team: Team, monkeypa
 
     cost(2)
     assert cost(5) == cost(20)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite plans by its indexes alone")
+def test_the_database_knows_that_few_contacts_share_an_address(team: Team) -> None:
+    Contact.objects.bulk_create(Contact(team=team, email=f"n{n}@example.org") for n in range(3000))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE contacts_contact")
+    plan = with_email(team=team, emails=[f"n{n}@example.org" for n in range(1000)]).explain(format="json")
+    assert json.loads(plan)[0]["Plan"]["Plan Rows"] < 1500
 
 
 def test_who_is_erased_stands_in_no_refused_row_and_others_stay(
