@@ -129,6 +129,28 @@ def test_what_was_typed_stands_there_after_an_error(page: "Page", team: Team) ->
     assert not Pipeline.objects.exists()
 
 
+def test_a_step_is_copied_with_all_it_says_and_stands_below_its_original(page: "Page", team: Team) -> None:
+    page.goto(ADD)
+    page.get_by_label("Name", exact=False).first.fill("Calls")
+    task = add_step(page, "create_task")
+    task.locator("[data-parameter=title] input").fill("Call them")
+    task.locator("input[name$=-name]").fill("A call")
+    wait = task.locator(".pl-duration")
+    wait.first.locator("input").fill("3")
+    wait.first.locator("select").select_option("d")
+    add_step(page, "end")
+    page.get_by_role("button", name="Copy this step").first.press("Enter")
+    page.keyboard.type("And again")
+    page.get_by_role("button", name="Copy this step").nth(1).click()
+    assert titles(page)[0] == "A call" and len(titles(page)) == 4
+    save(page)
+    steps = list(Pipeline.objects.get().steps.order_by("number"))
+    assert [step.action_type for step in steps] == ["create_task", "create_task", "create_task", "end"]
+    assert len({step.key for step in steps}) == 4
+    for step in steps[:3]:
+        assert step.data["title"] == "Call them" and step.delay == 3 * 86_400
+
+
 def test_changing_the_action_keeps_the_fields_of_the_first_for_a_change_of_mind(page: "Page", team: Team) -> None:
     page.goto(ADD)
     row = add_step(page, "send_email")

@@ -29,6 +29,9 @@
       const message = inRow(row, "message");
       show("message", Boolean(message.value) || Boolean(kind && kind.speaks) || message.closest(".pl-has-errors"));
       show("inside", editor.isBlock(action.value));
+      // The steps inside a block have keys that nothing else may have.
+      const copies = row.querySelector("[data-copy]");
+      if (copies) copies.hidden = editor.isBlock(action.value);
       row.querySelector('.pl-field-condition label').textContent = action.value === "condition" ? "Condition" : "Only if";
       const data = editor.readJson(raw, {});
       const box = row.querySelector("[data-parameters]");
@@ -203,6 +206,51 @@
     return `step_${number}`;
   }
 
+  // A copy is named after its step: call, call_2, call_3.
+  function keyAfter(key, list) {
+    const taken = new Set([...editor.data.takenKeys, ...rowsOf(list).map((row) => inRow(row, "key").value)]);
+    const base = (key || "step").replace(/_\d+$/, "").slice(0, 36);
+    let number = 2;
+    while (taken.has(`${base}_${number}`)) number += 1;
+    return `${base}_${number}`;
+  }
+
+  // What a copy has of its own: its identity, its place, and that nobody removed it.
+  const OWN = new Set(["id", "pipeline", "number", "key", "DELETE"]);
+  function copyFields(from, to) {
+    for (const field of from.querySelectorAll("[name]")) {
+      const name = (/-\d+-(\w+)$/.exec(field.name) || [])[1];
+      if (name && !OWN.has(name) && inRow(to, name)) inRow(to, name).value = field.value;
+    }
+  }
+
+  function freshRow(section) {
+    const total = section.querySelector(`[name="${section.dataset.prefix}-TOTAL_FORMS"]`);
+    const shell = document.createElement("div");
+    shell.append(section.querySelector("template").content.cloneNode(true));
+    for (const node of shell.querySelectorAll("*"))
+      for (const name of ["id", "name", "for"])
+        if (node.hasAttribute(name)) node.setAttribute(name, node.getAttribute(name).replace("__prefix__", total.value));
+    total.value = Number(total.value) + 1;
+    return shell.firstElementChild;
+  }
+
+  function openAlone(row, list) {
+    for (const other of rowsOf(list)) other.querySelector("details").open = other === row || other.classList.contains("pl-has-errors");
+    renumber(list);
+  }
+
+  function copy(row, list, section) {
+    const made = freshRow(section);
+    row.after(made);
+    copyFields(row, made);
+    inRow(made, "key").value = keyAfter(inRow(row, "key").value, list);
+    setUpStep(made, list);
+    openAlone(made, list);
+    say(list, `Copied as step ${made.querySelector("[data-position]").textContent}.`);
+    inRow(made, "name").focus();
+  }
+
   function remove(row, list) {
     const box = inRow(row, "DELETE");
     if (!box) return;
@@ -293,7 +341,6 @@
 
   function setUpList(section) {
     const list = section.querySelector("[data-rows]");
-    const prefix = section.dataset.prefix;
     const isSteps = list.dataset.rows === "step";
     const setUp = (row) => {
       if (isSteps) setUpStep(row, list);
@@ -303,6 +350,8 @@
     list.addEventListener("click", (event) => {
       const button = event.target.closest("[data-remove]");
       if (button) remove(button.closest("[data-row]"), list);
+      const copied = event.target.closest("[data-copy]");
+      if (copied) copy(copied.closest("[data-row]"), list, section);
     });
     if (isSteps) {
       setUpDragging(list);
@@ -310,21 +359,11 @@
     }
     const add = section.querySelector(`[data-add="${list.dataset.rows}"]`);
     if (add) add.addEventListener("click", () => {
-      const total = section.querySelector(`[name="${prefix}-TOTAL_FORMS"]`);
-      const shell = document.createElement("div");
-      shell.append(section.querySelector("template").content.cloneNode(true));
-      for (const node of shell.querySelectorAll("*"))
-        for (const name of ["id", "name", "for"])
-          if (node.hasAttribute(name)) node.setAttribute(name, node.getAttribute(name).replace("__prefix__", total.value));
-      total.value = Number(total.value) + 1;
-      const row = shell.firstElementChild;
+      const row = freshRow(section);
       list.append(row);
       if (isSteps) inRow(row, "key").value = freeKey(list);
       setUp(row);
-      if (isSteps) {
-        for (const other of rowsOf(list)) other.querySelector("details").open = other === row || other.classList.contains("pl-has-errors");
-        renumber(list);
-      }
+      if (isSteps) openAlone(row, list);
       row.querySelector("select,input:not([type=hidden])").focus();
     });
   }
