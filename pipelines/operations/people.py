@@ -159,8 +159,10 @@ def _store(row: HumanTask, values: dict[str, Any], outcome: str, worker: Worker,
 
 
 def closed_words(row: HumanTask) -> str:
-    """Who or what was quicker, in a sentence."""
-    day = f"{row.finished_at:%Y-%m-%d %H:%M} UTC" if row.finished_at else ""
+    """Who or what was quicker, in a sentence, by the clock of the team."""
+    team = row.task.team
+    at = row.finished_at.astimezone(ZoneInfo(team.timezone)) if row.finished_at else None
+    day = f"{at.day} {at:%b %Y, %H:%M} ({team.timezone})" if at else ""
     match row.status:
         case HumanTask.Status.COMPLETED:
             return f"{row.completed_label or 'Somebody'} answered this already, on {day}."

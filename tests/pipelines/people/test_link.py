@@ -68,7 +68,8 @@ def test_the_mail_leads_to_a_form_that_needs_no_account(team: Team, run_at: Run,
     human = HumanTask.objects.get()
     assert human.completed_by == ann and (human.response or {})["agenda"] == "Prices"
     again = client.get(link)
-    assert again.status_code == 410 and "Ann answered this already" in again.content.decode()
+    assert again.status_code == 410
+    assert "Ann answered this already, on 1 Mar 2027, 12:00 (UTC)." in again.content.decode()
 
 
 def test_what_does_not_fit_is_marked_and_what_was_typed_stays(
