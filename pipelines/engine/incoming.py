@@ -137,10 +137,11 @@ def _contact(hook: Hook, body: Any, address: str, now: datetime) -> int:
 
 def _held(hook: Hook, filled: dict[str, Any]) -> dict[str, Any]:
     """What a post fills, own fields that the team defines as values of their types; a form need not fill them all."""
-    if not isinstance(filled.get("custom"), dict):
-        return filled
+    fields = definitions(team=hook.team_id, model=Contact)
+    own = {name for name in filled if name.startswith("custom.")} | {field["key"] for field in fields} & filled.keys()
+    given = {**(filled.get("custom") or {}), **{name.removeprefix("custom."): filled[name] for name in own}}
     try:
-        fields = definitions(team=hook.team_id, model=Contact)
-        return {**filled, "custom": checked_custom(fields=fields, values=filled["custom"])}
+        custom = checked_custom(fields=fields, values=given)
     except InvalidValues as error:
         raise Unusable(str(error)) from error
+    return {**{name: value for name, value in filled.items() if name not in own}, "custom": custom}

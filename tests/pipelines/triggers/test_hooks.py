@@ -80,11 +80,12 @@ def test_a_post_fills_defined_fields_with_values_of_their_types(team: Team) -> N
     FieldDefinition.objects.create(team=team, model="contacts.contact", key="seats", label="Seats", type="integer")
     FieldDefinition.objects.create(team=team, model="contacts.contact", key="plan", label="Plan", required=True)
     hook = opened(team)
-    Hook.objects.update(fields={"custom": {"seats": "{{ trigger.seats }}", "note": "{{ trigger.name }}"}})
+    names = {"seats": "{{ trigger.seats }}", "custom.hat": "{{ trigger.score }}"}
+    Hook.objects.update(fields={**names, "custom": {"note": "{{ trigger.name }}"}})
     post(hook, {**ADA, "seats": "12"})
     post(hook, {**ADA, "email": "bob@example.org", "seats": "a dozen"}, message_id="msg_2")
     process_due_runs()
-    assert Contact.objects.get().custom == {"seats": 12, "note": "Ada"}
+    assert Contact.objects.get().custom == {"seats": 12, "hat": 7, "note": "Ada"}
     assert HookDelivery.objects.get(message_id="msg_2").outcome == "seats: This is not a number."
 
 
