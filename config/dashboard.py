@@ -19,7 +19,7 @@ from pipelines.admin.links import from_now, subject_words
 from pipelines.alarms import alarms
 from pipelines.counting import StateCount, run_counts, state_counts
 from pipelines.engine.clock import engine_now, real_now
-from pipelines.engine.outage import mail_outage
+from pipelines.engine.outage import outage_words, outages
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.queries import DashboardNumbers, dashboard_numbers, last_tick_at
 from pipelines.states import RunStatus
@@ -86,12 +86,15 @@ def _alarms(team: Team | None, now: datetime) -> list[dict[str, str]]:
     found = alarms(team=team, now=now)[:LISTED]
     page = "admin:pipelines_pipeline_change"
     told = [{"sentence": each.sentence, "address": reverse(page, args=(each.pipeline_id,))} for each in found]
-    outage = mail_outage()
-    if outage is not None:
-        since, then = (f"{moment:%H:%M} UTC" for moment in (outage.since, outage.next_at))
-        sentence = f"The mail server cannot be reached since {since}. Mail waits, and it is looked for again at {then}."
-        told.insert(0, {"sentence": sentence, "address": f"{reverse(MESSAGES)}?state__exact=queued"})
-    return told
+    waiting = f"{reverse(MESSAGES)}?state__exact=queued"
+    away = [
+        {
+            "sentence": outage_words(each),
+            "address": waiting if each.team_id is None else f"{waiting}&channel__exact={each.channel}",
+        }
+        for each in outages(team=team, now=now)
+    ]
+    return [*away[:LISTED], *told]
 
 
 @require_POST

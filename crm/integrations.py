@@ -1,7 +1,7 @@
 """Providers of a team: their settings kept, their secrets sealed, and the channels that come of them."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,11 +14,24 @@ from crm.channels.letters import Channel, Letter, channel_for
 from crm.channels.providers import PROVIDERS, Provider, with_made_up
 from crm.channels.push import Push
 from crm.channels.web_push import public_key
-from crm.models import Integration
+from crm.models import Integration, Team
 from crm.sealing import SealBroken, seal, unseal
 
 DOTS: Final = "••••"
 HERE: Final = ("localhost", "127.0.0.1", "::1")
+# What an app above knows of the providers of a team that let nobody in: a sentence by channel.
+Troubles = Callable[[Team], Mapping[str, str]]
+_known_troubles: list[Troubles] = []
+
+
+def register_troubles(troubles: Troubles) -> None:
+    """Let the pages of channels say what an app above knows of them; called once when the apps are ready."""
+    _known_troubles.append(troubles)
+
+
+def troubles_of(team: Team) -> dict[str, str]:
+    """What keeps messages of a team from leaving, as a sentence by channel."""
+    return {channel: said for troubles in _known_troubles for channel, said in troubles(team).items()}
 
 
 class WrongSettings(ValueError):

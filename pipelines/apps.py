@@ -10,7 +10,9 @@ class PipelinesConfig(AppConfig):
     verbose_name = "Pipelines"
 
     def ready(self) -> None:
+        from crm.integrations import register_troubles
         from crm.work import form_slot
+        from pipelines.engine.outage import troubles_of
         from pipelines.operations.gates import register_gate
         from pipelines.operations.people import HumanTasks
         from pipelines.simulation.expect import unmet
@@ -22,3 +24,4 @@ class PipelinesConfig(AppConfig):
         records.connect()
         erasing.connect()
         register_gate(unmet)
+        register_troubles(troubles_of)

@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from crm.auditing import audit_request
 from crm.channels.providers import PROVIDERS, Provider, Setting
 from crm.devices import Lost, forget
-from crm.integrations import WrongSettings, browser_key, keep_settings, masked, reports_url
+from crm.integrations import WrongSettings, browser_key, keep_settings, masked, reports_url, troubles_of
 from crm.models import Device, Integration, OptIn
 from crm.opt_in import WrongAddress, said_address, say
 from crm.scoping import TeamScopedAdmin
@@ -133,7 +133,9 @@ class IntegrationAdmin(TeamScopedAdmin[Integration]):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
-        told = {"reports_url": reports_url(row), "browser_key": browser_key(row)} if row is not None else {}
+        told = {}
+        if row is not None:
+            told = {"reports_url": reports_url(row), "browser_key": browser_key(row), "trouble": _trouble(row)}
         page: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **told})
         return page
 
@@ -266,6 +268,11 @@ class OptInAdmin(TeamScopedAdmin[OptIn]):
     @display(description="Agreed", label={"Yes": "success", "No": "danger"})
     def answer(self, row: OptIn) -> str:
         return "Yes" if row.granted else "No"
+
+
+def _trouble(row: Integration) -> str:
+    provider = PROVIDERS.get(row.provider)
+    return troubles_of(row.team).get(provider.channel, "") if provider is not None and row.enabled else ""
 
 
 def _team(request: HttpRequest) -> Any:

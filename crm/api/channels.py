@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from crm.channels.providers import PROVIDERS
 from crm.devices import BadDevice, Lost, forget, register_device
-from crm.integrations import WrongSettings, browser_key, keep_settings, masked, reports_url
+from crm.integrations import WrongSettings, browser_key, keep_settings, masked, reports_url, troubles_of
 from crm.models import Device, Integration, OptIn
 from crm.opt_in import WrongAddress, said_address, say
 from crm.scoping import SubjectField, TeamScopedSerializer, TeamScopedViewSet
@@ -39,12 +39,13 @@ class IntegrationSerializer(TeamScopedSerializer):
     secrets_set = serializers.SerializerMethodField()
     reports_url = serializers.SerializerMethodField()
     browser_key = serializers.SerializerMethodField()
+    trouble = serializers.SerializerMethodField(help_text="What keeps its messages waiting, empty when nothing does.")
 
     class Meta:
         model = Integration
         fields = (
             "id", "provider", "channel", "enabled", "asks_consent", "options", "secrets", "secrets_set", "reports_url",
-            "browser_key", "tested_at", "test_ok", "test_result", "created_at",
+            "browser_key", "trouble", "tested_at", "test_ok", "test_result", "created_at",
         )  # fmt: skip
         read_only_fields = ("id", "tested_at", "test_ok", "test_result", "created_at")
 
@@ -64,6 +65,11 @@ class IntegrationSerializer(TeamScopedSerializer):
     @extend_schema_field({"type": "string"})
     def get_browser_key(self, row: Integration) -> str:
         return browser_key(row)
+
+    @extend_schema_field({"type": "string"})
+    def get_trouble(self, row: Integration) -> str:
+        known: dict[str, str] = self.context.get("troubles", {})
+        return known.get(self.get_channel(row), "") if row.enabled else ""
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         options, secrets = attrs.pop("options", None), attrs.pop("secrets", None)
@@ -116,6 +122,10 @@ class IntegrationViewSet(TeamScopedViewSet):
     filter_fields = {"provider": "provider", "enabled": "enabled"}
     search_fields = ()
     ordering_fields = ("created_at",)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        context = dict(super().get_serializer_context())
+        return {**context, "troubles": troubles_of(self.team)} if self.request.method == "GET" else context
 
     @extend_schema(request=TryIn, responses=TriedOut)
     @action(detail=False, methods=["post"])

@@ -7,6 +7,9 @@ Code = Literal[
     "timeout", "connection", "validation", "blocked", "http_4xx", "http_5xx", "http_429", "smtp_4xx", "smtp_5xx", "code"
 ]
 
+# "sure" where nothing of it can be owed to one message: no connection, wrong credentials, too many at once.
+Away = Literal["no", "maybe", "sure"]
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
@@ -30,6 +33,8 @@ class Refused:
     gone: bool = False
     # Devices among several that are gone for good.
     lost: tuple[str, ...] = ()
+    # Whether the provider lets nobody in, which says nothing about this message.
+    away: Away = "no"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Chat:
         if answer.accepted:
             return Delivered(reference="")
         words = answer.body[:200].decode("utf-8", "replace")
-        return refusal(answer, who="The chat", words=words)
+        return refusal(answer, who="The chat", words=words, shut=answer.status == 403)
 
     def _body(self, letter: Letter) -> dict[str, Any]:
         title, text = letter.title[:LONGEST], letter.text[:LONGEST]

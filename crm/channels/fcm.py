@@ -67,9 +67,12 @@ class Fcm:
             return Delivered(reference=str(body.get("name") or ""))
         if answer.status == 401:
             _tokens.pop(account["client_email"], None)
-        gone = answer.status == 404 or inside(body, "error", "details", 0, "errorCode") == "UNREGISTERED"
+        code = inside(body, "error", "details", 0, "errorCode")
+        gone = answer.status == 404 or code == "UNREGISTERED"
         words = inside(body, "error", "message")
-        return refusal(answer, who="Firebase", words=words, gone=gone, busy=answer.status == 401)
+        # A device may have registered with another account.
+        shut = answer.status == 403 and code != "SENDER_ID_MISMATCH"
+        return refusal(answer, who="Firebase", words=words, gone=gone, busy=answer.status == 401, shut=shut)
 
     def _token(self, account: dict[str, str]) -> str | Refused:
         """An access token, kept until shortly before its end; nothing was sent when there is none."""
@@ -85,12 +88,13 @@ class Fcm:
             form = {"grant_type": GRANT, "assertion": signed(claims, _key(account["private_key"]))}
             answer = post_form(account["token_uri"], form, {})
             if isinstance(answer, Unknown):
-                return Refused(code="timeout", detail=answer.detail, permanent=False)
+                return Refused(code="timeout", detail=answer.detail, permanent=False, away="sure")
             if isinstance(answer, Refused):
                 return answer
             body = said(answer)
             if not answer.accepted or not body.get("access_token"):
-                return refusal(answer, who="Google's login", words=body.get("error_description") or body.get("error"))
+                words = body.get("error_description") or body.get("error")
+                return refusal(answer, who="Google's login", words=words, shut=True)
             token = str(body["access_token"])
             lasts = body.get("expires_in")
             seconds = float(lasts) if isinstance(lasts, int | float) else float(HOUR)

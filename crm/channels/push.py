@@ -41,8 +41,9 @@ class Push:
             sentence = "No device of this contact takes push messages any more."
             return Refused(code=first.code, detail=sentence, permanent=True, gone=True, lost=lost)
         return Refused(
-            code=first.code, detail=first.detail, permanent=first.permanent, retry_after=first.retry_after, lost=lost
-        )
+            code=first.code, detail=first.detail, permanent=first.permanent, retry_after=first.retry_after, lost=lost,
+            away=first.away if all(result.away != "no" for result in refused) else "no",
+        )  # fmt: skip
 
     def _send(self, target: Target, letter: Letter) -> DeliveryResult:
         transport = self.transports.get(target.kind)

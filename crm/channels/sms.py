@@ -15,6 +15,8 @@ from crm.channels.wire import basic, post_form, refusal, said
 BASE: Final = "https://api.twilio.com"
 # Too many at once, whatever the status says.
 BUSY: Final = frozenset({"14107", "20429", "21611", "30001", "30022"})
+# The account is not let in: wrong credentials, not active, too many at once.
+SHUT: Final = frozenset({"20003", "20005", "20429"})
 # The number answered STOP, is none, or is none that gets SMS: no later attempt helps.
 GONE: Final = frozenset({"21211", "21217", "21610", "21614", "30005", "30006"})
 
@@ -45,8 +47,9 @@ class TwilioSms:
             return Delivered(reference=str(body.get("sid") or ""), detail={"status": str(body.get("status") or "")})
         code = str(body.get("code") or "")
         return refusal(
-            answer, who="The SMS gateway", code=code, words=body.get("message"), busy=code in BUSY, gone=code in GONE
-        )
+            answer, who="The SMS gateway", code=code, words=body.get("message"), busy=code in BUSY, gone=code in GONE,
+            shut=code in SHUT or (answer.status == 403 and not code),
+        )  # fmt: skip
 
     def _form(self, letter: Letter, to: str) -> dict[str, str]:
         sender = letter.sender or self.sender

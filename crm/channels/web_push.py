@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -67,17 +67,22 @@ class WebPush:
         }  # fmt: skip
         answer = post(url=endpoint, headers=headers, body=body)
         if not isinstance(answer, HttpAnswer):
-            return answer
+            return _doubtful(answer) if isinstance(answer, Refused) else answer
         if answer.accepted:
             return Delivered(reference="")
         words = answer.body[:200].decode("utf-8", "replace")
-        return refusal(answer, who="The push service", words=words, gone=answer.status in (404, 410))
+        return _doubtful(refusal(answer, who="The push service", words=words, gone=answer.status in (404, 410)))
 
     def _authorization(self, endpoint: str) -> str:
         parts = urlsplit(endpoint)
         claims = {"aud": f"{parts.scheme}://{parts.netloc}", "exp": int(time.time()) + VALID, "sub": self.contact}
         key = private_key(self.private)
         return f"vapid t={signed(claims, key)}, k={packed(_point(key))}"
+
+
+def _doubtful(refused: Refused) -> Refused:
+    """Every browser names the server of its own maker, so that one which is away says little about the others."""
+    return replace(refused, away="maybe") if refused.away == "sure" else refused
 
 
 def encrypt(

@@ -14,6 +14,8 @@ from crm.channels.wire import inside, post_json, refusal, said
 BASE: Final = "https://graph.facebook.com/v23.0"
 # Limits of the account, of the pair of numbers, of the template.
 BUSY: Final = frozenset({"4", "80007", "130429", "131048", "131056", "133016"})
+# Those of the account, its token and its rights.
+SHUT: Final = frozenset({"4", "10", "190", "80007", "130429", "131005", "131031"})
 UNREACHABLE: Final = frozenset({"131026"})
 # What the step's template is called among the data of a letter.
 APPROVED: Final = "approved"
@@ -43,7 +45,7 @@ class WhatsappCloud:
             return Delivered(reference=str(inside(body, "messages", 0, "id") or ""))
         code = str(inside(body, "error", "code") or "")
         words = inside(body, "error", "error_data", "details") or inside(body, "error", "message")
-        return refusal(answer, who="WhatsApp", code=code, words=words, busy=code in BUSY)
+        return refusal(answer, who="WhatsApp", code=code, words=words, busy=code in BUSY, shut=code in SHUT)
 
     def _message(self, letter: Letter, to: str) -> dict[str, Any]:
         message: dict[str, Any] = {"messaging_product": "whatsapp", "recipient_type": "individual", "to": to[1:]}

@@ -3,11 +3,12 @@
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from crm.channels.answers import HttpAnswer
-from crm.channels.base import Code, Refused, Unknown
+from crm.channels.base import Away, Code, Refused, Unknown
 from crm.channels.http import HttpFailure, request
 from crm.channels.limits import configured
 
@@ -24,7 +25,9 @@ def post(*, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer | R
         if failure.sent:
             return Unknown(detail=failure.detail)
         result = failure.to_result()
-        return result if isinstance(result, Refused) else Unknown(detail=failure.detail)
+        if not isinstance(result, Refused):
+            return Unknown(detail=failure.detail)
+        return replace(result, away="sure") if result.code in ("connection", "timeout") else result
 
 
 def post_json(url: str, value: Any, headers: Mapping[str, str]) -> HttpAnswer | Refused | Unknown:
@@ -62,9 +65,10 @@ def inside(value: Any, *path: str | int) -> Any:
 
 
 def refusal(
-    answer: HttpAnswer, *, who: str, code: object = "", words: object = "", busy: bool = False, gone: bool = False
-) -> Refused:
-    """A no in the provider's words; `busy` when it is only too much at once."""
+    answer: HttpAnswer, *, who: str, code: object = "", words: object = "", busy: bool = False, gone: bool = False,
+    shut: bool = False,
+) -> Refused:  # fmt: skip
+    """A no in the provider's words; `busy` when it is only too much at once, `shut` when the account is not let in."""
     found = answer.to_result()
     kind: Code = found.code if isinstance(found, Refused) else "http_4xx"
     permanent = found.permanent if isinstance(found, Refused) else True
@@ -75,4 +79,12 @@ def refusal(
         permanent=permanent and not busy,
         retry_after=answer.retry_after,
         gone=gone,
+        away=_away(answer.status, shut=shut),
     )
+
+
+def _away(status: int, *, shut: bool) -> Away:
+    """A server that broke may have broken over this message alone."""
+    if shut or status in (401, 429, 503):
+        return "sure"
+    return "maybe" if status >= 500 else "no"

@@ -36,8 +36,9 @@ class SendingRulesAdmin(TeamScopedAdmin[SendingRules]):
         (
             "Not too fast",
             {
-                "fields": (("email", "sms"), ("push", "whatsapp")),
-                "description": "What the provider of each channel takes from this team; the rest leaves later.",
+                "fields": (("email", "sms"), ("push", "whatsapp"), "chat"),
+                "description": "What the provider of each channel takes from this team, such as 10 per second: "
+                "all workers together keep it, and the rest leaves later.",
             },
         ),
     )

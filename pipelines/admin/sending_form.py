@@ -71,6 +71,7 @@ class SendingRulesForm(forms.ModelForm[SendingRules]):
     sms = _line("10 per minute", "", label="SMS")
     push = _line("", "", label="Push")
     whatsapp = _line("", "", label="WhatsApp")
+    chat = _line("1 per second", "", label="Chat")
 
     class Meta:
         model = SendingRules

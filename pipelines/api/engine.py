@@ -25,6 +25,7 @@ from pipelines.counting import run_counts, state_counts
 from pipelines.definition.conditions import ConditionError, compile_condition
 from pipelines.definition.expressions import ExpressionError, compile_expression
 from pipelines.engine.clock import engine_now, real_now
+from pipelines.engine.outage import outages
 from pipelines.engine.plain import plain
 from pipelines.engine.tick import run_until_idle
 from pipelines.models import PipelineStep, StepExecution
@@ -55,6 +56,16 @@ class StatusView(TeamScopedView):
                 "active_pipelines": numbers.active_pipelines,
                 "sent_today": numbers.sent_today,
                 "uncertain": numbers.uncertain,
+                "outages": [
+                    {
+                        "channel": each.channel,
+                        "since": each.since,
+                        "next_try_at": each.next_at,
+                        "code": each.code,
+                        "detail": each.detail,
+                    }
+                    for each in outages(team=self.team, now=now)
+                ],
             }
         )
 

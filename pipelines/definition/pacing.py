@@ -9,7 +9,7 @@ from typing import Any, Final
 from .durations import DurationError, format_duration, parse_duration
 from .windows import WindowError
 
-CHANNELS: Final = ("email", "sms", "push", "whatsapp")
+CHANNELS: Final = ("email", "sms", "push", "whatsapp", "chat")
 DEFAULT_PRIORITY: Final = 5
 LONGEST_CAP: Final = 31 * 86_400
 # What falls to so many seconds may leave or begin at once.

@@ -26,6 +26,7 @@ EXAMINATIONS: Final[tuple[Examination, ...]] = (
     versions.unreadable_versions,
     versions.held_versions,
     work.mail_outage,
+    work.provider_outages,
     work.uncertain_messages,
     work.failed_enrollments,
     work.silence_and_lateness,

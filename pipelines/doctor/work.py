@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from crm.channels.letters import NAMES
 from crm.models import Message
 from pipelines.alarms import alarms
 from pipelines.doctor.findings import Clocks, Finding, some
+from pipelines.engine.outage import outages
 from pipelines.models import EngineState, EnrollmentDecision
 from pipelines.queries import last_tick_at
 
@@ -47,6 +49,20 @@ def mail_outage(clocks: Clocks) -> Sequence[Finding]:
             problem=f"The mail server cannot be reached ({outage.data.get('code', 'unknown')}).",
             advice="See EMAIL_URL and the server; messages wait and no attempt is counted against them.",
         )
+    ]
+
+
+def provider_outages(clocks: Clocks) -> Sequence[Finding]:
+    """Providers of teams that let nobody in; their messages wait meanwhile."""
+    return [
+        Finding(
+            code="channel.outage",
+            problem=f"The provider of {NAMES[outage.channel]} of a team lets nobody in ({outage.code}).",
+            advice="See its settings under Team → Channels; saving them tries again at once. No attempt is counted.",
+            ids=(outage.team_id,),
+        )
+        for outage in outages(team=None, now=clocks.now)
+        if outage.team_id is not None
     ]
 
 

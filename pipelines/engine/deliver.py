@@ -26,11 +26,12 @@ from pipelines.engine.circuits import unwatched
 from pipelines.engine.clock import real_now
 from pipelines.engine.coded import run_code
 from pipelines.engine.glance import look_for_work
-from pipelines.engine.leases import give_back, give_back_unsent, start_sending
+from pipelines.engine.leases import give_back, give_back_unsent, keep_unsent, start_sending
 from pipelines.engine.letters import post_letters
 from pipelines.engine.outage import end_outage, looks, mail_outage, note_outage
 from pipelines.engine.outbound import call, key_of
 from pipelines.engine.post import Post, start_messages
+from pipelines.engine.providers import Providers
 from pipelines.engine.settle import Result, settle
 from pipelines.engine.store import store
 from pipelines.models import Effect, PipelineRun
@@ -134,7 +135,7 @@ def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Deliver
     post = Post()
     refused = post.open()
     if refused is not None:
-        give_back(effects, until=note_outage(refused, now=now))
+        give_back(effects, until=note_outage(refused, now=now).next_at)
         return False
     until = now
     try:
@@ -150,7 +151,7 @@ def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Deliver
                 point("after_effect")
                 if isinstance(result, Refused) and result.code == "connection":
                     # It went away in the middle: this letter has used up a try, the others none.
-                    until = note_outage(result, now=now)
+                    until = note_outage(result, now=now).next_at
             _settle(results, now, total)
             answered = {effect.pk for effect, _ in results}
             unsent = [effect for effect, _ in ready if effect.pk not in answered]
@@ -165,21 +166,25 @@ def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Deliver
 
 
 def _send_letters(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:
-    """Hand letters over in groups, each through the channel of its team."""
+    """Hand letters over in groups, each through the channel of its team; a provider that is away keeps its own."""
     name = str(Effect.Kind(effects[0].kind).label)
+    providers = Providers(name, now=now)
     for group in _groups(effects, settings.PIPELINES_SEND_GROUP):
         if time.monotonic() > stop:
             give_back(group, until=now)
             continue
         point("before_sending")
-        ready, skipped = start_messages(group, now=now)
+        ready, skipped = start_messages(group, now=now, kept=providers.kept)
         results: list[tuple[Effect, Result]] = [*skipped]
-        for effect, result in post_letters(name, ready, until=stop):
+        for effect, result in post_letters(name, ready, until=stop, providers=providers):
             results.append((effect, result))
             point("after_effect")
-        _settle(results, now, total)
         answered = {effect.pk for effect, _ in results}
-        give_back_unsent([effect for effect, _ in ready if effect.pk not in answered], until=now)
+        kept = providers.keep(ready, answered)
+        _settle([pair for pair in results if pair[0].pk not in kept], now, total)
+        keep_unsent(list(kept.values()))
+        left = [effect for effect, _ in ready if effect.pk not in answered and effect.pk not in kept]
+        give_back_unsent(left, until=now)
     return True
 
 

@@ -44,6 +44,19 @@ def give_back_unsent(effects: Sequence[Effect], *, until: datetime) -> None:
         Message.objects.filter(pk__in=messages, state=Message.State.SENDING).update(state=Message.State.QUEUED)
 
 
+def keep_unsent(held: Sequence[tuple[Effect, datetime, str]]) -> None:
+    """Put messages back that were about to be handed over, each with what keeps it; no attempt is burnt."""
+    if not held:
+        return
+    with transaction.atomic():
+        mine = {effect.pk for effect in _held([effect for effect, _, _ in held], Effect.Status.SENDING)}
+        kept = [each for each in held if each[0].pk in mine]
+        keep_waiting(kept)
+        messages = [effect.payload["message"] for effect, _, _ in kept]
+        Message.objects.filter(pk__in=messages, state=Message.State.SENDING).update(state=Message.State.QUEUED)
+    watch_later([(effect, until) for effect, until, _ in kept])
+
+
 def keep_waiting(held: Sequence[tuple[Effect, datetime, str]]) -> None:
     """Put marked messages back until their times, each with the rule that keeps it; no attempt is burnt."""
     if not held:

@@ -14,6 +14,7 @@ from crm.models import Message
 from crm.opt_in import refusals, with_countries
 from crm.outside import check_open
 from pipelines.engine.outbound import key_of
+from pipelines.engine.providers import Providers
 from pipelines.engine.store import store
 from pipelines.models import Effect
 
@@ -37,39 +38,37 @@ def letters_unwanted(messages: Sequence[Message]) -> dict[int, tuple[str, str]]:
 
 
 def post_letters(
-    name: str, ready: Sequence[tuple[Effect, Message]], *, until: float
+    name: str, ready: Sequence[tuple[Effect, Message]], *, until: float, providers: Providers
 ) -> Iterator[tuple[Effect, DeliveryResult]]:
     """Hand stored messages over, several at once where their channel can, until `until` on the monotonic clock.
 
-    Those that are not answered for were not begun. Devices that are gone are forgotten.
+    Those that are not answered for were not begun. `providers` hears every answer, and says who may leave. Devices
+    that are gone are forgotten.
     """
     check_open()
     ways = channels_of(name, {message.team_id for _, message in ready})
     targets = targets_of([message for _, message in ready]) if name == "push" and ready else {}
     lost: list[Lost] = []
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        for group in _at_once(ready, ways):
-            if group[0] is not ready[0] and time.monotonic() > until:
+        group, waiting = providers.turn(ready, size=_at_once(ways))
+        while group:
+            jobs = [(ways[m.team_id], m, key_of(effect), targets.get(m.pk, ())) for effect, m in group]
+            results = list(pool.map(_post, jobs)) if len(jobs) > 1 else [_post(jobs[0])]
+            providers.hear(zip(group, results, strict=True))
+            for (effect, message), result in zip(group, results, strict=True):
+                lost += [
+                    Lost(message.team_id, token, message.about_type_id, message.about_id) for token in _lost(result)
+                ]
+                yield effect, result
+            if time.monotonic() > until:
                 break
-            if group:
-                jobs = [(ways[m.team_id], m, key_of(effect), targets.get(m.pk, ())) for effect, m in group]
-                results = list(pool.map(_post, jobs)) if len(jobs) > 1 else [_post(jobs[0])]
-                for (effect, message), result in zip(group, results, strict=True):
-                    lost += [
-                        Lost(message.team_id, token, message.about_type_id, message.about_id) for token in _lost(result)
-                    ]
-                    yield effect, result
+            group, waiting = providers.turn(waiting, size=_at_once(ways))
     forget(lost)
 
 
-def _at_once(
-    ready: Sequence[tuple[Effect, Message]], ways: dict[int, Channel | None]
-) -> Iterator[Sequence[tuple[Effect, Message]]]:
-    """Groups of letters that may leave side by side: a channel that does not say it can gets one after the other."""
-    many = all(getattr(way, "many_at_once", False) for way in ways.values())
-    size = AT_ONCE if many else 1
-    for start in range(0, len(ready), size):
-        yield ready[start : start + size]
+def _at_once(ways: dict[int, Channel | None]) -> int:
+    """How many letters may leave side by side: a channel that does not say it can gets one after the other."""
+    return AT_ONCE if all(getattr(way, "many_at_once", False) for way in ways.values()) else 1
 
 
 def _lost(result: DeliveryResult) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from crm.preferences import preferences_url
 from crm.suppression import suppressed
 from crm.tracking.links import tracked_html
 from crm.unsubscribe import unsubscribe_url
-from pipelines.engine.holding import holds
+from pipelines.engine.holding import Hold, holds
 from pipelines.engine.leases import keep_waiting, mark_sending, watch_later
 from pipelines.engine.letters import letters_unwanted
 from pipelines.engine.settle import Result, Skipped
@@ -30,8 +30,14 @@ from pipelines.models import Effect
 from pipelines.subjects import among
 
 Ready = tuple[Effect, Message]
+# What keeps messages that may leave, by the id of their effect.
+Gate = Callable[[Sequence[Ready]], dict[int, Hold]]
 
 register("in_marking", "what keeps messages was looked up, none is marked as leaving", in_transaction=True)
+
+
+def _open(ready: Sequence[Ready]) -> dict[int, Hold]:
+    return {}
 
 
 class Post:
@@ -69,8 +75,13 @@ class Post:
                 return
 
 
-def start_messages(effects: Sequence[Effect], *, now: datetime) -> tuple[list[Ready], list[tuple[Effect, Result]]]:
-    """Mark messages as being handed over, in the same transaction that looks for suppressions and sending rules."""
+def start_messages(
+    effects: Sequence[Effect], *, now: datetime, kept: Gate = _open
+) -> tuple[list[Ready], list[tuple[Effect, Result]]]:
+    """Mark messages as being handed over, in the same transaction that looks for suppressions and sending rules.
+
+    `kept` says what else keeps some of those that may leave.
+    """
     with transaction.atomic():
         mine = mark_sending(effects)
         messages = _read([int(effect.payload["message"]) for effect in mine])
@@ -88,14 +99,16 @@ def start_messages(effects: Sequence[Effect], *, now: datetime) -> tuple[list[Re
                 ready.append((effect, message))
             else:
                 skipped.append((effect, Skipped(reason)))
-        kept = holds(ready, now=now)
-        later = [(effect, hold.until, hold.rule) for effect, _ in ready if (hold := kept.get(effect.pk)) and hold.until]
+        # What a provider cannot take uses up no pace and no cap.
+        held = kept(ready)
+        held |= holds([each for each in ready if each[0].pk not in held] if held else ready, now=now)
+        later = [(effect, hold.until, hold.rule) for effect, _ in ready if (hold := held.get(effect.pk)) and hold.until]
         skipped += [
             (effect, Skipped(hold.code, f"Not sent: {hold.rule}."))
             for effect, _ in ready
-            if (hold := kept.get(effect.pk)) and hold.until is None
+            if (hold := held.get(effect.pk)) and hold.until is None
         ]
-        ready = [(effect, message) for effect, message in ready if effect.pk not in kept]
+        ready = [(effect, message) for effect, message in ready if effect.pk not in held]
         keep_waiting(later)
         sending = [message.pk for _, message in ready]
         Message.objects.filter(pk__in=among(sending)).update(state=Message.State.SENDING)

@@ -151,6 +151,10 @@ class HttpSink:
     def script(self, *answers: Answer) -> None:
         self._answers.extend(answers)
 
+    def unscript(self) -> None:
+        """Forget what was scripted: from now on it answers as it is."""
+        self._answers.clear()
+
     def next_answer(self) -> Answer:
         return self._answers.popleft() if self._answers else self.usual
 

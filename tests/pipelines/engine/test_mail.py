@@ -193,7 +193,7 @@ def test_a_server_that_is_away_is_looked_for_ever_more_seldom_and_then_gets_each
 
 def test_one_worker_at_a_time_looks_whether_the_server_is_back(db: None) -> None:
     assert mail_outage() is None
-    next_at = note_outage(Refused(code="connection", detail="", permanent=False), now=NOON)
+    next_at = note_outage(Refused(code="connection", detail="", permanent=False), now=NOON).next_at
     outage = mail_outage()
     assert outage is not None and (outage.since, outage.next_at) == (NOON, next_at)
     assert not looks(outage, now=NOON)
@@ -203,7 +203,7 @@ def test_one_worker_at_a_time_looks_whether_the_server_is_back(db: None) -> None
 
 def test_the_pauses_between_looks_double_up_to_five_minutes(db: None) -> None:
     away = Refused(code="connection", detail="", permanent=False)
-    pauses = [(note_outage(away, now=NOON) - NOON).total_seconds() for _ in range(6)]
+    pauses = [(note_outage(away, now=NOON).next_at - NOON).total_seconds() for _ in range(6)]
     assert pauses == [30, 60, 120, 240, 300, 300]
 
 

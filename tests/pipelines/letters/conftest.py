@@ -10,11 +10,11 @@ from pytest_django import Settings
 from contacts.models import Contact
 from crm.models import Team
 from tests.api import Api
-from tests.pipelines.engine.conftest import run_at, team
+from tests.pipelines.engine.conftest import run_at, smtp, team
 from tests.sinks.http import HttpSink
 from tests.sinks.providers import ACCOUNT, SECRET, Browser, PushService, SmsGateway
 
-__all__ = ["run_at", "team"]
+__all__ = ["run_at", "smtp", "team"]
 NUMBER = "+4915112345678"
 
 
