@@ -12,7 +12,8 @@ from crm.models import Member, Notification, Team
 from crm.models.member import Role
 from crm.outside import is_closed
 from pipelines.definition.durations import format_duration
-from pipelines.models import EngineState, Pipeline, PipelineRun, PipelineStep, StepCircuit, StepStat, Trigger
+from pipelines.engine.clock import real_now
+from pipelines.models import EngineState, Firing, Pipeline, PipelineRun, PipelineStep, StepCircuit, StepStat, Trigger
 
 NAME: Final = "alarms"
 EVERY: Final = timedelta(minutes=10)
@@ -40,7 +41,7 @@ class Alarm:
 
 
 def alarms(*, team: Team | None, now: datetime) -> list[Alarm]:
-    """Everything to look at now, of one team or of all; four statements."""
+    """Everything to look at now, of one team or of all; five statements at most."""
     live = Pipeline.objects.for_team(team).filter(status=Pipeline.Status.ACTIVE)
     return [*_failing(team), *_silent(live, now), *_slow(live, now)]
 
@@ -67,13 +68,15 @@ def alarm_of(circuit: StepCircuit) -> Alarm:
 
 
 def _silent(live: QuerySet[Pipeline], now: datetime) -> list[Alarm]:
-    """Active pipelines whose triggers fire by themselves, which people used to enter, and nobody did for a day."""
+    """Active pipelines whose triggers fire by themselves, and nobody entered for a day: as people used to, or ever."""
     by_itself = Trigger.objects.filter(pipeline=OuterRef("pk"), enabled=True).exclude(kind=Trigger.Kind.MANUAL)
     entered = PipelineRun.objects.filter(pipeline=OuterRef("pk"), parent=None).order_by("-id").values("created_at")
     rows = live.filter(Exists(by_itself)).annotate(
         last=Subquery(entered[:1]), earlier=Subquery(entered[USUAL - 1 : USUAL])
     )
-    silent = rows.filter(last__lt=now - SILENT, earlier__gte=now - SILENT - WEEK).order_by("pk")
+    stopped = Q(last__lt=now - SILENT, earlier__gte=now - SILENT - WEEK)
+    found = list(rows.filter(stopped | Q(last=None)).order_by("pk"))
+    waits = _wait_since([row.pk for row in found if row.last is None])
     return [
         Alarm(
             key=f"alarm:silent:{row.pk}",
@@ -81,10 +84,30 @@ def _silent(live: QuerySet[Pipeline], now: datetime) -> list[Alarm]:
             pipeline_id=row.pk,
             team_id=row.team_id,
             title=f"Nobody enters {row.name}",
-            sentence=f"“{row.name}” is active, but nobody entered for {format_duration(_hours(now - row.last))}.",
+            sentence=f"“{row.name}” is active, but nobody entered for {format_duration(_hours(since))}.",
         )
-        for row in silent
+        for row in found
+        if (since := now - row.last if row.last is not None else waits.get(row.pk)) is not None
     ]
+
+
+def _wait_since(pipelines: Sequence[int]) -> dict[int, timedelta]:
+    """How long pipelines that nobody ever entered have had a trigger that should have fired by now; one statement.
+
+    Triggers are open since a moment of the machine's clock, so it is the one compared with.
+    """
+    if not pipelines:
+        return {}
+    now = real_now()
+    came = Firing.objects.filter(trigger=OuterRef("pk"), state=Firing.State.DONE)
+    rows = Trigger.objects.filter(pipeline_id__in=pipelines, enabled=True, armed_at__lt=now - SILENT)
+    found: dict[int, timedelta] = {}
+    for trigger in rows.exclude(kind=Trigger.Kind.MANUAL).annotate(came=Exists(came)):
+        since = now - trigger.armed_at - timedelta(seconds=trigger.silence or 0)
+        # Who waits for a schedule is not missed before its time has come.
+        if since > SILENT and (trigger.came or trigger.kind != Trigger.Kind.CRON):
+            found[trigger.pipeline_id] = max(since, found.get(trigger.pipeline_id, SILENT))
+    return found
 
 
 def _hours(span: timedelta) -> float:

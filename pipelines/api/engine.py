@@ -21,6 +21,7 @@ from rest_framework.utils.urls import replace_query_param
 from crm.api.filters import refuse_unknown
 from crm.scoping import TeamScopedView
 from crm.timezones import known_timezones
+from pipelines.alarms import alarms
 from pipelines.counting import run_counts, state_counts
 from pipelines.definition.conditions import ConditionError, compile_condition
 from pipelines.definition.expressions import ExpressionError, compile_expression
@@ -56,6 +57,10 @@ class StatusView(TeamScopedView):
                 "active_pipelines": numbers.active_pipelines,
                 "sent_today": numbers.sent_today,
                 "uncertain": numbers.uncertain,
+                "alarms": [
+                    {"code": each.code, "pipeline_id": each.pipeline_id, "says": each.sentence}
+                    for each in alarms(team=self.team, now=now)
+                ],
                 "outages": [
                     {
                         "channel": each.channel,

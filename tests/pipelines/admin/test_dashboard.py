@@ -14,7 +14,7 @@ from crm.models import Message, Notification, Task, Team
 from crm.teams import create_team
 from pipelines.engine.clock import set_test_clock
 from pipelines.engine.tick import run_until_idle
-from pipelines.models import EngineState, Pipeline
+from pipelines.models import EngineState, Pipeline, PipelineRun, Trigger
 from tests.pipelines.admin.conftest import SignIn
 from tests.pipelines.admin.pages import text_of
 from tests.pipelines.engine.building import NOON, active, email, later
@@ -62,6 +62,10 @@ def test_it_says_what_is_silent_to_the_team_it_is_about_alone(
     assert "Worth a look" not in text_of(manager.get("/admin/"))
     set_test_clock(later(hours=25))
     assert "“Welcome” is active, but nobody entered for 1 day 1 hour." in text_of(manager.get("/admin/"))
+    PipelineRun.objects.all().delete()
+    assert "nobody entered" not in text_of(manager.get("/admin/"))
+    Trigger.objects.update(armed_at=timezone.now() - timedelta(hours=26))
+    assert "“Welcome” is active, but nobody entered for 1 day 2 hours." in text_of(manager.get("/admin/"))
     stranger = sign_in("manager", of=create_team(name="Other", slug="other"))
     assert "nobody entered" not in text_of(stranger.get("/admin/"))
 

@@ -10,7 +10,9 @@ from contacts.models import Contact
 from crm.models import Member, Notification, Team
 from pipelines.alarms import alarms
 from pipelines.doctor import examine
-from pipelines.models import PipelineRun, PipelineStep, StepStat
+from pipelines.engine.clock import real_now
+from pipelines.models import Firing, PipelineRun, PipelineStep, StepStat, Trigger
+from tests.api import Api
 from tests.pipelines.engine.building import NOON, active, later
 from tests.pipelines.engine.conftest import Run
 
@@ -64,6 +66,29 @@ def test_a_pipeline_that_is_quiet_by_nature_alarms_nobody(team: Team, run_at: Ru
     active(team, [WAIT], **more)
     entered(team, count)
     assert not alarms(team=team, now=later(hours=30))
+
+
+def test_a_pipeline_that_nobody_ever_entered_is_told_after_a_day(team: Team, run_at: Run) -> None:
+    active(team, [WAIT])
+    active(team, [WAIT], key="by_hand", triggers=[{"type": "manual"}])
+    active(team, [WAIT], key="yearly", triggers=[{"type": "cron", "cron": "0 8 1 1 *", "tz": "UTC"}])
+    quiet = {"type": "event", "event": "contact_inactive", "silence": "30d"}
+    active(team, [WAIT], key="winback", triggers=[quiet])
+
+    def found(**ago: float) -> list[str]:
+        Trigger.objects.update(armed_at=real_now() - timedelta(**ago))
+        return [each.sentence for each in alarms(team=team, now=NOON)]
+
+    assert not found(hours=23)
+    assert found(hours=25) == ["“Welcome” is active, but nobody entered for 1 day 1 hour."]
+    # Its time came, and it found nobody.
+    yearly = Trigger.objects.get(kind=Trigger.Kind.CRON)
+    Firing.objects.create(trigger=yearly, slot="2027-01-01T08:00", at=NOON, state=Firing.State.DONE)
+    assert len(found(hours=25)) == 2 and len(found(days=32)) == 3
+    says = [each["says"] for each in Api(team).get("status/").json()["alarms"]]
+    assert "“Winback” is active, but nobody entered for 2 days." in says
+    entered(team, 1)
+    assert len(found(hours=25)) == 1
 
 
 def test_a_step_that_is_ten_times_slower_than_usual_is_told(team: Team, run_at: Run, leader: User) -> None:
