@@ -65,11 +65,9 @@ TOP_SCHEMAS: Final[dict[str, Any]] = {
                 "title": "Records an hour",
                 "description": "So many begin in an hour; the others get their places one after the other.",
             },
-            "max_in_flight": {"type": "integer", "title": "Messages and calls at the same time"},
             "expires_after": {**_DURATION, "title": "A run ends at the latest after"},
             "step_timeout": {**_DURATION, "title": "A call may take", "description": "Where its step says nothing."},
             "max_hops": {"type": "integer", "title": "Visits of steps in a run", "x-advanced": True},
-            "log": {"title": "Log", "enum": ["all", "errors", "none"], "x-advanced": True},
             "window": {
                 "title": "Hours for sending", "description": "What stands here is said before the rules of the team.",
                 "x-widget": "window", "x-advanced": True,
