@@ -141,13 +141,18 @@ def _message(row: Subscription, topic: Topic, now: datetime, stopped: str) -> Me
         recipient=row.address,
         sender=sender[:320],
         reply_to=team.reply_to[:320],
-        subject=" ".join(_filled(topic.confirm_subject or CONFIRM_SUBJECT, topic, team).split())[:500],
+        subject=confirmation_subject(topic=topic, team=team),
         text=_filled(topic.confirm_text or CONFIRM_TEXT, topic, team),
         headers={"Auto-Submitted": "auto-generated"},
         message_id=message_id(run_id=0, seq=row.pk, n=int(now.timestamp()), domain=domain),
         attempts=1,
         created_at=now,
     )
+
+
+def confirmation_subject(*, topic: Topic, team: Team) -> str:
+    """What stands above the mail that asks whether a topic is wanted."""
+    return " ".join(_filled(topic.confirm_subject or CONFIRM_SUBJECT, topic, team).split())[:500]
 
 
 def _filled(text: str, topic: Topic, team: Team) -> str:

@@ -31,6 +31,8 @@ RULES: Final[Mapping[str, str]] = {
     "send_hours": "send hours",
     "frequency_cap": "frequency cap",
     "pace": "pace of the channel",
+    "outage": "provider is away",
+    "uncertain": "to decide",
     "suppression": "suppressed",
     "topic": "topic is off",
     "consent": "no consent",

@@ -7,6 +7,7 @@ from contacts.models import Contact
 from crm.models import Team
 from pipelines.engine.clock import engine_now, pretend
 from pipelines.engine.deliver import delivered_by
+from pipelines.simulation.besides import besides
 from pipelines.simulation.expected import expected
 from pipelines.simulation.play import Outside, not_over, play
 from pipelines.simulation.reading import read_only
@@ -27,7 +28,8 @@ def calendar_of(
 
     The live runs go on as they stand, by the engine itself, in a database in memory and on a clock that jumps:
     nothing is sent and nothing is written. All runs are played together, so that what one pipeline sends counts
-    under the cap of the others. Nobody answers and nothing happens from outside; calls of other systems go well.
+    under the cap of the others. Mails that ask for a confirmation and messages in doubt stand beside what runs will
+    send. Nobody answers and nothing happens from outside; calls of other systems go well.
     """
     begins = now or engine_now()
     until = begins + timedelta(days=min(days, MOST_DAYS))
@@ -35,6 +37,7 @@ def calendar_of(
     moments: list[datetime] = []
     with read_only():
         standing = read_standing(team=team, contact=contact, now=begins)
+        more = besides(contact, begins=begins, until=until)
     with scratch() as first_id, pretend(begins):
         standing.world.settle()
         keep_open_ways()
@@ -42,6 +45,7 @@ def calendar_of(
         with delivered_by(OutsideTwin({})):
             said = play(start=begins, until=until, outside=Outside(), after_each=moments.append, seconds=seconds)
         found = expected(standing, first_id=first_id, begins=begins)
+    found["items"] = sorted([*more, *found["items"]], key=lambda item: item["at"])
     broken_off = [each for each in said if each != not_over(until)]
     return {
         "contact": contact.pk,

@@ -10,6 +10,7 @@ from crm.opt_in import NO_CONSENT, WITHDRAWN
 from crm.suppression import NOT_CONFIRMED, NOT_SUBSCRIBED, WORDS, in_words
 from pipelines.engine.holding import CAPPED, NEVER
 from pipelines.engine.journal import TOO_LATE
+from pipelines.engine.outage import KEPT
 from pipelines.models import PipelineRun, StepExecution
 from pipelines.simulation.future import Awaited, Future, read_future
 from pipelines.simulation.standing import Standing, addresses_of
@@ -23,8 +24,8 @@ WAITING: Final = ("wait_for", "human_task")
 VERDICTS: Final = ("sent", "held", "skipped", "failed", "depends")
 SENT, HELD, SKIPPED, FAILED, DEPENDS = VERDICTS
 RULES: Final = (
-    "", "send_hours", "frequency_cap", "pace", "suppression", "topic", "consent", "no_address", "condition", "exit",
-    "wait", "too_late", "error",
+    "", "send_hours", "frequency_cap", "pace", "outage", "uncertain", "suppression", "topic", "consent", "no_address",
+    "condition", "exit", "wait", "too_late", "error",
 )  # fmt: skip
 REASONS: Final[Mapping[str, str]] = {
     NO_CONSENT: "consent", WITHDRAWN: "consent", NOT_SUBSCRIBED: "topic", NOT_CONFIRMED: "topic",
@@ -85,7 +86,7 @@ def _wait(future: Future, place: _Place, awaited: Awaited, *, until: datetime | 
 def _messages(future: Future) -> Iterator[dict[str, Any]]:
     blocked = _blocked()
     for message in future.messages:
-        judged = _judged(future, message, blocked) if _reaches(message, future.standing.contact) else None
+        judged = _judged(future, message, blocked) if reaches(message, future.standing.contact) else None
         if judged is not None:
             verdict, rule, sentence, at = judged
             yield _item(
@@ -100,7 +101,7 @@ def _subject(message: Message) -> str:
     return (message.subject or " ".join(message.text.split()))[:LONGEST_SUBJECT]
 
 
-def _reaches(message: Message, contact: Contact) -> bool:
+def reaches(message: Message, contact: Contact) -> bool:
     """Whether a message goes to the contact; steps also write to colleagues and to rooms."""
     match message.channel:
         case Message.Channel.CHAT:
@@ -146,6 +147,8 @@ def _holding(words: str) -> str:
     """The rule behind the words that a held message says."""
     if words.startswith("frequency cap"):
         return "frequency_cap"
+    if words.startswith(KEPT):
+        return "outage"
     return "pace" if words.startswith("pace of") else "send_hours"
 
 

@@ -4,16 +4,19 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from contacts.erasing import erase_contact
 from contacts.models import Contact
+from crm.consent import Act, subscribe
 from crm.models import Integration, Message, OptIn, Suppression, Team, Topic
 from pipelines.engine.controls import pause_runs
 from pipelines.engine.events import Fact, publish_all
 from pipelines.models import PipelineRun, SendingRules, StepCircuit
 from pipelines.operations import pause
 from pipelines.simulation.calendar import calendar_of
+from tests.pipelines.admin.pages import text_of
 from tests.pipelines.engine.building import NOON, active, email, later
 from tests.pipelines.engine.conftest import Run
 from tests.sinks.smtp import SmtpSink
@@ -112,6 +115,25 @@ def test_a_message_that_is_held_already_is_in_it(team: Team, run_at: Run) -> Non
     run_at(NOON)
     assert Message.objects.get().state == Message.State.QUEUED
     assert told(ann) == [(later(hours=3), "first", "held", "send_hours")]
+
+
+def test_mails_that_ask_for_a_confirmation_and_messages_in_doubt_are_in_it(
+    team: Team, run_at: Run, admin_client: Client
+) -> None:
+    ann = newcomer(team)
+    Topic.objects.create(team=team, key="news", name="News", confirm=True)
+    subscribe(team_id=team.pk, address="Ann@example.org", topic="news", act=Act(NOON, "form"))
+    Message.objects.create(
+        team=team, recipient="ann@example.org", subject="Your order", state="uncertain", created_at=NOON
+    )
+    Message.objects.create(team=team, recipient="b@example.org", state="uncertain", created_at=NOON)
+    assert told(ann) == [(NOON, "", "sent", ""), (NOON, "", "depends", "uncertain")]
+    asks, doubt = calendar(ann)["items"]
+    assert "News" in asks["sentence"] and asks["subject"] and doubt["subject"] == "Your order"
+    page = text_of(admin_client.get(f"/admin/calendar/{ann.pk}/"))
+    assert "Your order depends to decide" in page and "Asks whether “News” is wanted" in page
+    Suppression.objects.create(team=team, address="ann@example.org")
+    assert told(ann)[0] == (NOON, "", "skipped", "suppression")
 
 
 def test_suppressions_topics_and_consent_are_told_apart(team: Team, run_at: Run) -> None:
