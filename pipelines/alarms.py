@@ -103,7 +103,7 @@ def _wait_since(pipelines: Sequence[int]) -> dict[int, timedelta]:
     rows = Trigger.objects.filter(pipeline_id__in=pipelines, enabled=True, armed_at__lt=now - SILENT)
     found: dict[int, timedelta] = {}
     for trigger in rows.exclude(kind=Trigger.Kind.MANUAL).annotate(came=Exists(came)):
-        since = now - trigger.armed_at - timedelta(seconds=trigger.silence or 0)
+        since = now - (trigger.armed_at or now) - timedelta(seconds=trigger.silence or 0)
         # Who waits for a schedule is not missed before its time has come.
         if since > SILENT and (trigger.came or trigger.kind != Trigger.Kind.CRON):
             found[trigger.pipeline_id] = max(since, found.get(trigger.pipeline_id, SILENT))
