@@ -25,6 +25,7 @@ from contacts.operations import bulk_create_contacts
 from crm import faults
 from crm import unsubscribe as unsubscribing
 from crm.consent import Act, subscribe
+from crm.devices import register_device
 from crm.integrations import keep_settings
 from crm.keys import create_key
 from crm.models import Integration, Message, Task, Team, Topic
@@ -119,8 +120,7 @@ def build(key: str, steps: list[dict[str, Any]]) -> None:
     """An active pipeline that takes the contacts whose lead source is its key."""
     trigger = {"type": "created", "model": "contacts.contact", "automatic": True,
                "where": {"field": "contact.lead_source", "operator": "equals", "value": key}}  # fmt: skip
-    if any(step["type"] == "send_sms" for step in steps):
-        _open_gateway()
+    _open_channels({step["type"] for step in steps})
     if any(step["type"] == "call" for step in steps):
         task = {"key": "task", "type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}}
         called = document([task], key=f"{key}_called", triggers=[{"type": "manual"}])
@@ -172,12 +172,39 @@ def build_asked(key: str, steps: list[dict[str, Any]]) -> None:
     Topic.objects.create(team=_team(), key=key, name=key, confirm=True)
 
 
-def _open_gateway() -> None:
-    if not Integration.objects.exists():
-        row = Integration(team=_team(), provider="twilio")
-        settings = {"account_sid": ACCOUNT, "sender": "+4930123456", "base_url": os.environ[GATEWAY]}
-        keep_settings(row, {**settings, "auth_token": SECRET})
-        row.save()
+def _open_channels(kinds: set[str]) -> None:
+    """The providers that these kinds of steps send by."""
+    web = os.environ.get(WEB, "")
+    meta = {"access_token": "a-long-token", "app_secret": SECRET, "verify_token": "word"}
+    twilio = {"account_sid": ACCOUNT, "sender": "+4930123456", "base_url": os.environ.get(GATEWAY, "")}
+    needed = {
+        "send_sms": ("twilio", {**twilio, "auth_token": SECRET}),
+        "send_whatsapp": ("whatsapp_cloud", {"number_id": "77", "base_url": web, **meta}),
+        "send_push": ("webpush", {"contact": "mailto:ops@acme.example"}),
+        "send_chat": ("slack", {"address": f"{web}/chat"}),
+    }
+    for provider, settings in [needed[kind] for kind in sorted(kinds & needed.keys())]:
+        if not Integration.objects.filter(provider=provider).exists():
+            row = Integration(team=_team(), provider=provider)
+            keep_settings(row, settings)
+            row.save()
+
+
+def _subscribe_browsers(key: str, emails: Sequence[str]) -> None:
+    """A browser for each of these contacts, where their pipeline sends push messages."""
+    if not PipelineStep.objects.filter(pipeline__key=key, action_type="send_push").exists():
+        return
+    kind = subject_types()["contacts.contact"].content_type_id
+    # The keys of the example of RFC 8291.
+    keys = {
+        "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+    }
+    for pk, email in Contact.objects.filter(email__in=emails).values_list("pk", "email"):
+        subscription = {"endpoint": f"{os.environ[WEB]}/push/{email}", "keys": keys}
+        register_device(
+            team_id=_team().pk, about_type_id=kind, about_id=pk, now=engine_now(), subscription=subscription
+        )
 
 
 class NotTaken(Exception):
@@ -239,12 +266,14 @@ def enter(key: str, numbers: list[int], receipts: str, *, one_by_one: bool = Fal
         for item in items:
             with transaction.atomic():
                 contact = Contact.objects.create(team=_team(), **item)
+                _subscribe_browsers(key, [item["email"]])
                 greet(key, [contact.pk])
             acknowledged.add(email=item["email"])
     else:
         with transaction.atomic():
             bulk_create_contacts(team=_team(), items=items)
             emails = [item["email"] for item in items]
+            _subscribe_browsers(key, emails)
             greet(key, list(Contact.objects.filter(email__in=emails).values_list("pk", flat=True)))
         for item in items:
             acknowledged.add(email=item["email"])

@@ -80,6 +80,9 @@ def calls(requests: Iterable[Mapping[str, Any]], key: str) -> Counter[str]:
     """How many different calls each contact caused; a repeat by the same id is what receivers discard."""
     ids: dict[str, set[str]] = {}
     for request in requests:
+        # What browsers get is sealed.
+        if request["path"].startswith("/push/"):
+            continue
         headers = {name.lower(): value for name, value in request["headers"].items()}
         to = json.loads(request["body"]).get("to", "")
         if to.startswith(key):
@@ -102,6 +105,24 @@ def sms(forms: Iterable[Mapping[str, str]], key: str) -> Counter[str]:
     """How often each contact got its SMS, by the number that was made of it; no provider discards repeats."""
     numbers = Counter(form["To"] for form in forms)
     return Counter({address_of(number, key): n for number, n in numbers.items() if address_of(number, key)})
+
+
+def whatsapp(requests: Iterable[Mapping[str, Any]], key: str) -> Counter[str]:
+    """How often each contact got its WhatsApp message, by its number as well."""
+    numbers = [json.loads(request["body"])["to"] for request in requests if request["path"] == "/77/messages"]
+    return sms([{"To": f"+{number}"} for number in numbers], key)
+
+
+def pushes(requests: Iterable[Mapping[str, Any]], key: str) -> Counter[str]:
+    """How often the browser of each contact got its message, by the address it subscribed with."""
+    paths = [request["path"].removeprefix("/push/") for request in requests]
+    return Counter(address for address in paths if address.startswith(key))
+
+
+def chats(requests: Iterable[Mapping[str, Any]], key: str) -> Counter[str]:
+    """How often the room was told of each contact."""
+    texts = [json.loads(request["body"])["text"] for request in requests if request["path"] == "/chat"]
+    return Counter(text for text in texts if text.startswith(key))
 
 
 def number_of(key: str, number: int) -> str:

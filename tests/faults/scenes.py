@@ -28,8 +28,15 @@ POSTED = "hooks"
 TOLD, TIMED, RULED = "told", "timed", "ruled"
 WAY = ("ask:yes", "fork:next", "greeted:greeted", "handover:next", "rounds:next", "step_1:next", "task:next",
        "turn:next", "turn:next")  # fmt: skip
-# What leaves for the outside: SMS, news for webhooks, and mails that ask for a confirmation.
-SMS, NEWS, ASKED = "sms", "news", "asked"
+# What leaves for the outside: news for webhooks, mails that ask for a confirmation, and letters by providers.
+NEWS, ASKED = "news", "asked"
+SMS, WHATSAPP, PUSH, CHAT = "sms", "whatsapp", "push", "chat"
+BY_PROVIDERS: dict[str, dict[str, Any]] = {
+    SMS: {"type": "send_sms", "with": {"text": "Hi", "topic": "transactional"}},
+    WHATSAPP: {"type": "send_whatsapp", "with": {"text": "Hi", "topic": "transactional"}},
+    PUSH: {"type": "send_push", "with": {"title": "Hi", "body": "Now", "topic": "transactional"}},
+    CHAT: {"type": "send_chat", "with": {"text": "{{ contact.email }}"}},
+}
 _BUILT = {
     POSTED: "build_posted", TOLD: "build_told", TIMED: "build_timed", RULED: "build_ruled", NEWS: "build_news",
     ASKED: "build_asked",
@@ -63,7 +70,7 @@ class House:
             "mail": email(),
             "calls": call,
             "letters": {"type": "custom.post_letter"},
-            SMS: {"type": "send_sms", "with": {"text": "Hi", "topic": "transactional"}},
+            **BY_PROVIDERS,
         }[kind]
         return [MARK, last]
 
@@ -123,6 +130,12 @@ class Scene:
                 return oracle.calls(house.web.requests(), self.key)
             case "sms":
                 return oracle.sms(house.gateway.sent(), self.key)
+            case "whatsapp":
+                return oracle.whatsapp(house.web.requests(), self.key)
+            case "push":
+                return oracle.pushes(house.web.requests(), self.key)
+            case "chat":
+                return oracle.chats(house.web.requests(), self.key)
             case "news":
                 return oracle.news(house.web.requests(), self.key, state["ids"])
             case "asked":
