@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Final
 
+from crm.address_checks import address_problem
+
 # Most mail programs cut longer mail off, and with it the link to unsubscribe.
 LONGEST_SHOWN: Final = 100_000
-_REACHABLE: Final = re.compile(r"(?:https?://[^/\s]|mailto:|tel:|sms:|cid:|#|\{\{|\{%)", re.IGNORECASE)
+# Addresses of a text, with the places of a template in them.
+_WRITTEN: Final = re.compile(r"https?://(?:\{\{.*?\}\}|\{%.*?%\}|[^\s<>\"“”])+", re.IGNORECASE | re.DOTALL)
 _TARGETS: Final = {"a": "href", "img": "src", "area": "href"}
 
 
@@ -38,17 +41,24 @@ def letter_warnings(*, subject: str, text: str, html: str, topic: str) -> Iterat
         yield "Nobody can unsubscribe from this message: it has no topic. Leave it so only for mail people asked for."
     parser = _Targets()
     parser.feed(html)
-    for tag, target in dict.fromkeys(parser.found):
-        if not _REACHABLE.match(target):
-            yield _about_target(tag, target)
+    found = [("picture" if tag == "img" else "link", target) for tag, target in parser.found]
+    found += [("link", address) for address in _written(text)]
+    problems = (address_problem(target, what=what) for what, target in dict.fromkeys(found))
+    yield from (problem for problem in problems if problem)
     if parser.unnamed:
         yield f"Pictures without a text (alt): {parser.unnamed}. Many mail programs show that text first."
     if len(html.encode()) > LONGEST_SHOWN:
         yield "The HTML is longer than 100 kB: some mail programs show the beginning only."
 
 
-def _about_target(tag: str, target: str) -> str:
-    what = "picture" if tag == "img" else "link"
-    if not target:
-        return f"A {what} leads nowhere: its address is empty."
-    return f"The {what} “{target[:80]}” does not work in mail: write the whole address, with https://."
+def addresses_in(*, text: str, html: str) -> list[str]:
+    """What the links and pictures of a mail point at, in order; those of its text after those of its HTML."""
+    parser = _Targets()
+    parser.feed(html)
+    return [*(target for _, target in parser.found), *_written(text)]
+
+
+def _written(text: str) -> list[str]:
+    """Addresses as they stand in a text, without the punctuation of the sentence around them."""
+    found = (each if "(" in each else each.partition(")")[0] for each in _WRITTEN.findall(text))
+    return [each.rstrip(".,;:!?'’") for each in found]

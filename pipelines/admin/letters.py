@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods
 
 from contacts.models import Contact
 from contacts.queries import search
+from crm.asking_links import ask_links
 from crm.auditing import audit_request
 from crm.models import MessageTemplate
 from pipelines.admin.simulating import keep_html
@@ -21,7 +22,7 @@ FOUND = 8
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def template_preview(request: HttpRequest, pk: int) -> HttpResponse:
-    """GET shows it for `contact` (a number) or for who `q` finds; POST sends a test to oneself."""
+    """GET shows it for `contact` (a number) or for who `q` finds; POST sends a test to oneself, or asks its links."""
     site: Any = admin.site
     page = site.get_model_admin(MessageTemplate)
     template = page.get_object(request, str(pk))
@@ -31,9 +32,13 @@ def template_preview(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         if not page.has_change_permission(request, template):
             raise PermissionDenied
-        _send(request, template, contact)
-        return HttpResponseRedirect(request.get_full_path())
+        if "links" not in request.POST:
+            _send(request, template, contact)
+            return HttpResponseRedirect(request.get_full_path())
     shown = preview_template(template=template, contact=contact, now=engine_now(), to=contact.email if contact else "")
+    asks = request.method == "POST"
+    if asks:
+        audit_request(request=request, action="templates.links_asked", target=template, team=template.team)
     context = {
         **site.each_context(request),
         "title": "Preview",
@@ -44,6 +49,8 @@ def template_preview(request: HttpRequest, pk: int) -> HttpResponse:
         "several": several,
         "asked": request.GET.get("q", "")[:100],
         "shown": shown,
+        "asks": asks,
+        "asked_links": ask_links(text=shown.text, html=shown.html) if asks else [],
         "frame": keep_html(request, shown.html) if shown.html else "",
         "may_send": page.has_change_permission(request, template),
     }

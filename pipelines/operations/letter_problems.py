@@ -35,10 +35,16 @@ def letter_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem
             # A step that names its topic, transactional too, has chosen; one that takes it over may not know it.
             topic = "-" if given.get("topic") else template.topic
             yield from (Problem(path, told, "warning") for told in _of_template(template, brought, topic))
-        elif given.get("html"):
-            path = spoken_path([*place.at, "with", "html"])
-            told = letter_warnings(subject="-", text="-", html=str(given["html"]), topic="-")
-            yield from (Problem(path, each, "warning") for each in told)
+        else:
+            for name in ("html", "text"):
+                if given.get(name):
+                    path = spoken_path([*place.at, "with", name])
+                    parts = {"text": "-", "html": "", name: str(given[name])}
+                    told = letter_warnings(subject="-", topic="-", **parts)
+                    yield from (Problem(path, each, "warning") for each in told)
+        if given.get("tracking") == "on" and not (template.html if template is not None else given.get("html")):
+            path = spoken_path([*place.at, "with", "tracking"])
+            yield Problem(path, "opens and clicks are counted in HTML alone, and this mail has none", "warning")
 
 
 def _topic_problems(document: Mapping[str, Any], team: Team) -> Iterator[Problem]:

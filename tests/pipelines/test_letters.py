@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django import Settings
 
@@ -16,6 +17,7 @@ from pipelines.engine.tick import process_due_runs
 from pipelines.operations.checking import validate_document
 from tests.api import Api
 from tests.pipelines.engine.building import NOON, active, document
+from tests.sinks.http import Answer, HttpSink
 from tests.sinks.smtp import SmtpSink
 
 LAYOUT = (
@@ -119,6 +121,31 @@ def test_a_test_goes_to_oneself_and_not_to_the_suppressed(
     assert len(sink.messages()) == 1
     Member.objects.update(role="viewer")
     assert maya.post(path).status_code == 403
+
+
+def test_links_are_asked_for_whoever_wants_to_know_and_by_a_command(
+    maya: Client, team: Team, template: MessageTemplate, tmp_path: Path, settings: Any
+) -> None:
+    with HttpSink(tmp_path / "web.jsonl") as web:
+        settings.OUTBOUND_HTTP_ALLOW = f"127.0.0.0/8:{web.port}"
+        MessageTemplate.objects.update(html=f'<a href="{web.url}/a">A</a><a href="{web.url}/b">B</a>')
+        web.usual = Answer(404)
+        path = f"/admin/templates/{template.pk}/preview/"
+        page = maya.post(path, {"links": "ask"}).content.decode()
+        assert page.count(">broken<") == 2 and "It does not work (404)." in page and not Message.objects.exists()
+        with pytest.raises(CommandError, match="2 of 2 links do not work"):
+            call_command("check_links", "--team", "acme", "--template", "hello")
+        Member.objects.update(role="viewer")
+        assert maya.post(path, {"links": "ask"}).status_code == 403
+
+
+def test_mail_that_counts_clicks_has_html(team: Team) -> None:
+    def told(**given: str) -> list[str]:
+        step = {"type": "send_email", "with": {"subject": "Hi", "topic": "news", "tracking": "on", **given}}
+        return [each.path for each in validate_document(document([step]), team) if "HTML alone" in each.message]
+
+    assert told(text="Hi") == ["steps[0].with.tracking"]
+    assert told(html="<p>Hi</p>") == told(text="Hi", tracking="off") == []
 
 
 def test_the_api_shows_a_template_and_only_to_its_team(team: Team, template: MessageTemplate) -> None:

@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
             sink.cut += 1
         self.close_connection = True
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # names of the standard library
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # names of the standard library
 
     def _answer(self, answer: Answer, sink: "HttpSink") -> None:
         match answer.trick:
