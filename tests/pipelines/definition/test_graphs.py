@@ -14,6 +14,7 @@ from pipelines.definition.graph import Graph, graph_of
 from pipelines.definition.layout import every_place
 from pipelines.definition.program import Program, Step, compile_program
 from pipelines.definition.structuring import structured
+from tests.examples import examples
 
 OUTCOMES = {"wait": ["next"], "condition": ["true", "false"], "switch": ["a", "b", "default"]}
 Started = dict[str, list[int]]
@@ -133,7 +134,7 @@ def executed(program: Program, outcomes: Mapping[str, str]) -> Started:
 @pytest.mark.parametrize("seed", range(12))
 def test_blocks_start_every_node_once_and_exactly_when_its_last_predecessor_is_settled(seed: int, kinds: Any) -> None:
     rng = random.Random(seed)
-    for number in range(250):
+    for number in range(examples(100)):
         given = drawn(rng)
         graph = graph_of(given, kinds=kinds)
         outcomes = {key: rng.choice(OUTCOMES[step["type"]]) for key, step in graph.steps.items()}

@@ -253,7 +253,7 @@ STATES: dict[str, dict[str, Any]] = {
 }
 
 
-@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     versions=st.lists(LINES, min_size=2, max_size=4),
     stands=st.lists(STANDS, max_size=12),

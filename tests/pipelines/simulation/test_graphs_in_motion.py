@@ -34,7 +34,7 @@ def team(settings: Settings) -> Team:
 
 
 @pytest.mark.django_db
-@tries(deadline=None, max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tries(deadline=None, max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_every_node_starts_once_and_exactly_when_its_last_predecessor_is_settled(team: Team, seed: int) -> None:
     drawing = Drawing(Random(seed))

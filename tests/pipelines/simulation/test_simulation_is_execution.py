@@ -56,7 +56,7 @@ def told(report: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.slow
 @settings(
     deadline=None,
-    max_examples=examples(12),
+    max_examples=examples(9),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(stories())
