@@ -62,7 +62,7 @@ class HookForm(forms.ModelForm[Hook]):
         label="Fields of new contacts",
         widget=UnfoldAdminTextareaWidget({"rows": 4, "placeholder": '{"first_name": "{{ trigger.first_name }}"}'}),
         help_text="What a contact gets that is made because nobody has the address that was posted: "
-        "on the left its field, on the right what of the body fills it.",
+        "on the left its field, or the key of one that the team defines, on the right what of the body fills it.",
     )
 
     class Meta:
