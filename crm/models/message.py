@@ -79,8 +79,12 @@ class Message(TeamScoped):
             ),
             models.Index(fields=["message_id"], condition=~models.Q(message_id=""), name="message_by_message_id"),
             models.Index(fields=["recipient"], condition=models.Q(state="sending"), name="message_sending"),
-            # What one person got over all pipelines, whatever record it was about.
+            # What one person got over all pipelines, whatever record it was about: caps count nothing without a topic.
             models.Index(fields=["recipient"], condition=~models.Q(topic=""), name="message_recipient"),
+            # Whose reply a number is: to whatever was sent there last, with a topic or without.
+            models.Index(
+                fields=["recipient"], condition=models.Q(channel__in=["sms", "push", "whatsapp"]), name="message_number"
+            ),
             models.Index(fields=["team", "sent_at"], condition=models.Q(sent_at__isnull=False), name="message_sent"),
         ]
 

@@ -12,7 +12,7 @@ from contacts import hooks
 from contacts.models import Contact
 from contacts.queries import with_email
 from crm.happenings import SOFT
-from crm.models import Message, MessageEvent, Suppression, Task, Team
+from crm.models import Message, MessageEvent, OptIn, Suppression, Task, Team
 from crm.signals import addresses_suppressed, mail_waits, message_happened, topic_subscribed
 from crm.tracking.judging import DOUBTFUL
 from pipelines.engine.changes import announce, changes_of
@@ -232,7 +232,7 @@ def _facts_of_numbers(type_: str, addresses: Sequence[tuple[int, str, str]]) -> 
         return []
     rows = Message.objects.filter(
         team_id__in={team_id for team_id, _ in topics}, recipient__in={address for _, address, _ in addresses},
-        about_id__isnull=False,
+        about_id__isnull=False, channel__in=OptIn.Channel.values,
     ).order_by("pk").values_list("team_id", "recipient", "about_type_id", "about_id")  # fmt: skip
     last = {(team_id, address): (kind, pk) for team_id, address, kind, pk in rows}
     return [
