@@ -105,11 +105,20 @@ def never_ordered(left: Known, right: Known) -> str:
     if left is None or right is None:
         return ""
     types = {left.type, right.type}
+    if types <= _WRITTEN:
+        return ""
     if types <= _MAY_BE_IN_TIME:
-        return _no_date(left, right) if types & _IN_TIME else ""
+        return _no_date(left, right)
     if len(types) > 1:
         return f"{left} and {right}"
     return f"{left}, which has no order" if types & {"boolean", "list", "object"} else ""
+
+
+def by_letters(left: Known, right: Known) -> str:
+    """Why a date that is written as text is not ordered as one; empty when it is, or nothing is a date."""
+    if left is None or right is None or {left.type, right.type} != {"text", "date"}:
+        return ""
+    return _no_date(left, right)
 
 
 def never_holds(container: Known, item: Known) -> str:

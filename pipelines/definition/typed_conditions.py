@@ -9,6 +9,7 @@ from .typed import (
     Known,
     Typed,
     Types,
+    by_letters,
     named,
     never_boolean,
     never_holds,
@@ -18,20 +19,21 @@ from .typed import (
     never_text,
     written,
 )
-from .typed_expressions import typed_expression
+from .typed_expressions import LETTERS, typed_expression
 from .typed_templates import typed_template
 from .values import is_dynamic, plain_path
 
 Found = Iterator[tuple[Path, Finding]]
 _DEEPEST: Final = 40
 _Rule = Callable[[Known, Known], str]
+_ORDERED: Final = frozenset({"greater_than", "less_than", "greater_or_equal", "less_or_equal"})
 # Why a clause is never met.
 _NEVER: Final[Mapping[str, _Rule]] = {
     "equals": never_same,
     # What changed is told as texts too, so of a change only its options are known.
     "changed_to": lambda field, value: never_same(field, value) if field and field.options else "",
     "contains": never_holds,
-    **dict.fromkeys(("greater_than", "less_than", "greater_or_equal", "less_or_equal"), never_ordered),
+    **dict.fromkeys(_ORDERED, never_ordered),
     **dict.fromkeys(("starts_with", "ends_with"), lambda field, value: never_text(field) or never_text(value)),
     "matches": lambda field, value: never_text(field),
     "in_list": lambda field, value: never_holds(value, field),
@@ -75,6 +77,8 @@ def _clause(condition: Mapping[str, Any], types: Types, at: Path) -> Found:
         yield place, Finding(f"{reason}: this is never true")
     elif reason := _ALWAYS.get(operator, _nothing)(field, value):
         yield place, Finding(f"{reason}: this is always true")
+    elif operator in _ORDERED and (reason := by_letters(field, value)):
+        yield place, Finding(f"{reason}: {LETTERS}")
     elif operator in ("in_list", "not_in_list") and value is not None:
         for index, item in enumerate(value.items):
             if reason := never_same(field, item):

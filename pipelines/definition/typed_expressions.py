@@ -11,6 +11,7 @@ from .typed import (
     Typed,
     Types,
     alike,
+    by_letters,
     firm,
     named,
     never_holds,
@@ -21,6 +22,7 @@ from .typed import (
 )
 from .typed_sums import Result, called, divided, multiplied, negated, subtracted, summed
 
+LETTERS: Final = "they are compared letter by letter, not as dates"
 _LONGEST_NAME: Final = 60
 _SUMS: Final[Mapping[type[ast.operator], Callable[[Known, Known], Result]]] = {
     ast.Add: summed,
@@ -124,6 +126,7 @@ class _Reader:
                     self._note(node, never_holds(right, left), "this is always true", [left, right])
                 case _ if isinstance(operator, _ORDERS):
                     self._note(node, never_ordered(left, right), "this is never true", [left, right])
+                    self._note(node, by_letters(left, right), LETTERS, [left, right])
 
     def _made(self, node: ast.expr, result: Result, parts: list[Known]) -> Known:
         known, reason = result
