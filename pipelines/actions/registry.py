@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -65,6 +66,12 @@ def kinds() -> Mapping[str, Kind]:
             raise ImproperlyConfigured(f"Two actions use the code {kind.code!r}, or it is empty: {kind_class!r}.")
         found[kind.code] = kind
     return found
+
+
+def step_title(step: Any) -> str:
+    """A step by its name, or by what it does; its key says little to people."""
+    kind = kinds().get(step.action_type)
+    return str(step.name or (kind.label if kind else step.action_type))
 
 
 def _custom() -> list[type[Kind]]:

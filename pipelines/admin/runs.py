@@ -16,12 +16,13 @@ from contacts.models import Contact
 from contacts.queries import search
 from crm.scoping import TeamScopedReadOnlyAdmin
 from pipelines import pictures
+from pipelines.actions.registry import step_title
 from pipelines.admin.failures import FailurePages, failures_address
 from pipelines.admin.links import from_now, link_to, subject_link, subject_words, table_time
 from pipelines.admin.path import path_look
 from pipelines.admin.run_buttons import RunButtons
 from pipelines.admin.run_filters import StateFilter, StepFilter
-from pipelines.admin.telling import said_reason, stands, step_title, tell, words
+from pipelines.admin.telling import said_reason, stands, tell, words
 from pipelines.counting import LATE_AFTER
 from pipelines.engine.clock import engine_now
 from pipelines.models import PipelineRun

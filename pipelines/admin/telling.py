@@ -10,7 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from crm.models import Message
-from pipelines.actions.registry import kinds
+from pipelines.actions.registry import kinds, step_title
 from pipelines.admin.links import clock_time, link_to
 from pipelines.circuits import is_kept
 from pipelines.engine.clock import engine_now
@@ -94,12 +94,6 @@ def stands(run: PipelineRun) -> SafeString:
 def said_reason(run: PipelineRun) -> bool:
     """Whether the reason of an end says more than its status."""
     return bool(run.reason) and run.reason not in ("end", "error", run.get_status_display())
-
-
-def step_title(step: Any) -> str:
-    """A step by its name, or by what it does."""
-    kind = kinds().get(step.action_type)
-    return str(step.name or (kind.label if kind else step.action_type))
 
 
 def visit_title(visit: StoryVisit) -> str:

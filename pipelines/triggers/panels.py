@@ -12,6 +12,7 @@ from django.urls import reverse
 from contacts.models import Contact
 from contacts.panels import Panel
 from contacts.timeline import Entry
+from pipelines.actions.registry import step_title
 from pipelines.models import PipelineRun
 from pipelines.queries import contact_runs, runs_of
 from pipelines.states import RunStatus
@@ -36,9 +37,7 @@ def _line(run: PipelineRun) -> dict[str, Any]:
         "name": run.pipeline.name,
         "url": reverse("admin:pipelines_pipelinerun_change", args=(run.pk,)),
         "status": status.name.lower(),
-        "step": (step.name or step.key)
-        if step is not None and status in (RunStatus.PENDING, RunStatus.RUNNING)
-        else "",
+        "step": step_title(step) if step is not None and status in (RunStatus.PENDING, RunStatus.RUNNING) else "",
         "at": run.next_step_at if status == RunStatus.PENDING else run.finished_at,
         "waits": status == RunStatus.PENDING,
     }

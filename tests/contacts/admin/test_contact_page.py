@@ -178,7 +178,7 @@ def test_the_page_tells_what_happened_and_what_comes_next(sign_in: SignIn, manua
     client = sign_in()
     client.post(f"/admin/contacts/contact/{contact.pk}/note/", {"text": "Likes blue", "kind": "call"})
     page = client.get(f"/admin/contacts/contact/{contact.pk}/change/").content.decode()
-    for word in ("By Hand", "Call Ann", "Hi there", "Likes blue", "Entered By Hand"):
+    for word in ("By Hand", "Wait · ", "Call Ann", "Hi there", "Likes blue", "Entered By Hand"):
         assert word in page
     contact.refresh_from_db()
     assert Activity.objects.get().kind == "call" and contact.last_interaction is not None
