@@ -63,9 +63,10 @@ def _ask(address: str, until: float) -> AskedLink:
     if isinstance(answer, HttpAnswer) and answer.status in _AGAIN:
         answer = _request("GET", address, until)
     if isinstance(answer, HttpFailure):
-        # Who sends more than anybody reads is there.
+        # Who sends more than anybody reads is there; what this installation may not call, others may reach.
         there = answer.sent and answer.code == "validation"
-        return AskedLink(address, there, "It answers." if there else str(answer)[:200])
+        says = "It answers." if there else str(answer)[:200]
+        return AskedLink(address, None if answer.code == "blocked" else there, says)
     if answer is None:
         return AskedLink(address, None, "Not asked: there was no time left.")
     return _told(address, answer.status)

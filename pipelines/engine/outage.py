@@ -57,7 +57,9 @@ def outage_words(outage: Outage) -> str:
         return f"The mail server cannot be reached since {since}. Mail waits, and it is looked for again at {then}."
     what = NAMES.get(outage.channel, outage.channel)
     why = f" ({outage.detail.rstrip('.')})" if outage.detail else ""
-    return f"The provider of {what} lets nobody in since {since}{why}. They wait, and it is tried again at {then}."
+    return (
+        f"The provider of {what} lets nobody in since {since}{why}. Its messages wait, and it is tried again at {then}."
+    )
 
 
 def name_of(team_id: int, channel: str) -> str:
