@@ -11,7 +11,7 @@ from pipelines.definition.conditions import ConditionError, compile_condition
 from pipelines.definition.expressions import ExpressionError, compile_expression
 from pipelines.definition.typed import Known, Type, Typed
 from pipelines.definition.typed_conditions import condition_findings
-from pipelines.definition.typed_expressions import typed_expression
+from pipelines.definition.typed_expressions import LETTERS, typed_expression
 from tests.examples import examples
 
 NOW = dt.datetime(2027, 3, 1, 12, tzinfo=dt.UTC)
@@ -98,7 +98,7 @@ def test_what_is_said_of_an_expression_is_so(source: str, record: dict[str, Any]
     for each in found:
         if each.fails:
             assert result == "failed", each
-        elif result != "failed":
+        elif result != "failed" and LETTERS not in each.message:
             assert result is ("always" in each.message), each
 
 
