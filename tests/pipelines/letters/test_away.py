@@ -115,6 +115,17 @@ def test_some_that_are_refused_among_many_are_no_outage(desk: Desk, gateway: Sms
     assert not desk.api.get("status/").json()["outages"]
 
 
+def test_when_it_is_back_all_that_wait_leave_at_once(desk: Desk, gateway: SmsGateway, run_at: Run) -> None:
+    gateway.script(*[WRONG] * 8)
+    active(desk.team, [SMS])
+    people(desk, 9)
+    run_at(NOON)
+    assert states() == {"queued": 9}
+    # The one that did not meet it looks; the others were to come after it.
+    run_at(later(seconds=30))
+    assert states() == {"sent": 9}
+
+
 def test_lost_answers_do_not_make_everybody_uncertain(desk: Desk, gateway: SmsGateway, run_at: Run) -> None:
     gateway.script(*[Answer(trick="close")] * 60)
     active(desk.team, [SMS])
