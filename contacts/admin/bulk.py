@@ -46,7 +46,8 @@ class OwnerForm(forms.Form):
     def __init__(self, *args: Any, team: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field: Any = self.fields["value"]
-        field.queryset = User.objects.filter(memberships__team=team, is_active=True).order_by("email").distinct()
+        members = User.objects.filter(memberships__team=team, is_active=True).defer("password")
+        field.queryset = members.order_by("email").distinct()
 
 
 class TagForm(forms.Form):

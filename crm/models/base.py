@@ -1,7 +1,9 @@
 """The shared base of every row that belongs to a team."""
 
-from typing import Self, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Self, TypeVar
 
+from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
@@ -22,8 +24,24 @@ class TeamScopedQuerySet(models.QuerySet[M]):
         named = {f"{column}_type": ContentType.objects.get_for_model(record), f"{column}_id": record.pk}
         return self.filter(**named, **{self.team_path(): getattr(record, "team_id")})  # noqa: B009
 
+    def select_related(self, *fields: Any) -> Self:
+        """Joined users come without the hash of their password, which only a login has to know."""
+        rows = super().select_related(*fields)
+        return rows.defer(*(f"{path}__password" for path in _paths_to_users(self.model, fields)))
+
     def team_path(self) -> str:
         return str(getattr(self.model, "team_lookup", "team"))
+
+
+def _paths_to_users(model: type[models.Model], fields: Sequence[Any]) -> Iterator[str]:
+    """Where the joined relations pass a user."""
+    for path in filter(None, fields):
+        at: Any = model
+        parts = str(path).split("__")
+        for number, name in enumerate(parts, 1):
+            at = at._meta.get_field(name).related_model
+            if at is User:
+                yield "__".join(parts[:number])
 
 
 class TeamScoped(models.Model):

@@ -70,7 +70,13 @@ class ScopedAccess:
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]
-        return rows_of_team(model=self.model, team=getattr(request, "team", None), queryset=rows)
+        rows = rows_of_team(model=self.model, team=getattr(request, "team", None), queryset=rows)
+        match = request.resolver_match
+        if match is not None and match.url_name == f"{self.model._meta.app_label}_{self.model._meta.model_name}_change":
+            # Read one by one they would come with the hashes of their passwords.
+            people = [each.name for each in self.model._meta.fields if each.related_model is get_user_model()]
+            rows = rows.select_related(*people) if people else rows
+        return rows
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> Any:
         excluded = super().get_exclude(request, obj)  # type: ignore[misc]

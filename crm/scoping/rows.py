@@ -33,6 +33,9 @@ def rows_of_team(
     rows = model._default_manager.all() if queryset is None else queryset
     if issubclass(model, ContentType):
         return rows.filter(pk__in=subject_types())
+    if issubclass(model, get_user_model()):
+        # The hash of a password is for logins alone.
+        rows = rows.defer("password")
     path = team_path(model)
     if team is None:
         return rows
