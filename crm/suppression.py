@@ -47,7 +47,7 @@ def suppressed(*, team_id: int, addresses: Collection[str], topic: str) -> dict[
     wanted = {address.strip().lower() for address in addresses}
     if not wanted:
         return {}
-    erased = {hashed(address): address for address in wanted}
+    erased = {form: address for address in wanted for form in forms_of(address)[1:]}
     mine, either = json.dumps(sorted(wanted)), json.dumps(sorted({*wanted, *erased}))
     parameters: list[int | str] = [team_id, either, topic]
     if topic:
@@ -59,15 +59,19 @@ def suppressed(*, team_id: int, addresses: Collection[str], topic: str) -> dict[
 
 
 def hashed(address: str) -> str:
-    """How a suppression names somebody who was erased: it holds, and tells nobody who they were."""
-    key = str(settings.SECRET_KEY).encode()
-    return "erased:" + hmac.digest(key, f"suppression:{address.strip().lower()}".encode(), hashlib.sha256).hex()
+    """How a suppression names somebody who is erased: it holds, and tells nobody who they were."""
+    return _hashed(address.strip().lower(), str(settings.SECRET_KEY))
 
 
-def forms_of(address: str) -> tuple[str, str]:
-    """The address as suppressions have it, of a known person and of one who was erased."""
+def forms_of(address: str) -> tuple[str, ...]:
+    """The address as suppressions have it, of a known person and of one who was erased, under this key or another."""
     lower = address.strip().lower()
-    return lower, hashed(lower)
+    keys = dict.fromkeys(str(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+    return lower, *(_hashed(lower, key) for key in keys)
+
+
+def _hashed(lower: str, key: str) -> str:
+    return "erased:" + hmac.digest(key.encode(), f"suppression:{lower}".encode(), hashlib.sha256).hex()
 
 
 def kept_rows(*, team_id: int, addresses: Collection[str]) -> list[Suppression]:
@@ -79,7 +83,8 @@ def kept_rows(*, team_id: int, addresses: Collection[str]) -> list[Suppression]:
     rows = list(Suppression.objects.filter(team_id=team_id, address__in=spelled).order_by("topic", "pk"))
     for row in rows:
         row.address = spelled[row.address]
-    return rows
+    # Somebody may have refused twice and been erased in between, or under two keys.
+    return list({(row.topic, row.address): row for row in reversed(rows)}.values())[::-1]
 
 
 def _reasons(rows: Sequence[tuple[str, str, str, str]], wanted: Collection[str]) -> dict[str, str]:

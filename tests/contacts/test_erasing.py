@@ -21,7 +21,7 @@ from crm.consent import Act, subscribe, unsubscribe
 from crm.erasing import Person, holds_text, scrub
 from crm.models import AuditEntry, Message, OptIn, Suppression, Task, Team, Topic
 from crm.opt_in import say
-from crm.suppression import suppressed
+from crm.suppression import kept_rows, suppressed
 from pipelines.models import HookDelivery, PipelineRun, StepExecution
 from pipelines.operations.webhooks import make_webhook
 from pipelines.states import RunStatus
@@ -154,6 +154,23 @@ def test_what_was_refused_stays_refused_without_naming_anybody(team: Team, zelda
     said: dict[str, Any] = {"team_id": team.pk, "address": EMAIL, "topic": "marketing"}
     assert subscribe(**said, act=Act(NOON, "form")) == "off"
     assert subscribe(**said, act=Act(NOON, "page", by_reader=True)) == "on"
+    assert suppressed(team_id=team.pk, addresses=[EMAIL], topic="marketing") == {}
+
+
+def test_what_was_refused_stays_refused_under_a_new_key(team: Team, zelda: Contact, settings: Settings) -> None:
+    erase_contact(contact=zelda)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another-key-of-this-installation-with-enough-characters"
+    refused = {EMAIL.lower(): "unsubscribed"}
+    assert suppressed(team_id=team.pk, addresses=[EMAIL], topic="marketing") == refused
+    assert subscribe(team_id=team.pk, address=EMAIL, topic="marketing", act=Act(NOON, "form")) == "off"
+    # They come back and are erased again: one refusal under each key, and both are theirs.
+    later_one = Contact.objects.create(team=team, email=EMAIL)
+    unsubscribe(team_id=team.pk, address=EMAIL, topic="marketing", act=Act(NOON, "page", by_reader=True))
+    erase_contact(contact=later_one)
+    assert [row.address for row in kept_rows(team_id=team.pk, addresses=[EMAIL])] == [EMAIL.lower()]
+    assert Suppression.objects.filter(topic="marketing").count() == 2
+    assert subscribe(team_id=team.pk, address=EMAIL, topic="marketing", act=Act(NOON, "page", by_reader=True)) == "on"
     assert suppressed(team_id=team.pk, addresses=[EMAIL], topic="marketing") == {}
 
 
