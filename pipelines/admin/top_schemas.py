@@ -65,6 +65,11 @@ TOP_SCHEMAS: Final[dict[str, Any]] = {
                 "title": "Records an hour",
                 "description": "So many begin in an hour; the others get their places one after the other.",
             },
+            "max_in_flight": {
+                "type": "integer",
+                "title": "Messages and calls at the same time",
+                "description": "So many are on their way at once, by all workers together.",
+            },
             "expires_after": {**_DURATION, "title": "A run ends at the latest after"},
             "step_timeout": {**_DURATION, "title": "A call may take", "description": "Where its step says nothing."},
             "max_hops": {"type": "integer", "title": "Visits of steps in a run", "x-advanced": True},

@@ -230,6 +230,7 @@ _SETTINGS: Mapping[str, tuple[Convert, Any]] = {
     "expires_after": _SECONDS,
     "retry": (_retry, None),
     "versioning": (_sorted, "follow"),
+    "log": (_sorted, "all"),
     "enabled": (_sorted, True),
 }
 _TRIGGER: Mapping[str, tuple[Convert, Any]] = {

@@ -56,6 +56,8 @@ def check_settings(document: Mapping[str, Any]) -> Iterator[Problem]:
     if "timezone" in settings and not _is_zone(settings["timezone"]):
         yield Problem("settings.timezone", "unknown time zone: write it as 'Europe/Paris'")
     yield from _check_window(settings.get("window"), ("settings", "window"))
+    if settings.get("log", "all") != "all":
+        yield Problem("settings.log", "does nothing: what a run does is always written down whole", "warning")
     if settings.get("enabled") is False:
         yield Problem("settings.enabled", "does nothing: a pipeline runs when it is activated", "warning")
     counts = Counter(each["name"] for each in document.get("variables", []))

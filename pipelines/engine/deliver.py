@@ -26,6 +26,7 @@ from pipelines.engine.circuits import unwatched
 from pipelines.engine.clock import real_now
 from pipelines.engine.coded import run_code
 from pipelines.engine.glance import look_for_work
+from pipelines.engine.in_flight import within_caps
 from pipelines.engine.leases import give_back, give_back_unsent, keep_unsent, start_sending
 from pipelines.engine.letters import post_letters
 from pipelines.engine.outage import end_outage, looks, mail_outage, note_outage
@@ -112,22 +113,25 @@ def deliver(
             total.looks = outage is not None
         while time.monotonic() < until:
             stop = min(until, time.monotonic() + settings.PIPELINES_LEASE_SECONDS - LEASE_MARGIN)
-            effects = _lease(kind, now)
+            effects, more = _lease(kind, now)
             if not effects:
                 break
             point("after_lease")
-            if not work(effects, now, stop, total) or len(effects) < LEASE_LIMIT:
+            if not work(effects, now, stop, total) or not more:
                 break
     return total
 
 
-def _lease(kind: int, now: datetime) -> list[Effect]:
+def _lease(kind: int, now: datetime) -> tuple[list[Effect], bool]:
+    """Effects that are ours now, and whether there may be more."""
     taken = real_now()
     until = taken + timedelta(seconds=settings.PIPELINES_LEASE_SECONDS)
     with transaction.atomic():
-        return store().lease_effects(
+        leased = store().lease_effects(
             kind=kind, now=now, real_now=taken, until=until, limit=LEASE_LIMIT, worker=os.getpid()
         )
+        kept, soon = within_caps(leased, now=now)
+        return kept, soon or len(leased) == LEASE_LIMIT
 
 
 def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:

@@ -32,14 +32,14 @@ def mark_sending(effects: Sequence[Effect]) -> list[Effect]:
 def give_back(effects: Sequence[Effect], *, until: datetime) -> None:
     """Undo leases of work that was never begun: no attempt is burnt by somebody else's outage."""
     with transaction.atomic():
-        _requeue(_held(effects, Effect.Status.LEASED), until)
+        requeue(_held(effects, Effect.Status.LEASED), until)
 
 
 def give_back_unsent(effects: Sequence[Effect], *, until: datetime) -> None:
     """Undo the marks of messages that were about to be handed over and then were not."""
     with transaction.atomic():
         mine = _held(effects, Effect.Status.SENDING)
-        _requeue(mine, until)
+        requeue(mine, until)
         messages = [effect.payload["message"] for effect in mine]
         Message.objects.filter(pk__in=messages, state=Message.State.SENDING).update(state=Message.State.QUEUED)
 
@@ -61,7 +61,7 @@ def keep_waiting(held: Sequence[tuple[Effect, datetime, str]]) -> None:
     """Put marked messages back until their times, each with the rule that keeps it; no attempt is burnt."""
     if not held:
         return
-    _requeue([effect for effect, _, _ in held], held[0][1])
+    requeue([effect for effect, _, _ in held], held[0][1])
     store().update_rows(Effect, ("available_at",), [(effect.pk, (until,)) for effect, until, _ in held])
     rows = [(int(effect.payload["message"]), (until, rule[:200])) for effect, until, rule in held]
     store().update_rows(Message, ("held_until", "held_by"), rows)
@@ -91,7 +91,8 @@ def _held(effects: Sequence[Effect], status: int, *, then: int | None = None) ->
     return [effect for effect in effects if effect.pk in held]
 
 
-def _requeue(effects: Sequence[Effect], until: datetime) -> None:
+def requeue(effects: Sequence[Effect], until: datetime) -> None:
+    """Put effects whose rows the caller has locked back into the queue; no attempt is burnt."""
     Effect.objects.filter(pk__in=[effect.pk for effect in effects]).update(
         status=Effect.Status.QUEUED, available_at=until, lease_until=None, worker=None, attempt=F("attempt") - 1
     )

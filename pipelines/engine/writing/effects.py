@@ -12,6 +12,7 @@ from pipelines.actions.base import EffectRequest, MessageDraft
 from pipelines.definition.program import Step
 from pipelines.engine.batch import Batch
 from pipelines.engine.cursor import Cursor
+from pipelines.engine.in_flight import flight_of
 from pipelines.engine.journal import visit_of
 from pipelines.engine.kinds import KINDS
 from pipelines.engine.moves import leave
@@ -138,6 +139,7 @@ def _effect(batch: Batch, planned: Planned, messages: dict[tuple[int | None, int
         payload = {"action": step.kind, "payload": plain(request.payload)}
     else:
         payload = plain(request.payload)
+    payload |= flight_of(batch.programs[cursor.version_id], cursor.pipeline_id)
     return Effect(
         run_id=cursor.id,
         seq=cursor.seq,

@@ -62,12 +62,12 @@ def test_a_step_that_moves_into_a_block_keeps_its_name_and_tells_its_place() -> 
 
 
 def test_triggers_settings_and_the_rest_are_told() -> None:
-    old = a_document(step("a"), triggers=[{"type": "manual"}], settings={"max_per_hour": 5})
+    old = a_document(step("a"), triggers=[{"type": "manual"}], settings={"max_in_flight": 5})
     new = a_document(
         step("a"),
         name="Q",
         triggers=[{"type": "created", "model": "contacts.contact"}],
-        settings={"max_per_hour": 9, "versioning": "pin"},
+        settings={"max_in_flight": 9, "versioning": "pin"},
         goals=[{"name": "bought", "event": "order_paid"}],
     )
     assert sentences(old, new) == [
@@ -75,7 +75,7 @@ def test_triggers_settings_and_the_rest_are_told() -> None:
         "Trigger “new contact” added.",
         "Trigger “by hand” removed.",
         "Goal “bought” added.",
-        "Settings changed: max per hour 5 → 9; versioning none → “pin”.",
+        "Settings changed: max in flight 5 → 9; versioning none → “pin”.",
     ]
 
 

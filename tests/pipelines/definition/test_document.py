@@ -82,7 +82,6 @@ PROBLEMS: list[tuple[str, object, str, str]] = [
     ("bad key", document(key="My Key"), "key", "small letters"),
     ("empty name", document(name=""), "name", "must not be empty"),
     ("typo on top", document(step=[]), "", "unknown property 'step'; did you mean 'steps'?"),
-    ("setting that is gone", document(settings={"max_in_flight": 5}), "settings", "unknown property 'max_in_flight'"),
     ("no steps", document(steps=[]), "steps", "needs at least 1"),
     ("steps of another type", document(steps=5), "steps", "must be a list"),
     ("no type", document({"key": "a"}), "steps[0]", "'type' is missing"),
