@@ -145,7 +145,8 @@ def _wake(
     for wait, event in pairs:
         if wait.run_id in hits:
             continue
-        if _waits(wait, cursors.get(wait.run_id)) and fits(wait, event, contexts[wait.run_id]):
+        cursor = cursors.get(wait.run_id)
+        if _waits(wait, cursor) and _in_time(cursor, event) and fits(wait, event, contexts[wait.run_id]):
             if _count(wait, event, now):
                 hits.setdefault(wait.run_id, wait)
             changed[wait.pk] = wait
@@ -168,6 +169,12 @@ def _waits(wait: EventWait, cursor: Cursor | None) -> bool:
         and wait.status == EventWait.Status.OPEN
         and cursor.status in (RunStatus.WAITING, RunStatus.PAUSED)
     )
+
+
+def _in_time(cursor: Cursor | None, event: Event) -> bool:
+    """Whether it came before the deadline, however late it is looked at."""
+    deadline = cursor.next_step_at if cursor is not None and cursor.status == RunStatus.WAITING else None
+    return deadline is None or event.occurred_at < deadline
 
 
 def _count(wait: EventWait, event: Event, now: datetime) -> bool:

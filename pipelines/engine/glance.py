@@ -40,6 +40,7 @@ OPEN: Final = (Effect.Status.LEASED.value, Effect.Status.SENDING.value)
 # What is asked for, in the order of the columns.
 ASKED: Final = (
     "expired", "undecided", "suspects", "delivered", "reminders", "scheduled", "confirmations", "silences", "imports",
+    "events",
 )  # fmt: skip
 
 
@@ -60,6 +61,7 @@ class Glance:
     confirmations: bool
     silences: bool
     imports: bool
+    events: bool
     newest: Mapping[str, int]
 
 
@@ -88,6 +90,7 @@ def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
         Exists(Subscription.objects.filter(mail_at__lte=now)),
         Exists(watched()),
         Exists(imports_due(real_now)),
+        Exists(Event.objects.filter(dispatched=False)),
         *newest,
     )
     found = list(rows)

@@ -124,6 +124,9 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
         # What a simulation plays is one pipeline: the mail and the imports of the team wait for a real pass.
         if glance.confirmations and not is_closed():
             send_confirmations(now=engine_now())
+        if glance.events:
+            # What came before a deadline counts, however late this pass is: it is heard before deadlines are.
+            _hand_out_events(report, engine_now(), until)
         _until_idle(report, presence, until)
         if report.posts:
             report.sent += send_due(now=engine_now(), until=max(until, time.monotonic() + LEAST_POSTING_SECONDS))
@@ -186,12 +189,8 @@ def _hand_out(report: TickReport, work: Work, now: datetime, until: float) -> bo
         report.add(progress)
         moved = progress.runs > 0
     moved = _follow_segments(work, now, until) or moved
-    while work.events and time.monotonic() < until:
-        count, progress = dispatch(now=now)
-        report.add(progress)
-        moved = moved or count > 0
-        if count < LIMIT:
-            break
+    if work.events:
+        moved = _hand_out_events(report, now, until) or moved
     if work.quiet:
         entered = enter_after_quiet(now=now)
         report.enrolled += entered
@@ -203,6 +202,18 @@ def _hand_out(report: TickReport, work: Work, now: datetime, until: float) -> bo
         if not fired.worked:
             break
     return moved
+
+
+def _hand_out_events(report: TickReport, now: datetime, until: float) -> bool:
+    """True when there were any."""
+    heard = False
+    while time.monotonic() < until:
+        count, progress = dispatch(now=now)
+        report.add(progress)
+        heard = heard or count > 0
+        if count < LIMIT:
+            break
+    return heard
 
 
 def _follow_segments(work: Work, now: datetime, until: float) -> bool:

@@ -123,7 +123,8 @@ class Documents:
             case "wait_for":
                 given = {"events": [each | {"since": chance.choice(["now", "run", "1d"])} for each in EVENTS]}
                 hours = f"{chance.randint(1, 4)}h"
-                return {"type": "wait_for", "timeout": hours, "with": given, "on": {"timeout": "next"}}
+                heard = {"trace": f"= trace + '{key}:' + (steps.{key}.outcome or 'late') + '.'"}
+                return {"type": "wait_for", "timeout": hours, "with": given, "set": heard, "on": {"timeout": "next"}}
             case "human_task":
                 noted = self._noted(key, "human_task")["set"]
                 timeout = {"timeout": f"{chance.randint(1, 4)}h", "on": {"timeout": "next"}}

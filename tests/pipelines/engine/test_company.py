@@ -104,6 +104,12 @@ def results(pipeline: Pipeline, steps: list[Step]) -> Rows:
     runs = PipelineRun.objects.filter(pipeline=pipeline)
     rows = list(runs.select_related("context").order_by("pk"))
     over = moments(runs, [step["key"] for step in every_step(steps) if may_end_early(step)])
+    # A step that ends everything ends what runs beside it at any point of that moment.
+    ends = {
+        run.pk: run.finished_at
+        for run in rows
+        if any(step.get("with", {}).get("terminate") for step in every_step(steps))
+    }
     first = min(run.subject_id or 0 for run in rows)
     lost: set[int] = set()
     found = []
@@ -111,7 +117,7 @@ def results(pipeline: Pipeline, steps: list[Step]) -> Rows:
         if run.parent_id is not None and (
             run.parent_id in lost
             or run.status == RunStatus.CANCELLED
-            or run.finished_at == over.get((run.parent_id, run.parent_seq))
+            or run.finished_at in (over.get((run.parent_id, run.parent_seq)), ends.get(run.root_id or 0))
         ):
             lost.add(run.pk)
             continue

@@ -317,3 +317,15 @@ def test_an_event_may_have_the_name_of_a_condition_that_holds(team: Team, run_at
     happens(run, event["event"], later(hours=1))
     run_at(later(hours=1))
     assert state(run)[0] == RunStatus.COMPLETED and log(run) == [(1, "completed", "met")]
+
+
+@pytest.mark.parametrize(("came", "expected"), [(3, ("completed", "bought")), (4.5, ("timed out", "timeout"))])
+def test_who_was_first_counts_also_where_the_engine_looks_late(
+    team: Team, run_at: Run, came: float, expected: tuple[str, str]
+) -> None:
+    active(team, [waiting({"name": "bought", "event": "purchase"}, step={"timeout": "4h", "on": {"timeout": "end"}})])
+    run = a_run(team)
+    run_at(NOON)
+    happens(run, "purchase", later(hours=came))
+    run_at(later(hours=5))
+    assert log(run) == [(1, *expected)]
