@@ -164,7 +164,18 @@ class OtherTriggerForm(TriggerForm):
 
 
 class TriggerFormSet(BaseInlineFormSet[Any, Pipeline, Any]):
-    """Rows of one kind of way in."""
+    """Rows of one kind of way in; the models to choose from are read once for all of them."""
+
+    _models: list[Any] | None = None
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        field = form.fields.get("model")
+        if field is None:
+            return
+        if self._models is None:
+            self._models = list(field.choices)
+        field.choices = self._models
 
     def delete_existing(self, obj: Trigger, commit: bool = True) -> None:
         if commit:

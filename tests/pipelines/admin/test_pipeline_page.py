@@ -13,7 +13,7 @@ from django.test import Client
 from contacts.models import Contact, Record
 from crm.models import Team
 from pipelines.documents import apply_document, document_of
-from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun
+from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, Trigger
 from pipelines.operations import publish
 from pipelines.operations.gates import forget_gate, register_gate
 from tests.pipelines.admin.conftest import SignIn
@@ -152,6 +152,7 @@ def test_the_page_costs_the_same_with_few_steps_and_many(
 ) -> None:
     for number in range(3, 31):
         welcome.steps.create(number=number, key=f"step_{number}", action_type="wait")
+        welcome.triggers.create(kind=Trigger.Kind.EVENT, key=f"way_{number}", event="order.paid", position=number)
     publish(pipeline=welcome)
     with django_assert_max_num_queries(33):
         assert manager.get(f"{PIPELINE}{welcome.pk}/change/").status_code == 200
