@@ -174,7 +174,8 @@ class TriggerFormSet(BaseInlineFormSet[Any, Pipeline, Any]):
         if field is None:
             return
         if self._models is None:
-            self._models = list(field.choices)
+            # Its iterator, which does not count the rows before it reads them.
+            self._models = list(iter(field.choices))
         field.choices = self._models
 
     def delete_existing(self, obj: Trigger, commit: bool = True) -> None:
