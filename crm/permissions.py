@@ -83,7 +83,7 @@ MATRIX: Final[Mapping[str, Verbs]] = {
     "sending-rules": _rows(view=EVERYONE, write=ADMINS, delete=ADMINS),
     "automatic-pipelines": _rows(view=EVERYONE, write=LEADERS, delete=LEADERS),
     # An incoming webhook is a door without a login, so only those open one who give out keys.
-    "hooks": _rows(view=LEADERS, write=ADMINS, delete=ADMINS),
+    "hooks": _rows(view=LEADERS, write=ADMINS, delete=ADMINS, take_in=LEADERS),
     # An outgoing webhook hands what happens to another system.
     "webhooks": _rows(view=LEADERS, write=ADMINS, delete=ADMINS),
     # Telling what happened is what programs do; what may be told is for those who keep the integration.

@@ -22,6 +22,7 @@ from crm.sealing import SealBroken, unseal
 from crm.signatures import sign
 from crm.topics import topics_of
 from pipelines.admin.links import table_time
+from pipelines.admin.taking_in import TakingIn
 from pipelines.definition.values import ParameterError, compile_value
 from pipelines.engine.clock import engine_now
 from pipelines.engine.incoming import work_off
@@ -107,7 +108,7 @@ class TestForm(forms.Form):
 
 
 @admin.register(Hook)
-class HookAdmin(TeamScopedAdmin[Hook]):
+class HookAdmin(TakingIn, TeamScopedAdmin[Hook]):
     """Addresses that other systems post to."""
 
     nothing = "A shop, a form or any other system posts to an address made here; whom it posts about enters a pipeline."
@@ -187,7 +188,11 @@ class HookAdmin(TeamScopedAdmin[Hook]):
             }
             for row in rows
         ]
-        more = {**(extra_context or {}), "deliveries": lines}
+        more = {
+            **(extra_context or {}),
+            "deliveries": lines,
+            "may_take_in": hook is not None and self.has_take_in_permission(request, hook),
+        }
         page: HttpResponse = super().change_view(request, object_id, form_url, more)
         return page
 

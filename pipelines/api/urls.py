@@ -8,6 +8,7 @@ from pipelines.api.calendar import CalendarView
 from pipelines.api.engine import BareCronView, BareEvaluateView, CronView, EvaluateView, LogView, StatusView, TickView
 from pipelines.api.events import EventTypeViewSet, EventViewSet
 from pipelines.api.explaining import ExplainView
+from pipelines.api.hook_deliveries import HookDeliveryViewSet
 from pipelines.api.hooks import receive_hook
 from pipelines.api.letters import TemplatePreviewView
 from pipelines.api.pipelines import PipelineViewSet
@@ -49,3 +50,4 @@ def register(router: TeamRouter) -> None:
     router.register("enrollment-decisions", DecisionViewSet)
     router.register("webhooks", WebhookViewSet)
     router.register("webhook-deliveries", WebhookDeliveryViewSet)
+    router.register("hook-deliveries", HookDeliveryViewSet)

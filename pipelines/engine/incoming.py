@@ -90,13 +90,22 @@ def take_in(delivery: HookDelivery, *, now: datetime) -> Taken:
     hook, trigger = delivery.hook, delivery.hook.trigger
     if not trigger.enabled:
         raise NotEnrollable("The webhook trigger of this pipeline is switched off.")
-    subject_id = _subject(hook, trigger, delivery.body, now)
+    left_out: dict[str, str] = {}
+    subject_id = _subject(hook, trigger, delivery.body, now, left_out)
+    taken = _entered(delivery, trigger, subject_id, now)
+    if not left_out:
+        return taken
+    reasons = " ".join(f"{name}: {reason}" for name, reason in sorted(left_out.items()))
+    return Taken(f"{taken.outcome}; left out {reasons}", taken.run_id)
+
+
+def _entered(delivery: HookDelivery, trigger: Trigger, subject_id: int | None, now: datetime) -> Taken:
     entered = enroll(
         pipeline=trigger.pipeline,
         subject_ids=[subject_id],
         trigger=trigger,
         payload=delivery.body,
-        idempotency_key=f"hook:{hook.pk}:{delivery.message_id}",
+        idempotency_key=f"hook:{delivery.hook_id}:{delivery.message_id}",
         now=now,
     )
     if entered.enrolled:
@@ -105,8 +114,11 @@ def take_in(delivery: HookDelivery, *, now: datetime) -> Taken:
     return Taken(f"did not enter: {decision[1]}" if decision else "did not enter: already in the pipeline")
 
 
-def _subject(hook: Hook, trigger: Trigger, body: Any, now: datetime) -> int | None:
-    """The id of the record that a post is about; None for pipelines without a subject."""
+def _subject(hook: Hook, trigger: Trigger, body: Any, now: datetime, left_out: dict[str, str]) -> int | None:
+    """The id of the record that a post is about; None for pipelines without a subject.
+
+    What a new contact could not be given is added to `left_out`, with the reason.
+    """
     pipeline = trigger.pipeline
     if pipeline.subject_type is None:
         return None
@@ -115,7 +127,7 @@ def _subject(hook: Hook, trigger: Trigger, body: Any, now: datetime) -> int | No
     if text.isascii() and text.isdigit() and len(text) <= 18:
         return int(text)
     if "@" in text and pipeline.subject_type.model_class() is Contact:
-        contact = _contact(hook, body, text, now)
+        contact = _contact(hook, body, text, now, left_out)
         if hook.topic:
             # Where the topic asks for it, a confirmation mail leaves and nothing else before it was answered.
             act = Act(now, f"webhook {hook.name}"[:60], wording=str(body.get("consent") or "")[:5_000])
@@ -125,23 +137,46 @@ def _subject(hook: Hook, trigger: Trigger, body: Any, now: datetime) -> int | No
     raise Unusable(f"{wanted} is neither the id of a record nor an email address here.")
 
 
-def _contact(hook: Hook, body: Any, address: str, now: datetime) -> int:
+def _contact(hook: Hook, body: Any, address: str, now: datetime, left_out: dict[str, str]) -> int:
     known = with_email(team=hook.team, emails=[address]).order_by("pk").values_list("pk", flat=True).first()
     if known is not None:
         return known
     values = {"lead_source": hook.name[:100], **(hook.fields or {})}
     found = compile_value(values).evaluate({"trigger": body, "now": now})
     filled = {name: plain(value) for name, value in found.items() if value not in (None, "")}
-    return create_contact(team=hook.team, values={**_held(hook, filled), "email": address}).pk
+    return _made(hook, {**_held(hook, filled, left_out), "email": address}, left_out)
 
 
-def _held(hook: Hook, filled: dict[str, Any]) -> dict[str, Any]:
-    """What a post fills, own fields that the team defines as values of their types; a form need not fill them all."""
+def _made(hook: Hook, values: dict[str, Any], left_out: dict[str, str]) -> int:
+    """A new contact; what a field cannot hold is left out, so that nobody is lost for a telephone number too long."""
+    try:
+        return create_contact(team=hook.team, values=values).pk
+    except ValidationError as error:
+        unfit = error.message_dict if hasattr(error, "error_dict") else {}
+        if not unfit or "email" in unfit or not unfit.keys() <= values.keys():
+            raise
+        left_out |= {name: " ".join(messages) for name, messages in unfit.items()}
+    return create_contact(team=hook.team, values={name: values[name] for name in values.keys() - unfit.keys()}).pk
+
+
+def _held(hook: Hook, filled: dict[str, Any], left_out: dict[str, str]) -> dict[str, Any]:
+    """What a post fills, own fields that the team defines as values of their types; a form need not fill them all.
+
+    The sender was told that the post is taken, so a value that does not fit is left out and never stops the others.
+    """
     fields = definitions(team=hook.team_id, model=Contact)
-    own = {name for name in filled if name.startswith("custom.")} | {field["key"] for field in fields} & filled.keys()
-    given = {**(filled.get("custom") or {}), **{name.removeprefix("custom."): filled[name] for name in own}}
+    defined = {str(field["key"]) for field in fields}
+    own = {name for name in filled if name.startswith("custom.")} | defined & filled.keys()
+    nested = filled.get("custom")
+    given = {
+        **(nested if isinstance(nested, dict) else {}),
+        **{name.removeprefix("custom."): filled[name] for name in own},
+    }
     try:
         custom = checked_custom(fields=fields, values=given)
     except InvalidValues as error:
-        raise Unusable(str(error)) from error
+        # Values that are too large together name no field of their own.
+        unfit = {key for key, _ in error.problems} & given.keys() or defined
+        left_out |= dict(error.problems)
+        custom = checked_custom(fields=fields, values={key: given[key] for key in given.keys() - unfit})
     return {**{name: value for name, value in filled.items() if name not in own}, "custom": custom}

@@ -111,6 +111,16 @@ def receive(*, hook: Hook, headers: Mapping[str, str], body: bytes, now: datetim
     return is_new
 
 
+def take_in_again(*, delivery: HookDelivery) -> bool:
+    """Let the next pass take a failed post in once more, from what was stored; False when it is not failed now."""
+    failed = HookDelivery.objects.filter(pk=delivery.pk, state=HookDelivery.State.FAILED)
+    with transaction.atomic():
+        is_again = bool(failed.update(state=HookDelivery.State.RECEIVED, outcome="", finished_at=None))
+        if is_again:
+            transaction.on_commit(kick)
+    return is_again
+
+
 def _message_id(hook: Hook, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
     if hook.is_signed:
         try:

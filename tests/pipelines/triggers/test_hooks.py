@@ -20,8 +20,9 @@ from contacts.models import Contact, FieldDefinition
 from crm.models import ConsentEntry, Member, Role, Team, Topic
 from crm.signatures import sign
 from pipelines.engine.tick import process_due_runs
-from pipelines.models import Hook, HookDelivery, PipelineRun, StepExecution
+from pipelines.models import Hook, HookDelivery, PipelineRun, StepExecution, Trigger
 from pipelines.triggers.hooks import UNSIGNED, Opened, open_hook
+from tests.api import Api
 from tests.pipelines.engine.building import NOON, active, email
 from tests.pipelines.engine.conftest import Run
 from tests.sinks.smtp import SmtpSink
@@ -85,8 +86,48 @@ def test_a_post_fills_defined_fields_with_values_of_their_types(team: Team) -> N
     post(hook, {**ADA, "seats": "12"})
     post(hook, {**ADA, "email": "bob@example.org", "seats": "a dozen"}, message_id="msg_2")
     process_due_runs()
-    assert Contact.objects.get().custom == {"seats": 12, "hat": 7, "note": "Ada"}
-    assert HookDelivery.objects.get(message_id="msg_2").outcome == "seats: This is not a number."
+    ada, bob = Contact.objects.order_by("pk")
+    assert ada.custom == {"seats": 12, "hat": 7, "note": "Ada"}
+    assert bob.email == "bob@example.org" and bob.custom == {"hat": 7, "note": "Ada"}
+    assert HookDelivery.objects.get(message_id="msg_1").outcome == "entered"
+    delivery = HookDelivery.objects.get(message_id="msg_2")
+    assert delivery.outcome == "entered; left out seats: This is not a number." and delivery.run_id
+
+
+def test_a_value_that_a_field_cannot_hold_loses_nobody(team: Team) -> None:
+    hook = opened(team)
+    Hook.objects.update(fields={"phone": "{{ trigger.phone }}", "first_name": "{{ trigger.name }}"})
+    post(hook, {**ADA, "phone": "1" * 500})
+    process_due_runs()
+    contact = Contact.objects.get()
+    assert (contact.first_name, contact.phone) == ("Ada", "") and PipelineRun.objects.get().subject_id == contact.pk
+    assert HookDelivery.objects.get().outcome.startswith("entered; left out phone: ")
+
+
+def test_a_post_that_failed_is_taken_in_again_once_by_those_who_may(hook: Opened, team: Team) -> None:
+    Trigger.objects.update(enabled=False)
+    post(hook)
+    process_due_runs()
+    delivery = HookDelivery.objects.get()
+    assert delivery.get_state_display() == "failed" and not Contact.objects.exists()
+    Trigger.objects.update(enabled=True)
+    address = f"/admin/pipelines/hook/{hook.hook.pk}/take-in/{delivery.pk}/"
+    statuses = {}
+    for role in (Role.VIEWER, Role.MEMBER, Role.MANAGER):
+        user = User.objects.create_user(role, is_staff=True)
+        Member.objects.create(team=team, user=user, role=role)
+        client = Client()
+        client.force_login(user)
+        statuses[role] = client.get(address).status_code
+    assert statuses == {Role.VIEWER: 404, Role.MEMBER: 404, Role.MANAGER: 200}
+    assert "Take in again" in client.get(f"/admin/pipelines/hook/{hook.hook.pk}/change/").content.decode()
+    assert [client.post(address).status_code for _ in range(2)] == [302, 404]
+    process_due_runs()
+    assert (Contact.objects.count(), PipelineRun.objects.count()) == (1, 1)
+    api = Api(team)
+    assert api.get("hook-deliveries/").json()["results"][0]["outcome"] == "entered"
+    assert api.post(f"hook-deliveries/{delivery.pk}/take-in/").status_code == 409
+    assert Api(team, role="member").post(f"hook-deliveries/{delivery.pk}/take-in/").status_code == 403
 
 
 def test_a_post_whose_condition_is_not_met_says_so_in_the_log(hook: Opened) -> None:
