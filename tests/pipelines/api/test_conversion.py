@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from contacts.models import Contact
 from crm.models import AuditEntry, Team
@@ -109,6 +110,31 @@ def test_a_choice_is_taken_back_and_the_split_draws_as_it_did(api: Api, test_clo
     (contest,) = api.get("pipelines/welcome/conversion/").json()["splits"]
     assert contest["chosen"] is None
     assert AuditEntry.objects.filter(action="pipeline.reopen_test").count() == 1
+
+
+@pytest.mark.parametrize("act", ["choose-winner", "reopen-test"])
+def test_an_edit_that_comes_between_is_not_published_with_it(api: Api, test_clock: None, act: str) -> None:
+    pipeline = tried(api.team, runs=4)
+    body = {"step": "test"}
+    if act == "reopen-test":
+        api.post("pipelines/welcome/choose-winner/", body | {"variant": "long"})
+    else:
+        body["variant"] = "long"
+    versions = pipeline.versions.count()
+
+    def edit(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        answer = execute(sql, params, many, context)
+        if "split" in (params or ()) and not edited:
+            edited.append(sql)
+            pipeline.steps.filter(key="rest").update(delay=3 * 86_400)
+        return answer
+
+    edited: list[str] = []
+    with connection.execute_wrapper(edit):
+        refused = api.post(f"pipelines/welcome/{act}/", body)
+    assert edited and refused.status_code == 409
+    assert "changes that are not published" in refused.json()["detail"]
+    assert pipeline.versions.count() == versions
 
 
 def test_the_page_tells_it_and_asks_before_it_ends_a_test(api: Api, test_clock: None, sign_in: SignIn) -> None:

@@ -10,7 +10,15 @@ from django.db import connection
 from crm.models import Team
 from pipelines.definition.document import Problem
 from pipelines.models import Pipeline, PipelineVersion
-from pipelines.operations import InvalidDocument, activate, gates, import_document, publish, update_document
+from pipelines.operations import (
+    InvalidDocument,
+    activate,
+    choose_winner,
+    gates,
+    import_document,
+    publish,
+    update_document,
+)  # fmt: skip
 from pipelines.operations.refusals import PipelineChanged
 from pipelines.simulation.expect import play_expectations, unmet
 from tests.api import Api
@@ -134,10 +142,12 @@ def test_the_command_shows_a_timetable_and_a_funnel(team: Team, tmp_path: Any) -
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("act", ["publish", "activate", "update", "import"])
+@pytest.mark.parametrize("act", ["publish", "activate", "update", "import", "winner"])
 def test_promises_are_played_while_nobody_waits_for_the_pipeline(act: str) -> None:
     team = Team.objects.create(name="Acme", slug="acme")
-    pipeline = import_document(team=team, document=document(STEPS), activate=act == "update")
+    split = {"key": "test", "type": "split", "with": {"variants": [{"name": "a"}, {"name": "b"}]}}
+    steps = [split, *STEPS] if act == "winner" else STEPS
+    pipeline = import_document(team=team, document=document(steps), activate=act in ("update", "winner"))
     changed = document(STEPS, name="Another")
     inside: list[bool] = []
     with asking(lambda: inside.append(connection.in_atomic_block)):
@@ -150,6 +160,8 @@ def test_promises_are_played_while_nobody_waits_for_the_pipeline(act: str) -> No
                 update_document(pipeline=pipeline, document=changed)
             case "import":
                 import_document(team=team, document=changed, activate=True)
+            case "winner":
+                choose_winner(pipeline=pipeline, step="test", variant="a")
     assert inside == [False]
 
 
