@@ -22,6 +22,8 @@ class Chosen:
     at: datetime
     by: str
     before: Mapping[str, Any] | None
+    # Every version that was looked at says it already, and there are more.
+    older: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {"variant": self.variant, "version": self.version, "at": self.at, "by": self.by}
@@ -33,11 +35,13 @@ def chosen_variants(*, pipeline: Pipeline, splits: Iterable[PipelineStep]) -> di
     open_ones = {key: variant for key, variant in variants.items() if variant is not None}
     if not open_ones:
         return {}
-    rows = pipeline.versions.select_related("published_by").defer("program").order_by("-number")[:MOST_VERSIONS]
+    newest = pipeline.versions.select_related("published_by").defer("program").order_by("-number")
+    # One more than is told of says whether there are older ones.
+    rows = list(newest[: MOST_VERSIONS + 1])
     found: dict[str, Chosen] = {}
     # Before these was another choice, whose day is not that of this one.
     other: set[str] = set()
-    for version in rows:
+    for version in rows[:MOST_VERSIONS]:
         told = {place.key: place.step.get("with") or {} for place in every_place(version.document)}
         for key, variant in list(open_ones.items()):
             then = chosen_variant(told.get(key, {}))
@@ -50,7 +54,8 @@ def chosen_variants(*, pipeline: Pipeline, splits: Iterable[PipelineStep]) -> di
                 other.add(key)
             elif key not in other:
                 found[key] = _since(version, variant)
-    return found
+    beyond = open_ones if len(rows) > MOST_VERSIONS else {}
+    return {key: replace(chosen, older=key in beyond) for key, chosen in found.items()}
 
 
 def _since(version: PipelineVersion, variant: str) -> Chosen:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from pipelines.chosen import chosen_variants
+from pipelines.chosen import MOST_VERSIONS, chosen_variants
 from pipelines.definition.document import checksum
 from pipelines.definition.layout import every_place
 from pipelines.documents import document_of
@@ -44,12 +44,17 @@ def choose_winner(*, pipeline: Pipeline, step: str, variant: str, by: object = N
 def reopen_test(*, pipeline: Pipeline, step: str, by: object = None) -> PipelineVersion:
     """Draw again at a split as before its winner was chosen, and publish that; who got the winner stays there.
 
-    Raises `Refused` where nothing was chosen, where the pipeline never drew, and where anything
+    Raises `Refused` where nothing was chosen, where the pipeline never drew or drew too long ago, and where anything
     else would be published with it.
     """
 
     def decide(row: PipelineStep) -> _Decision:
         chosen = chosen_variants(pipeline=pipeline, splits=[row]).get(step)
+        if chosen is not None and chosen.older:
+            raise Refused(
+                f"“{step}” drew last more than {MOST_VERSIONS} versions ago, and how is not looked up any more: "
+                "set the weights of its variants yourself."
+            )
         if chosen is None or chosen.before is None:
             raise Refused(f"No winner was chosen at “{step}” that could be taken back.")
         return _Decision(_as_before(row.data, chosen.before), chosen.variant, f"The test at {step} goes on")
@@ -73,9 +78,8 @@ def _publish_alone(action: str, pipeline: Pipeline, step: str, decide: _Decide, 
 def _ask(pipeline: Pipeline, step: str, decide: _Decide) -> Asked:
     decided = decide(_split(pipeline, step)).data
     document = document_of(pipeline)
-    for place in every_place(document):
-        if place.key == step:
-            place.step["with"] = decided
+    found: list[Any] = [place.step for place in every_place(document) if place.key == step]
+    found[0]["with"] = decided
     return ask_ahead(pipeline=pipeline, document=document)
 
 
@@ -99,14 +103,13 @@ def _all_to(now: Mapping[str, Any], winner: str, step: str) -> dict[str, Any]:
 
 
 def _as_before(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """The variants there are now with the weights they had, and the holdout there was."""
+    """The variants there are now with the weights they had, those that came later with their own, and the holdout."""
     had = {each["name"]: each for each in before["variants"]}
-    variants = [
-        {
-            **{name: value for name, value in each.items() if name != "weight"},
-            **{name: value for name, value in had.get(each["name"], {}).items() if name == "weight"},
-        }
-        for each in now["variants"]
-    ]
+    variants = [_weighted(each, had.get(each["name"], each)) for each in now["variants"]]
     holdout = {"holdout": before["holdout"]} if "holdout" in before else {}
     return {**{name: value for name, value in now.items() if name != "holdout"}, "variants": variants, **holdout}
+
+
+def _weighted(variant: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in variant.items() if name != "weight"}
+    return rest | ({"weight": like["weight"]} if "weight" in like else {})

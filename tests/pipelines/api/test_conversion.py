@@ -10,10 +10,12 @@ from django.db import connection
 
 from contacts.models import Contact
 from crm.models import AuditEntry, Team
+from pipelines.chosen import MOST_VERSIONS
 from pipelines.conversion import conversion
 from pipelines.engine.clock import set_test_clock
 from pipelines.engine.tick import run_until_idle
-from pipelines.models import GoalHit, Pipeline, PipelineRun, StepExecution
+from pipelines.models import GoalHit, Pipeline, PipelineRun, PipelineVersion, StepExecution
+from pipelines.operations import publish
 from tests.api import Api
 from tests.pipelines.admin.conftest import SignIn, sign_in
 from tests.pipelines.engine.building import NOON, active
@@ -112,6 +114,34 @@ def test_a_choice_is_taken_back_and_the_split_draws_as_it_did(api: Api, test_clo
     assert AuditEntry.objects.filter(action="pipeline.reopen_test").count() == 1
 
 
+def test_variants_that_came_after_the_choice_keep_their_own_weight(api: Api, test_clock: None) -> None:
+    pipeline = tried(api.team, runs=4)
+    api.post("pipelines/welcome/choose-winner/", {"step": "test", "variant": "long"})
+    split = pipeline.steps.get(key="test")
+    # One that had a weight would open the test again by itself.
+    split.data["variants"].append({"name": "parked", "weight": 0})
+    split.save()
+    publish(pipeline=Pipeline.objects.get())
+    assert api.post("pipelines/welcome/reopen-test/", {"step": "test"}).status_code == 200
+    assert pipeline.steps.get(key="test").data["variants"] == [
+        {"name": "short"}, {"name": "long"}, {"name": "parked", "weight": 0},
+    ]  # fmt: skip
+
+
+def test_a_choice_older_than_what_is_looked_at_is_not_denied(api: Api, test_clock: None) -> None:
+    pipeline = tried(api.team, runs=4)
+    api.post("pipelines/welcome/choose-winner/", {"step": "test", "variant": "long"})
+    version = pipeline.versions.get(number=2)
+    later = [copied(version, number) for number in range(3, 3 + MOST_VERSIONS)]
+    PipelineVersion.objects.bulk_create(later)
+    refused = api.post("pipelines/welcome/reopen-test/", {"step": "test"})
+    assert refused.status_code == 409
+    assert "drew last more than 50 versions ago" in refused.json()["detail"]
+    later[-1].delete()
+    later[-2].delete()
+    assert api.post("pipelines/welcome/reopen-test/", {"step": "test"}).status_code == 200
+
+
 @pytest.mark.parametrize("act", ["choose-winner", "reopen-test"])
 def test_an_edit_that_comes_between_is_not_published_with_it(api: Api, test_clock: None, act: str) -> None:
     pipeline = tried(api.team, runs=4)
@@ -135,6 +165,11 @@ def test_an_edit_that_comes_between_is_not_published_with_it(api: Api, test_cloc
     assert edited and refused.status_code == 409
     assert "changes that are not published" in refused.json()["detail"]
     assert pipeline.versions.count() == versions
+
+
+def copied(version: PipelineVersion, number: int) -> PipelineVersion:
+    values = {field.attname: getattr(version, field.attname) for field in version._meta.concrete_fields}
+    return PipelineVersion(**{**values, "id": None, "number": number})
 
 
 def test_the_page_tells_it_and_asks_before_it_ends_a_test(api: Api, test_clock: None, sign_in: SignIn) -> None:
