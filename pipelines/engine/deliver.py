@@ -26,7 +26,7 @@ from pipelines.engine.circuits import unwatched
 from pipelines.engine.clock import real_now
 from pipelines.engine.coded import run_code
 from pipelines.engine.glance import look_for_work
-from pipelines.engine.in_flight import within_caps
+from pipelines.engine.in_flight import Leased, within_caps
 from pipelines.engine.leases import give_back, give_back_unsent, keep_unsent, start_sending
 from pipelines.engine.letters import post_letters
 from pipelines.engine.outage import end_outage, looks, mail_outage, note_outage
@@ -111,27 +111,28 @@ def deliver(
             if outage is not None and not looks(outage, now=now):
                 continue
             total.looks = outage is not None
+        limit: int | None = None
         while time.monotonic() < until:
             stop = min(until, time.monotonic() + settings.PIPELINES_LEASE_SECONDS - LEASE_MARGIN)
-            effects, more = _lease(kind, now)
-            if not effects:
+            leased = _lease(kind, now, limit or LEASE_LIMIT)
+            if leased.effects:
+                point("after_lease")
+                if not work(leased.effects, now, stop, total):
+                    break
+            if not leased.more:
                 break
-            point("after_lease")
-            if not work(effects, now, stop, total) or not more:
-                break
+            limit = leased.limit
     return total
 
 
-def _lease(kind: int, now: datetime) -> tuple[list[Effect], bool]:
-    """Effects that are ours now, and whether there may be more."""
+def _lease(kind: int, now: datetime, limit: int) -> Leased:
     taken = real_now()
     until = taken + timedelta(seconds=settings.PIPELINES_LEASE_SECONDS)
     with transaction.atomic():
         leased = store().lease_effects(
-            kind=kind, now=now, real_now=taken, until=until, limit=LEASE_LIMIT, worker=os.getpid()
+            kind=kind, now=now, real_now=taken, until=until, limit=min(limit, LEASE_LIMIT), worker=os.getpid()
         )
-        kept, soon = within_caps(leased, now=now)
-        return kept, soon or len(leased) == LEASE_LIMIT
+        return within_caps(leased, now=now, full=len(leased) == min(limit, LEASE_LIMIT))
 
 
 def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:

@@ -3,16 +3,20 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Count
 
 from pipelines.engine.leases import requeue
 from pipelines.engine.programs import LoadedProgram
+from pipelines.engine.store import store
 from pipelines.models import Effect, EngineState
 
 # Where others hold all places, the rest is looked at again this much later.
 AGAIN = timedelta(seconds=5)
+LATELY = timedelta(seconds=1)
+# Once a cap was met, so many times its places are taken at once, for what is taken too much has to be put back.
+FEW = 4
 
 
 def flight_of(loaded: LoadedProgram, pipeline_id: int) -> dict[str, Any]:
@@ -21,8 +25,16 @@ def flight_of(loaded: LoadedProgram, pipeline_id: int) -> dict[str, Any]:
     return {"flight": [pipeline_id, int(most)]} if most else {}
 
 
-def within_caps(leased: Sequence[Effect], *, now: datetime) -> tuple[list[Effect], bool]:
-    """Of effects leased in this transaction those that may fly, and whether others went back that may follow at once.
+class Leased(NamedTuple):
+    """Effects that may fly, whether there may be more at once, and how many are worth taking then (None: as usual)."""
+
+    effects: list[Effect]
+    more: bool
+    limit: int | None = None
+
+
+def within_caps(leased: Sequence[Effect], *, now: datetime, full: bool) -> Leased:
+    """Of effects leased in this transaction those that may fly; the others go back. `full`: a whole lease was taken.
 
     The places of a pipeline are given by one worker at a time. Pipelines without a cap cost nothing.
     """
@@ -33,25 +45,35 @@ def within_caps(leased: Sequence[Effect], *, now: datetime) -> tuple[list[Effect
             # Effects of several versions: the smallest number that any of them names.
             caps[pipeline_id] = min(int(most), caps.get(pipeline_id, int(most)))
     if not caps:
-        return list(leased), False
+        return Leased(list(leased), full)
     taken = _taken_by_others(caps, leased)
     kept: list[Effect] = []
     surplus: list[Effect] = []
-    for effect in leased:
-        flight = effect.payload.get("flight")
-        if flight is None or taken[flight[0]] < caps[flight[0]]:
+    for effect in sorted(leased, key=lambda each: (each.available_at, each.pk)):
+        pipeline = (effect.payload.get("flight") or (0,))[0]
+        if pipeline == 0 or taken[pipeline] < caps[pipeline]:
             kept.append(effect)
-            if flight is not None:
-                taken[flight[0]] += 1
+            taken[pipeline] += 1
         else:
             surplus.append(effect)
+    if not surplus:
+        return Leased(kept, full)
     ours = {effect.payload["flight"][0] for effect in kept if "flight" in effect.payload}
     soon = [effect for effect in surplus if effect.payload["flight"][0] in ours]
-    late = [effect for effect in surplus if effect.payload["flight"][0] not in ours]
-    for effects, until in ((soon, now), (late, now + AGAIN)):
-        if effects:
-            requeue(effects, until)
-    return kept, bool(soon)
+    _put_back(soon, surplus, now)
+    return Leased(kept, full or bool(soon), FEW * min(caps[effect.payload["flight"][0]] for effect in surplus))
+
+
+def _put_back(soon: Sequence[Effect], surplus: Sequence[Effect], now: datetime) -> None:
+    """In their order behind what was due before; where others hold all places, a little later."""
+    requeue(surplus, now + AGAIN)
+    times: dict[int, datetime] = {}
+    for behind, effect in enumerate(reversed(soon)):
+        # Who stands at the end of the queue already keeps the place.
+        placed = now - effect.available_at < LATELY
+        times[effect.pk] = effect.available_at if placed else now - timedelta(microseconds=behind)
+    if times:
+        store().update_rows(Effect, ("available_at",), [(pk, (at,)) for pk, at in times.items()])
 
 
 def _taken_by_others(caps: Mapping[int, int], leased: Sequence[Effect]) -> Counter[int]:

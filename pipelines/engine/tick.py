@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 # Alone, a lane has this many batches before effects have their turn; several lanes take turns batch by batch,
 # so that a giant keeps nobody waiting.
 BATCHES_OF_ONE_LANE = 10
+# Then runs and messages have their turn, and the other events theirs after them.
+EVENT_SECONDS = 5.0
 ROUNDS_WITHOUT_END = 10_000
 LEAST_POSTING_SECONDS = 5.0
 # How long a pass works on a file of contacts, when everything else is done.
@@ -205,15 +207,15 @@ def _hand_out(report: TickReport, work: Work, now: datetime, until: float) -> bo
 
 
 def _hand_out_events(report: TickReport, now: datetime, until: float) -> bool:
-    """True when there were any."""
+    """True when there were any; a flood of them takes turns with runs and messages."""
     heard = False
-    while time.monotonic() < until:
+    until = min(until, time.monotonic() + EVENT_SECONDS)
+    while True:
         count, progress = dispatch(now=now)
         report.add(progress)
         heard = heard or count > 0
-        if count < LIMIT:
-            break
-    return heard
+        if count < LIMIT or time.monotonic() >= until:
+            return heard
 
 
 def _follow_segments(work: Work, now: datetime, until: float) -> bool:

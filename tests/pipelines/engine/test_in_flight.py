@@ -10,7 +10,7 @@ from contacts.models import Contact
 from contacts.operations import bulk_create_contacts
 from crm.models import Team
 from pipelines.engine.advance import Progress
-from pipelines.engine.deliver import Delivery, delivered_by
+from pipelines.engine.deliver import LEASE_LIMIT, Delivery, delivered_by
 from pipelines.models import Effect, PipelineRun
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, email, later
@@ -69,3 +69,30 @@ def test_places_that_other_workers_hold_are_not_given_twice(team: Team, run_at: 
     run_at(later(seconds=10))
     assert waiting.count() == 0
     assert len(smtp.messages()) == 5 + 2
+
+
+def test_a_long_queue_of_a_full_pipeline_keeps_no_others_from_leaving(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    active(team, [email()], settings={"max_in_flight": 1})
+    people(team, LEASE_LIMIT + 5)
+    with delivered_by(lambda *, now: Delivery(progress=Progress())):
+        run_at(NOON)
+        active(team, [email(subject="Free")], key="free")
+        people(team, 1)
+        run_at(later(seconds=1))
+    elsewhere = Effect.objects.filter(payload__has_key="flight").earliest("pk")
+    Effect.objects.filter(pk=elsewhere.pk).update(
+        status=Effect.Status.LEASED, attempt=1, worker=1, lease_until=NOON + timedelta(days=3650)
+    )
+    run_at(later(seconds=2))
+    assert [str(mail["Subject"]) for mail in smtp.messages()] == ["Free"]
+
+
+def test_who_waits_for_a_place_keeps_the_order(team: Team, run_at: Run, smtp: SmtpSink) -> None:
+    active(team, [email()], settings={"max_in_flight": 2})
+    people(team, 30)
+    with delivered_by(lambda *, now: Delivery(progress=Progress())):
+        run_at(NOON)
+    for effect in Effect.objects.select_related("run"):
+        Effect.objects.filter(pk=effect.pk).update(available_at=later(milliseconds=effect.run.subject_id or 0))
+    run_at(later(hours=1))
+    assert smtp.recipients() == [f"c{number}@example.org" for number in range(30)]

@@ -11,8 +11,10 @@ from django.test import Client
 from contacts.models import Contact
 from crm.models import Team
 from crm.unsubscribe import unsubscribe_url
+from pipelines.engine import tick
 from pipelines.engine.clock import pretend
 from pipelines.engine.controls import pause_runs, resume_runs
+from pipelines.engine.dispatch import LIMIT, dispatch
 from pipelines.engine.enroll import enroll
 from pipelines.engine.events import publish
 from pipelines.models import Event, EventWait, GoalHit, Pipeline, PipelineRun
@@ -329,3 +331,25 @@ def test_who_was_first_counts_also_where_the_engine_looks_late(
     happens(run, "purchase", later(hours=came))
     run_at(later(hours=5))
     assert log(run) == [(1, *expected)]
+
+
+def test_a_flood_of_events_takes_turns_with_runs(team: Team, run_at: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tick, "EVENT_SECONDS", 0.0)
+    active(team, [{"type": "wait", "delay": "1h"}, {"type": "update_record", "with": {"values": {"phone": "1"}}}])
+    run = a_run(team)
+    run_at(NOON)
+    kind, now = ContentType.objects.get_for_model(Contact).pk, later(minutes=50)
+    Event.objects.bulk_create(
+        Event(team=team, type="noise", subject_type_id=kind, subject_id=run.subject_id, occurred_at=now)
+        for _ in range(2 * LIMIT + 1)
+    )
+    left = []
+
+    def seen(*, now: datetime) -> Any:
+        left.append((Event.objects.filter(dispatched=False).count(), state(run)[0]))
+        return dispatch(now=now)
+
+    monkeypatch.setattr(tick, "dispatch", seen)
+    run_at(later(hours=1, minutes=1))
+    assert left[0][1] == RunStatus.PENDING
+    assert next(state for count, state in left if count <= LIMIT) == RunStatus.COMPLETED
