@@ -81,8 +81,12 @@ def update_contact(
     pipelines: Sequence[int] | None = None,
     by: User | None = None,
 ) -> Contact:
-    """Change a contact: `tags` replaces its tags, `custom` changes only the keys it names."""
+    """Change a contact: `tags` replaces its tags, `custom` changes only the keys it names; others' changes stay."""
     changes = dict(values)
+    if changes:
+        # What it holds may have been written since the caller read it; a change of pipelines alone writes no contact.
+        rows = Contact.objects.select_related("team", "company", "owner")
+        contact.refresh_from_db(from_queryset=rows.select_for_update(of=("self",), no_key=True))
     names = changes.pop("tags", None)
     if "custom" in changes:
         changes["custom"] = custom.merged(current=contact.custom, changes=changes["custom"])

@@ -272,8 +272,14 @@ class RecordSerializer(TeamScopedSerializer):
         except InvalidValues as error:
             raise serializers.ValidationError({"values": {key: [text] for key, text in error.problems}}) from error
         if "values" in attrs or self.instance is None:
-            attrs["values"] = {**self.instance.values, **found} if partial and self.instance else found
+            attrs["values"] = found
         return {**attrs, "type": kind} if self.instance is None else attrs
+
+    def update(self, instance: Record, validated_data: dict[str, Any]) -> Any:
+        """PATCH changes only the values it names."""
+        if self.partial and "values" in validated_data:
+            validated_data = {**validated_data, "values": {**instance.values, **validated_data["values"]}}
+        return super().update(instance, validated_data)
 
     def _type(self, data: Any) -> RecordType:
         if self.instance is not None:

@@ -1,5 +1,6 @@
 """Fields that a team defines: the resource of definitions, and values held to them wherever records are written."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -44,11 +45,18 @@ class HoldsOwnFields:
 class HoldsOwnFieldsMerged(HoldsOwnFields):
     """The same where the serializer itself writes: `custom` changes only the keys it names, and null takes one away."""
 
-    def to_internal_value(self, data: Any) -> Any:
-        attrs = super().to_internal_value(data)
-        if "custom" in attrs:
-            attrs["custom"] = merged(current=getattr(self.instance, "custom", {}), changes=attrs["custom"])
-        return attrs
+    def create(self, validated_data: dict[str, Any]) -> Any:
+        return super().create(_merged_into({}, validated_data))  # type: ignore[misc]
+
+    def update(self, instance: Any, validated_data: dict[str, Any]) -> Any:
+        return super().update(instance, _merged_into(instance.custom, validated_data))  # type: ignore[misc]
+
+
+def _merged_into(held: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Values to write, with `custom` as it will be held."""
+    if "custom" not in values:
+        return values
+    return {**values, "custom": merged(current=held, changes=values["custom"])}
 
 
 class FieldDefinitionSerializer(TeamScopedSerializer):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Model
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -71,6 +72,9 @@ class ContactViewSet(TeamScopedViewSet):
         "lifecycle_stage",
         "last_interaction",
     )
+
+    def lock(self, row: Model) -> None:
+        """Left to `update_contact`."""
 
     @extend_schema(request=shapes.BulkSerializer, responses={201: BULK_RESULT})
     @action(detail=False, methods=["post"])

@@ -10,6 +10,7 @@ from django.db import models, transaction
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.views import APIView
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
@@ -113,6 +114,14 @@ class TeamScopedSerializer(serializers.ModelSerializer[Any]):
                 setattr(candidate, name, value)
         self._check_constraints(candidate)
         return attrs
+
+    def update(self, instance: Any, validated_data: dict[str, Any]) -> Any:
+        """Write what the request names and leave the other columns as they are."""
+        for name, value in validated_data.items():
+            setattr(instance, name, value)
+        stamps = [each.name for each in instance._meta.concrete_fields if getattr(each, "auto_now", False)]
+        instance.save(update_fields=[*validated_data, *stamps])
+        return instance
 
     def _check_constraints(self, candidate: models.Model) -> None:
         try:
@@ -227,9 +236,19 @@ class TeamScopedViewSet(_TeamScopedRows, ModelViewSet[Any]):
         return {}
 
     def perform_update(self, serializer: Any) -> None:
-        with transaction.atomic():
-            serializer.save()
-            self.audit("changed", serializer.instance, serializer.validated_data)
+        """Write onto the row as it is now: since the request read it, others may have written into it."""
+        try:
+            with transaction.atomic():
+                self.lock(serializer.instance)
+                serializer.save()
+                self.audit("changed", serializer.instance, serializer.validated_data)
+        except serializer.Meta.model.DoesNotExist as gone:
+            raise NotFound from gone
+
+    def lock(self, row: models.Model) -> None:
+        """Read a row again, and keep others from writing into it until the transaction ends."""
+        rows = self.get_queryset().prefetch_related(None)
+        row.refresh_from_db(from_queryset=rows.select_for_update(of=("self",), no_key=True))
 
     def perform_destroy(self, instance: Any) -> None:
         with transaction.atomic():
