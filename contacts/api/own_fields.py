@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import models
 from rest_framework import serializers
 
-from contacts.custom import merged
+from contacts.custom import merged, problems
 from contacts.models import FieldDefinition
 from contacts.own_fields import Field, checked_custom, definitions
 from contacts.record_fields import InvalidValues
@@ -53,10 +53,14 @@ class HoldsOwnFieldsMerged(HoldsOwnFields):
 
 
 def _merged_into(held: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Values to write, with `custom` as it will be held."""
+    """Values to write, with `custom` as it will be held, which as a whole may be too much."""
     if "custom" not in values:
         return values
-    return {**values, "custom": merged(current=held, changes=values["custom"])}
+    custom = merged(current=held, changes=values["custom"])
+    found = problems(custom)
+    if found:
+        raise serializers.ValidationError({"custom": [message for _, message in found]})
+    return {**values, "custom": custom}
 
 
 class FieldDefinitionSerializer(TeamScopedSerializer):

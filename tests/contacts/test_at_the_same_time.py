@@ -75,6 +75,19 @@ def test_values_of_own_records_keep_what_was_written_since_they_were_read(api: A
     assert api.put(f"records/size/{row.pk}/", {"values": {"hat": 1}}).json()["values"] == {"hat": 1}
 
 
+@pytest.mark.parametrize(("model", "place", "named", "ours", "theirs"), KINDS)
+def test_custom_values_that_grow_piece_by_piece_have_the_same_limits(
+    api: Api, team: Team, model: Any, place: str, named: Any, ours: Any, theirs: Any
+) -> None:
+    row = model.objects.create(team=team, custom={f"k{n}": n for n in range(99)}, **named)
+    path = f"{place}/{row.pk}/"
+    assert api.patch(path, {"custom": {"one_more": 1}}).status_code == 200
+    for much in ({"too_many": 1}, {"k0": "x" * 65_000}):
+        refused = api.patch(path, {"custom": much})
+        assert refused.status_code == 400 and refused.json()["errors"][0]["path"] == "custom", refused.content
+    assert api.patch(path, {"custom": {"k1": None, "another": 1}}).status_code == 200
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
 def test_a_change_waits_for_the_one_that_is_being_written(team: Team) -> None:
