@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.definition.expressions import ExpressionError, compile_expression
+from tests.pipelines.published_escapes import PUBLISHED
 
 
 class Trap:
@@ -100,15 +101,7 @@ ATTACKS = [
     "x" * 5_000,
     "\n" * 1_999 + "a",
     "…",
-    # Published escapes of others (CVE-2025-68613, CVE-2026-25049, CVE-2026-0863), in this language.
-    "(lambda: 0).__globals__['__builtins__']",
-    "getattr((), '__cl' + 'ass__')",
-    "a['__cl' + 'ass__']",
-    "a[f'{a}']",
-    "'{0.__init__.__globals__}'.format(len)",
-    "[found := a for found in [a]]",
-    "lower.constructor('return process')()",
-    "a.lower.__self__",
+    *(source for escape in PUBLISHED.values() for source in escape.expressions),
 ]
 
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from pipelines.sandbox.confining import NOBODY, launcher
 from pipelines.sandbox.running import LARGEST_OUTPUT, Ran, run
+from tests.pipelines.definition import test_expression_attacks, test_template_attacks
+from tests.pipelines.published_escapes import PUBLISHED
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 CONTEXT = {"vars": {"factor": 2}, "steps": {"find": {"records": [{"quantity": 1}, {"quantity": 9}]}}}
@@ -90,20 +92,6 @@ ESCAPES = [
     "_host()",
     "result = input()",
     "breakpoint()",
-    # Published escapes of others, in Python: CVE-2025-68613 and what got around its mending, CVE-2026-25049, by names
-    # put together and by taking things apart; CVE-2025-68668, the interpreter around the code; CVE-2026-0863, what
-    # errors carry and what formatting reads.
-    "result = (lambda: 0).__globals__['__builtins__']['__import__']('os').popen('id').read()",
-    "result = getattr((), '__cl' + 'ass__').__base__",
-    "a = '__class__'\nresult = f'{().__class__.__base__.__subclasses__()}'",
-    "match ():\n    case object(__class__=found):\n        result = found.__base__",
-    "[result := each for each in [().__class__]]",
-    "import _pyodide\n_pyodide._base.eval_code('import os; os.system(\"id\")')",
-    "from _pyodide_core import jsfetch",
-    "try:\n    ().nope\nexcept AttributeError as e:\n    result = str(e.obj.__class__.__base__.__subclasses__())",
-    "try:\n    nope\nexcept NameError as e:\n    result = e.__traceback__.tb_frame.f_back.f_builtins",
-    "result = '{0.__init__.__globals__[os].environ}'.format(print)",
-    "result = '{a.__class__.__mro__}'.format_map({'a': 1})",
     "result = type.mro(int)[1].__subclasses__()",
     "result = object.__getattribute__(print, '__self__')",
     "result = vars(), dir(), locals()",
@@ -111,6 +99,7 @@ ESCAPES = [
     "import inspect\nresult = inspect.currentframe().f_back.f_globals",
     "import gc\nresult = gc.get_objects()",
     "import pickle\nresult = pickle.loads(b'cos\\nsystem\\n(S\\'id\\'\\ntR.')",
+    *(source for escape in PUBLISHED.values() for source in escape.code),
 ]
 
 
@@ -169,6 +158,16 @@ def test_nothing_of_the_machine_is_within_reach(source: str) -> None:
     assert ran.error or ran.value in (None, 2) or isinstance(ran.value, (str, list, dict))
     if ran.error:
         assert "Traceback" not in ran.error and "/site-packages/" not in ran.error
+
+
+def test_s94_every_escape_that_was_published_is_tried_in_every_language() -> None:
+    numbers = "2025-68613 2025-68668 2026-0863 2026-25049 2026-25115 2026-27494 2026-27495 2026-72765 2026-85165"
+    assert set(PUBLISHED) == {f"CVE-{number}" for number in numbers.split()}
+    for escape in PUBLISHED.values():
+        assert len(escape.code) >= 2 and escape.expressions and escape.templates
+        assert set(escape.code) <= set(ESCAPES)
+        assert set(escape.expressions) <= set(test_expression_attacks.ATTACKS)
+        assert set(escape.templates) <= set(test_template_attacks.ATTACKS)
 
 
 BOMBS = [
