@@ -18,7 +18,7 @@ from pipelines.models import EngineState, Firing, Pipeline, PipelineRun, Pipelin
 NAME: Final = "alarms"
 EVERY: Final = timedelta(minutes=10)
 SILENT: Final = timedelta(hours=24)
-# Who usually comes less often than about once a day is not missed after a day.
+# Who usually comes less often than about once a day is not missed after a day; where so few ever came, after a week.
 USUAL: Final = 7
 WEEK: Final = timedelta(days=7)
 SLOWER: Final = 10
@@ -68,15 +68,19 @@ def alarm_of(circuit: StepCircuit) -> Alarm:
 
 
 def _silent(live: QuerySet[Pipeline], now: datetime) -> list[Alarm]:
-    """Active pipelines whose triggers fire by themselves, and nobody entered for a day: as people used to, or ever."""
+    """Active pipelines whose triggers fire by themselves, and nobody entered: as people used to, for long, or ever."""
     by_itself = Trigger.objects.filter(pipeline=OuterRef("pk"), enabled=True).exclude(kind=Trigger.Kind.MANUAL)
-    entered = PipelineRun.objects.filter(pipeline=OuterRef("pk"), parent=None).order_by("-id").values("created_at")
+    entered = PipelineRun.objects.filter(pipeline=OuterRef("pk"), parent=None).values("created_at")
+    newest = entered.order_by("-id")
     rows = live.filter(Exists(by_itself)).annotate(
-        last=Subquery(entered[:1]), earlier=Subquery(entered[USUAL - 1 : USUAL])
+        first=Subquery(entered.order_by("id")[:1]),
+        last=Subquery(newest[:1]),
+        earlier=Subquery(newest[USUAL - 1 : USUAL]),
     )
     stopped = Q(last__lt=now - SILENT, earlier__gte=now - SILENT - WEEK)
-    found = list(rows.filter(stopped | Q(last=None)).order_by("pk"))
-    waits = _wait_since([row.pk for row in found if row.last is None])
+    seldom = Q(last__lt=now - WEEK, earlier=None)
+    found = list(rows.filter(stopped | seldom | Q(last=None)).order_by("pk"))
+    waits = _wait_since({row.pk: row.last for row in found if row.earlier is None})
     return [
         Alarm(
             key=f"alarm:silent:{row.pk}",
@@ -87,25 +91,42 @@ def _silent(live: QuerySet[Pipeline], now: datetime) -> list[Alarm]:
             sentence=f"“{row.name}” is active, but nobody entered for {format_duration(_hours(since))}.",
         )
         for row in found
-        if (since := now - row.last if row.last is not None else waits.get(row.pk)) is not None
+        if (since := _silence(row, waits.get(row.pk), now)) is not None
     ]
 
 
-def _wait_since(pipelines: Sequence[int]) -> dict[int, timedelta]:
-    """How long pipelines that nobody ever entered have had a trigger that should have fired by now; one statement.
+def _silence(row: Any, waits: timedelta | None, now: datetime) -> timedelta | None:
+    """How long nobody entered, where that is to be told of.
+
+    Where few ever came it is told after a week in which triggers were open, and not before they have stayed away
+    for as long as they came.
+    """
+    if row.last is None:
+        return waits
+    silence: timedelta = now - row.last
+    if row.earlier is not None:
+        return silence
+    is_long = waits is not None and waits > WEEK and silence > row.last - row.first
+    return silence if is_long else None
+
+
+def _wait_since(pipelines: Mapping[int, datetime | None]) -> dict[int, timedelta]:
+    """How long pipelines, by when somebody came last, have had a trigger that should have fired by now; one statement.
 
     Triggers are open since a moment of the machine's clock, so it is the one compared with.
     """
     if not pipelines:
         return {}
     now = real_now()
-    came = Firing.objects.filter(trigger=OuterRef("pk"), state=Firing.State.DONE)
+    fired = Firing.objects.filter(trigger=OuterRef("pk"), state=Firing.State.DONE).order_by("-id").values("at")
     rows = Trigger.objects.filter(pipeline_id__in=pipelines, enabled=True, armed_at__lt=now - SILENT)
     found: dict[int, timedelta] = {}
-    for trigger in rows.exclude(kind=Trigger.Kind.MANUAL).annotate(came=Exists(came)):
+    for trigger in rows.exclude(kind=Trigger.Kind.MANUAL).annotate(came=Subquery(fired[:1])):
         since = now - (trigger.armed_at or now) - timedelta(seconds=trigger.silence or 0)
-        # Who waits for a schedule is not missed before its time has come.
-        if since > SILENT and (trigger.came or trigger.kind != Trigger.Kind.CRON):
+        last = pipelines[trigger.pipeline_id]
+        # Who waits for a schedule is not missed before its time has come, and has come again since they came.
+        is_due = trigger.came is not None and (last is None or trigger.came > last)
+        if since > SILENT and (is_due or trigger.kind != Trigger.Kind.CRON):
             found[trigger.pipeline_id] = max(since, found.get(trigger.pipeline_id, SILENT))
     return found
 

@@ -11,11 +11,12 @@ from crm.models import Member, Notification, Team
 from pipelines.alarms import alarms
 from pipelines.doctor import examine
 from pipelines.engine.clock import real_now
-from pipelines.models import Firing, PipelineRun, PipelineStep, StepStat, Trigger
+from pipelines.models import Firing, Pipeline, PipelineRun, PipelineStep, StepStat, Trigger
 from tests.api import Api
 from tests.pipelines.engine.building import NOON, active, later
 from tests.pipelines.engine.conftest import Run
 
+SIGNUPS = {"type": "created", "model": "contacts.contact"}
 WAIT = {"type": "wait", "delay": "90d", "key": "rest"}
 
 
@@ -66,6 +67,30 @@ def test_a_pipeline_that_is_quiet_by_nature_alarms_nobody(team: Team, run_at: Ru
     active(team, [WAIT], **more)
     entered(team, count)
     assert not alarms(team=team, now=later(hours=30))
+
+
+def test_a_pipeline_that_few_entered_is_told_after_a_week_and_not_before_its_usual_time(
+    team: Team, run_at: Run, leader: User
+) -> None:
+    active(team, [WAIT])
+    active(team, [WAIT], key="yearly", triggers=[{"type": "cron", "cron": "0 8 1 1 *", "tz": "UTC"}, SIGNUPS])
+    entered(team, 3)
+    yearly = Pipeline.objects.get(key="yearly")
+    Trigger.objects.filter(pipeline=yearly, kind=Trigger.Kind.CREATED).update(enabled=False)
+    run_at(NOON)
+
+    def silent(days: float) -> list[str]:
+        return [each.sentence for each in alarms(team=team, now=NOON + timedelta(days=days))]
+
+    assert not silent(8)
+    Trigger.objects.update(armed_at=real_now() - timedelta(days=8))
+    assert not silent(6.9)
+    assert silent(8) == ["“Welcome” is active, but nobody entered for 8 days."]
+    run_at(NOON + timedelta(days=8))
+    assert [each.code for each in examine(minutes=60) if each.code.endswith(".silent")] == ["pipeline.silent"]
+    assert told() == [("manager", "Nobody enters Welcome")]
+    PipelineRun.objects.filter(pk=PipelineRun.objects.earliest("pk").pk).update(created_at=NOON - timedelta(days=9))
+    assert not silent(8) and silent(10)
 
 
 def test_a_pipeline_that_nobody_ever_entered_is_told_after_a_day(team: Team, run_at: Run) -> None:
