@@ -234,6 +234,8 @@ class Kind:
     # A block: it starts child runs and is looked at again as they end.
     opens_scopes: bool = False
     at_most_once: bool = False
+    # The other side knows the key of an effect again, or doing it twice does no harm: said by who knows the other side.
+    idempotent: bool = False
     requires_subject: bool = False
     searches: bool = False
     # Fields of the subject that it reads beside those that its parameters name; None when it may read any of them.

@@ -23,6 +23,8 @@ class RunCode(Kind):
     icon = "code"
     group = "Integrations"
     effects = True
+    # It works on what it is given and reaches nothing.
+    idempotent = True
     schema = {
         "type": "object",
         "additionalProperties": False,

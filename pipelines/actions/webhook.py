@@ -20,6 +20,8 @@ class CallApi(Kind):
     icon = "webhook"
     group = "Integrations"
     effects = True
+    # Every attempt carries the same webhook-id, by which receivers know it again.
+    idempotent = True
     schema = {
         "type": "object",
         "additionalProperties": False,

@@ -180,10 +180,20 @@ def _unknown_error(name: str, at: Path) -> Problem:
 def _check_repeats(place: Place, kind: KindSpec | None, document: Mapping[str, Any]) -> Iterator[Problem]:
     """A retry after an answer was lost may do the same thing twice."""
     retry = place.step.get("retry", document.get("settings", {}).get("retry"))
-    careful = getattr(kind, "at_most_once", False)
-    if careful and retry and place.step.get("delivery") == "at_least_once":
+    if kind is None or not retry or not kind.effects or kind.idempotent:
+        return
+    asked = place.step.get("delivery", "at_most_once" if kind.at_most_once else "at_least_once")
+    if asked != "at_least_once":
+        return
+    if kind.at_most_once:
         message = "with 'at_least_once' a lost answer is followed by another try, so people may get this twice"
         yield Problem(spoken_path((*place.at, "delivery")), message, "warning")
+        return
+    message = (
+        f"'{kind.code}' is not known to be idempotent, so a try after a lost answer may do this twice: "
+        'with "delivery": "at_most_once" a person decides instead'
+    )
+    yield Problem(spoken_path((*place.at, "retry") if "retry" in place.step else place.at), message, "warning")
 
 
 def _check_window(window: Any, at: Path) -> Iterator[Problem]:

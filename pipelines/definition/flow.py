@@ -23,6 +23,18 @@ class KindSpec(Protocol):
     def outcomes(self) -> tuple[str, ...]:
         """The outcomes it may end with."""
 
+    @property
+    def effects(self) -> bool:
+        """Whether it does work outside of the database."""
+
+    @property
+    def at_most_once(self) -> bool:
+        """Whether that work is left to a person when its answer is lost, unless a step asks otherwise."""
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether doing that work twice with the same key is the same as doing it once."""
+
 
 def possible_outcomes(step: Mapping[str, Any], kind: KindSpec | None) -> frozenset[str]:
     """The outcomes a step may end with: those of its action and those its parameters declare."""

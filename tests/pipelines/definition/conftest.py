@@ -37,6 +37,9 @@ class Kind:
     code: str
     outcomes: tuple[str, ...]
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
+    effects: bool = False
+    at_most_once: bool = False
+    idempotent: bool = False
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,9 @@ from pipelines.actions.base import Await, DeliveryError, EffectRequest, Fail, In
 from pipelines.actions.registry import kinds
 from pipelines.definition.program import Step
 from pipelines.models import Effect, PipelineRun
+from pipelines.operations import validate_document
 from pipelines.states import RunStatus
-from tests.pipelines.engine.building import NOON, active, email, later
+from tests.pipelines.engine.building import NOON, active, document, email, later
 from tests.pipelines.engine.conftest import Run
 
 ORDERS: list[tuple[str, Mapping[str, Any]]] = []
@@ -27,6 +28,7 @@ class SendPostcard(Kind):
     code = "custom.send_postcard"
     label = "Send postcard"
     effects = True
+    idempotent = True
     requires_subject = True
     schema = {
         "type": "object",
@@ -107,6 +109,22 @@ def test_a_lost_answer_is_left_to_a_person_when_once_is_asked_for(team: Team, ru
     run_at(later(days=1))
     assert len(ORDERS) == 1 and Effect.objects.filter(status=Effect.Status.UNCERTAIN).exists()
     assert len(mail.outbox) == 1
+
+
+def test_a_retry_of_what_may_not_be_done_twice_is_warned_about(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    retried = {**POSTCARD, "retry": {"max": 3}}
+
+    def warned(step: dict[str, Any], **more: Any) -> list[tuple[str, str]]:
+        problems = validate_document(document([step], **more), team)
+        return [(each.path, each.severity) for each in problems if "idempotent" in each.message]
+
+    assert warned(retried) == []
+    monkeypatch.setattr(SendPostcard, "idempotent", False)
+    assert warned(retried) == [("steps[0].retry", "warning")]
+    assert warned(POSTCARD, settings={"retry": {"max": 3}}) == [("steps[0]", "warning")]
+    assert warned(POSTCARD) == warned({**retried, "delivery": "at_most_once"}) == []
+    monkeypatch.setattr(SendPostcard, "effects", False)
+    assert warned(retried) == []
 
 
 def test_its_parameters_are_checked_at_import(team: Team) -> None:
