@@ -15,6 +15,7 @@ from pipelines.definition.picture.graph import chart_of
 from pipelines.definition.picture.sizes import FULL, SMALL
 from pipelines.definition.picture.svg import Look, picture, thumbnail
 from pipelines.definition.picture.words import describe
+from tests.examples import examples
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 LABELS = {"send_email": "Send email", "wait": "Wait", "condition": "Condition"}
@@ -88,7 +89,7 @@ def insides(chart: Chart) -> dict[str, set[str]]:
     return {node.id: {each.id for each in node.inner.every_node()} for node in chart.every_node() if node.inner}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(documents())
 def test_no_box_lies_on_another_and_what_is_inside_stays_inside(document: dict[str, Any]) -> None:
     chart, drawing = drawn(document)
@@ -107,7 +108,7 @@ def test_no_box_lies_on_another_and_what_is_inside_stays_inside(document: dict[s
     assert all(0 <= x <= drawing.width and 0 <= y <= drawing.height for line in drawing.lines for x, y in line.points)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(documents())
 def test_ways_lead_down_from_their_step_to_the_next_except_those_back(document: dict[str, Any]) -> None:
     _, drawing = drawn(document)
@@ -123,7 +124,7 @@ def test_ways_lead_down_from_their_step_to_the_next_except_those_back(document: 
             assert all(a[1] <= b[1] for a, b in pairwise(line.points))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(documents())
 def test_no_way_runs_through_a_step(document: dict[str, Any]) -> None:
     _, drawing = drawn(document)
@@ -140,7 +141,7 @@ def test_no_way_runs_through_a_step(document: dict[str, Any]) -> None:
                 assert not crosses, (line.edge, box.node.id)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(documents())
 def test_the_same_document_is_always_the_same_picture(document: dict[str, Any]) -> None:
     texts = {picture(drawn(document)[1], title="Any", words=describe(document, labels=LABELS)) for _ in range(2)}

@@ -11,6 +11,7 @@ from crm.models import Team
 from pipelines.definition.document import dumps
 from pipelines.documents import apply_document, document_of, normal
 from pipelines.models import Pipeline, PipelineStep
+from tests.examples import examples
 from tests.pipelines.definition.strategies import documents
 from tests.pipelines.operations.builders import a_document, a_team, email
 
@@ -40,7 +41,7 @@ def test_each_example_comes_back_byte_for_byte(path: Path) -> None:
     assert dumps(document_of(stored(document))) == dumps(normal(document))
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=documents())
 def test_any_nested_document_comes_back_byte_for_byte(document: dict[str, Any]) -> None:
     Pipeline.objects.all().delete()

@@ -1,5 +1,7 @@
 """Graphs without circles, moved by the engine: every node starts once, when its last predecessor is settled."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
@@ -14,11 +16,13 @@ from crm.models import Team
 from pipelines.actions.registry import kinds
 from pipelines.definition.graph import graph_of
 from pipelines.sandbox import running
+from pipelines.simulation.people import People
 from pipelines.simulation.scenario import scenario_of
 from pipelines.simulation.simulate import simulate
 from tests.examples import examples
 from tests.pipelines.definition.test_graphs import OUTCOMES, drawn, interpreted
 from tests.pipelines.engine.building import NOON, active
+from tests.pipelines.engine.company import open_children_are_right
 from tests.pipelines.simulation.stories import OWN_FIELDS, PLAIN, VARIABLES
 
 
@@ -40,13 +44,30 @@ def test_every_node_starts_once_and_exactly_when_its_last_predecessor_is_settled
     drawing = Drawing(Random(seed))
     expected = interpreted(graph_of(drawing.timed(), kinds=kinds()), drawing.outcomes)
     scenario = scenario_of(drawing.scenario(), now=NOON)
-    report = simulate(team=team, document=drawing.document, scenario=scenario, seconds=60)
+    with counted_at_every_moment() as wrong:
+        report = simulate(team=team, document=drawing.document, scenario=scenario, seconds=60)
     started: dict[str, list[int]] = {}
     for visit in report["steps"]:
         if visit["key"] in drawing.outcomes and visit["event"] != "retried":
             started.setdefault(visit["key"], []).append(round((visit["left_at"] - NOON).total_seconds()))
     assert (report["status"], report["warnings"]) == ("completed", [])
     assert started == expected
+    assert wrong and not any(wrong)
+
+
+@contextmanager
+def counted_at_every_moment() -> Iterator[list[bool]]:
+    """Whether, whenever the engine has done what is due, some run counted others inside it than were not over."""
+    wrong: list[bool] = []
+    look = People.look
+
+    def looking(self: People, *args: Any) -> Any:
+        wrong.append(not open_children_are_right())
+        return look(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(People, "look", looking)
+        yield wrong
 
 
 def test_nodes_are_of_every_kind() -> None:
