@@ -1,6 +1,8 @@
 """The records that pipelines can be about: how they are read in batches and what may be written."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -11,6 +13,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, models
 from django.db.models.expressions import RawSQL
+from django.utils.timezone import get_default_timezone, is_aware, make_aware
 
 # Records of a team's own types: one table, and a name such as `records.product` for each type.
 OWN: Final = "records."
@@ -56,12 +59,18 @@ class SubjectType:
         self.relations = tuple(field.name for field in concrete if field.is_relation and field.name in RELATED_FIELDS)
         # Names of a record's data that are no columns of its table.
         self.derived = frozenset({"model", "name", "custom"}) - {field.name for field in concrete}
+        # Values of the same name stand behind these.
+        self.hiding = frozenset({"model", "custom", "team_id", *self.plain, *self.relations, *self.derived})
         self.moments = frozenset(field.name for field in concrete if isinstance(field, models.DateTimeField))
+        self._is_person = set(_NAMES) <= set(self.plain)
         self._columns = (
             "team_id",
             *self.plain,
             *(f"{name}__{field}" for name in self.relations for field in RELATED_FIELDS[name]),
         )
+
+    # Whether all that a record holds are values: none is a column, and none stands under `custom` a second time.
+    keeps_values_alone = False
 
     @property
     def record_type(self) -> str:
@@ -122,13 +131,21 @@ class SubjectType:
         custom = row.pop("custom", None) or {}
         data: dict[str, Any] = {**custom, "model": self.label}
         for relation in relations:
-            related = {field: row.pop(f"{relation}__{field}") for field in RELATED_FIELDS[relation]}
-            row[relation] = {**related, "model": RELATED_MODELS[relation]} if related["id"] is not None else None
+            part = {field: row.pop(f"{relation}__{field}") for field in RELATED_FIELDS[relation]}
+            row[relation] = {**part, "model": RELATED_MODELS[relation]} if part["id"] is not None else None
         data.update(row)
-        if "first_name" in row and "last_name" in row:
-            data["name"] = f"{row['first_name']} {row['last_name']}".strip()
+        self.derive(data)
         data["custom"] = custom
         return data
+
+    def derive(self, data: dict[str, Any]) -> None:
+        """Make the name of a person anew from its parts, where both were read."""
+        if self._is_person and "first_name" in data and "last_name" in data:
+            data["name"] = f"{data['first_name']} {data['last_name']}".strip()
+
+    def relations_among(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of these names that are relations."""
+        return tuple(name for name in names if name in self.relations)
 
     def split(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Values for columns (cleaned) and values that go to the custom fields.
@@ -187,7 +204,16 @@ def _clean(field: Any, value: Any) -> Any:
     except Exception as error:
         messages = getattr(error, "messages", None) or [str(error)]
         raise ValueError(f"{field.name}: {messages[0]}") from None
-    return cleaned
+    return _as_loaded(field, cleaned)
+
+
+def _as_loaded(field: Any, value: Any) -> Any:
+    """The value as the database gives it back: with all its decimals, and in UTC."""
+    if isinstance(value, Decimal) and isinstance(field, models.DecimalField):
+        return value.quantize(Decimal(1).scaleb(-field.decimal_places))
+    if isinstance(value, datetime):
+        return (value if is_aware(value) else make_aware(value, get_default_timezone())).astimezone(UTC)
+    return value
 
 
 def _key(name: str, value: Any) -> int | None:
@@ -200,11 +226,20 @@ def _key(name: str, value: Any) -> int | None:
     return int(found)
 
 
+def related(relation: str, ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """What records that are related to these hold of them, by id, in one statement."""
+    label = RELATED_MODELS[relation]
+    rows = apps.get_model(label)._default_manager.filter(pk__in=among(ids)).values(*RELATED_FIELDS[relation])
+    return {row["id"]: {**row, "model": label} for row in rows}
+
+
 class OwnRecords(SubjectType):
     """Records of the types that teams define; of one type when it is named.
 
     Their data is what the record holds, beside its id and times, and `model` says `records.<type>`.
     """
+
+    keeps_values_alone = True
 
     def __init__(self, model: type[models.Model], key: str = "") -> None:
         super().__init__(model)
@@ -212,6 +247,7 @@ class OwnRecords(SubjectType):
         self.label = f"{OWN}{key}" if key else self.label
         self.name = key or self.name
         self._columns = ("team_id", "id", "created_at", "updated_at", "values", "type__key")
+        self.hiding = frozenset({"team_id", "id", "created_at", "updated_at", "model"})
 
     @property
     def record_type(self) -> str:

@@ -10,6 +10,7 @@ from pipelines.definition.program import Step
 from pipelines.engine.cursor import Ancestor, Answer, Cursor, Memory, NewRun, Visit
 from pipelines.engine.programs import MEMORY_ROOTS, LoadedProgram, PipelineFacts
 from pipelines.engine.rejoining import rejoin, reschedule
+from pipelines.engine.related import Related
 from pipelines.engine.resources import TeamResources
 from pipelines.engine.store.portable import PortableStore
 from pipelines.subjects import subject_named, subject_type, subject_types
@@ -52,6 +53,8 @@ class Batch:
     broken: frozenset[int] = frozenset()
     trial: int | None = None
     refused: int = 0
+    # What subjects hold of other records, and records that steps relate them to.
+    related: Related = field(default_factory=Related)
     _type_ids: dict[str, int] = field(default_factory=dict)
     # Contexts of runs that remember nothing, as of their versions: from visit to visit only `run` differs.
     _contexts: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
@@ -242,10 +245,3 @@ class Batch:
         if type_id is None and (kind := subject_named(label)) is not None:
             type_id = self._type_ids[label] = kind.content_type_id
         return self.subjects.get((type_id, pk)) if type_id is not None else None
-
-    def patch_subject(self, update: Update) -> None:
-        """Let later steps of this transaction see a planned change."""
-        data = self.subject_at(update.model, update.pk)
-        if data is not None:
-            for name, value in update.values.items():
-                data[name.removeprefix("custom.")] = value

@@ -40,6 +40,7 @@ from pipelines.engine.cause import caused_by
 from pipelines.engine.cursor import Cursor
 from pipelines.engine.journal import TOO_LATE, log_visit, visit_of
 from pipelines.engine.moves import CIRCLE, TOO_MANY_VISITS, leave
+from pipelines.engine.patching import load_related, patch
 from pipelines.engine.plain import TOO_LARGE, fits, plain
 from pipelines.engine.searching import searched
 from pipelines.engine.writing.making import make_records
@@ -81,6 +82,7 @@ def run_step(batch: Batch, step: Step, cursors: Sequence[Cursor], *, resuming: b
         if kind.opens_scopes and resuming:
             entering, outcomes = decided(batch, kind, step, entering, outcomes)
         outcomes = make_records(batch, entering, outcomes)
+    load_related(batch, outcomes)
     for (cursor, visit), outcome in zip(entering, outcomes, strict=True):
         _apply(batch, step, cursor, visit, outcome, resuming=resuming)
 
@@ -191,7 +193,7 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
                     _fail(batch, step, cursor, visit, Fail(error, code="validation"))
                     return
                 batch.updates.append((visit.team_id, change))
-                batch.patch_subject(change)
+                patch(batch, change)
             case Create():
                 # The cursor goes on within the batch; what is made belongs to this visit.
                 batch.creates.append((cursor, cursor.seq, change))

@@ -17,7 +17,7 @@ from pipelines.engine.resources import TeamResources, load_resources
 from pipelines.engine.store.searching import find, segments_by_key
 from pipelines.models import PipelineRun, StepCircuit, StepExecution
 from pipelines.states import RunStatus
-from pipelines.subjects import among, subject_type
+from pipelines.subjects import among, related, subject_type
 
 REMEMBERED = ("trigger", "vars", "outputs", "locals")
 
@@ -80,6 +80,10 @@ class Reading:
     ) -> Mapping[int, dict[str, Any]]:
         """Plain data of records by id."""
         return subject_type(type_id).load(ids, relations=relations, moments=moments, fields=fields)
+
+    def related(self, relation: str, ids: Collection[int]) -> Mapping[int, dict[str, Any]]:
+        """What subjects hold of the records that they are related to so, by id."""
+        return related(relation, ids)
 
     def resources(
         self,

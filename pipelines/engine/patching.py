@@ -1,0 +1,78 @@
+"""What a step changes of a record is seen by those after it in the same transaction, as a reload would show it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.actions.base import Done, Outcome, Update
+from pipelines.engine.batch import Batch
+from pipelines.engine.plain import plain
+from pipelines.engine.writing import write_records
+from pipelines.subjects import SubjectType, subject_named
+
+
+def load_related(batch: Batch, outcomes: Sequence[Outcome]) -> None:
+    """Read the records that these outcomes relate subjects to, for who reads them later: a statement per relation."""
+    wanted: dict[str, set[int]] = {}
+    for outcome in outcomes:
+        if not isinstance(outcome, Done):
+            continue
+        for change in outcome.changes:
+            if isinstance(change, Update):
+                for name, pk in _relations(batch, change).items():
+                    wanted.setdefault(name, set()).add(pk)
+    if not wanted:
+        return
+    # What steps before this one changed in the same transaction must be in there.
+    write_records(batch)
+    for name, ids in wanted.items():
+        batch.related.add(batch.subjects, name, batch.store.related(name, ids))
+
+
+def _relations(batch: Batch, change: Update) -> dict[str, int]:
+    """Relations that a change gives a subject and that nobody has read yet; those it refuses are no relations."""
+    kind = subject_named(change.model)
+    data = batch.subject_at(change.model, change.pk)
+    if kind is None or data is None or not kind.relations_among(change.values):
+        return {}
+    try:
+        columns, _ = kind.split(change.values)
+    except ValueError:
+        return {}
+    given = {name: columns[name] for name in kind.relations_among(columns) if name in data}
+    return {name: pk for name, pk in given.items() if pk is not None and not batch.related.knows(name, pk)}
+
+
+def patch(batch: Batch, update: Update) -> None:
+    """Let later steps of this transaction see a planned change: of a subject, and of what subjects are related to."""
+    kind = subject_named(update.model)
+    if kind is None:
+        return
+    columns, custom = kind.split(update.values)
+    data = batch.subject_at(update.model, update.pk)
+    if data is not None:
+        if columns:
+            _set_columns(batch, kind, data, columns)
+        if custom:
+            _set_values(kind, data, custom)
+        if (columns or kind.keeps_values_alone) and "updated_at" in data:
+            data["updated_at"] = batch.now
+    for related in batch.related.parts(batch.subjects, update.model, update.pk):
+        related.update({name: value for name, value in columns.items() if name in related})
+
+
+def _set_columns(batch: Batch, kind: SubjectType, data: dict[str, Any], columns: Mapping[str, Any]) -> None:
+    for name, value in columns.items():
+        if name not in kind.relations:
+            data[name] = value
+        elif name in data:
+            data[name] = batch.related.record(name, value)
+    kind.derive(data)
+
+
+def _set_values(kind: SubjectType, data: dict[str, Any], custom: Mapping[str, Any]) -> None:
+    """A null is kept, as the write keeps it; columns hide values of the same name."""
+    stored = plain(custom)
+    data.update({name: value for name, value in stored.items() if name not in kind.hiding})
+    if not kind.keeps_values_alone:
+        # A new object, for the old one may be on its way into another record.
+        data["custom"] = {**data["custom"], **stored}
