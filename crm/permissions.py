@@ -45,7 +45,7 @@ MATRIX: Final[Mapping[str, Verbs]] = {
     "segments": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS),
     "fields": _rows(view=EVERYONE, write=ADMINS, delete=ADMINS),
     "record-types": _rows(view=EVERYONE, write=ADMINS, delete=ADMINS),
-    "records": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS),
+    "records": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS, export=LEADERS),
     "activities": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS),
     "tasks": _rows(view=EVERYONE, write=WORKERS, delete=LEADERS),
     "messages": {

@@ -69,7 +69,11 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Itera
 
 def csv_rows(name: str, columns: Sequence[str], rows: QuerySet[Any, Any]) -> StreamingHttpResponse:
     """A download, read in chunks so that memory stays flat."""
-    lines = csv_lines(columns, rows.iterator(chunk_size=2000))
+    return download(name, csv_lines(columns, rows.iterator(chunk_size=2000)))
+
+
+def download(name: str, lines: Iterable[str]) -> StreamingHttpResponse:
+    """Lines of CSV as a file that is written while it is read."""
     # The byte order mark is what tells spreadsheets that the file is UTF-8.
     answer = StreamingHttpResponse(("\ufeff" if index == 0 else "") + line for index, line in enumerate(lines))
     answer["Content-Type"] = "text/csv; charset=utf-8"

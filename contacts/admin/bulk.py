@@ -9,14 +9,14 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from contacts import hooks, operations
+from contacts.admin.exporting import ExportPage
 from contacts.admin.fields import TagNamesField
-from contacts.exports import csv_lines
 from contacts.merging import MAX_OTHERS
 from contacts.models import Contact
 from crm.auditing import audit_request
@@ -68,7 +68,7 @@ class PipelineChoiceForm(forms.Form):
         field.choices = [UNCHOSEN, *((choice.id, choice.name) for choice in offered)] if offered else []
 
 
-class BulkActions:
+class BulkActions(ExportPage):
     """Mixed into the page of contacts."""
 
     admin_site: Any
@@ -112,17 +112,6 @@ class BulkActions:
             )
 
         return self._ask(request, queryset, "enroll_selected", "Put into a pipeline", PipelineChoiceForm, perform)
-
-    @admin.action(description="Export as CSV", permissions=["export"])
-    def export_selected(self, request: HttpRequest, queryset: QuerySet[Contact]) -> StreamingHttpResponse:
-        audit_request(request=request, action="contacts.export", contacts=queryset.count())
-        rows = Contact.objects.filter(pk__in=queryset.values("pk")).order_by("pk")
-        lines = csv_lines(contacts=rows, team=getattr(request, "team", None))
-        # Spreadsheets take a file for UTF-8 only after a byte order mark.
-        answer = StreamingHttpResponse(("\ufeff" if index == 0 else "") + line for index, line in enumerate(lines))
-        answer["Content-Type"] = "text/csv; charset=utf-8"
-        answer["Content-Disposition"] = 'attachment; filename="contacts.csv"'
-        return answer
 
     @admin.action(description="Merge into one…", permissions=["merge"])
     def merge_selected(self, request: HttpRequest, queryset: QuerySet[Contact]) -> HttpResponse | None:

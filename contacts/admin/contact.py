@@ -90,7 +90,7 @@ class ContactAdmin(BulkActions, OwnFieldsPage, RecordPage, TeamScopedAdmin[Conta
     search_fields = ("first_name", "last_name", "email", "phone")
     search_help_text = "Name, email, phone, company or tag"
     ordering = ("-id",)
-    actions_list = ("import_page", "duplicates_page")
+    actions_list = ("import_page", "export_shown", "duplicates_page")
     actions_detail = ("erase_page",)
     fieldsets = (
         (

@@ -35,7 +35,6 @@ class EnrollOwnRecords:
 
     admin_site: Any
     opts: Any
-    actions = ("enroll_selected",)
 
     @admin.action(description="Put into a pipeline…", permissions=["change"])
     def enroll_selected(self, request: HttpRequest, queryset: QuerySet[Record]) -> HttpResponse | None:

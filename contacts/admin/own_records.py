@@ -12,6 +12,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
 
+from contacts.admin.exporting import ExportPage
 from contacts.admin.field_table import FieldTable, FieldTableField
 from contacts.admin.own_enrolling import EnrollOwnRecords
 from contacts.admin.own_values import RecordForm, own_fields
@@ -91,10 +92,12 @@ class RecordTypeAdmin(TeamScopedAdmin[RecordType]):
 
 
 @admin.register(Record)
-class RecordAdmin(EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
+class RecordAdmin(ExportPage, EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
     """Records of one's own types, newest first."""
 
     form = RecordForm
+    actions = ("enroll_selected", "export_selected")
+    actions_list = ("export_shown",)
     list_display = ("__str__", "type", "created_at", "updated_at")
     list_filter = ("type", "created_at")
     extra_lookups = ("type__id__exact",)

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from contacts.admin.exporting import ExportPage
 from contacts.admin.fields import CustomValuesField
 from contacts.admin.own_field_forms import OwnFieldsPage
 from contacts.admin.page import SHOWN, Card, Line, RecordPage
@@ -31,10 +32,12 @@ class CompanyForm(forms.ModelForm[Company]):
 
 
 @admin.register(Company)
-class CompanyAdmin(OwnFieldsPage, RecordPage, TeamScopedAdmin[Company]):
+class CompanyAdmin(ExportPage, OwnFieldsPage, RecordPage, TeamScopedAdmin[Company]):
     """Organizations."""
 
     form = CompanyForm
+    actions = ("export_selected",)
+    actions_list = ("export_shown",)
     list_display = ("name", "domain", "industry", "owner", "people")
     list_filter = ("industry", "owner")
     search_fields = ("name", "domain", "phone")
@@ -84,10 +87,12 @@ class DealForm(forms.ModelForm[Deal]):
 
 
 @admin.register(Deal)
-class DealAdmin(OwnFieldsPage, RecordPage, TeamScopedAdmin[Deal]):
+class DealAdmin(ExportPage, OwnFieldsPage, RecordPage, TeamScopedAdmin[Deal]):
     """Business that may be won."""
 
     form = DealForm
+    actions = ("export_selected",)
+    actions_list = ("export_shown",)
     list_display = ("title", "contact", "company", "stage_label", "worth", "expected_close", "owner")
     list_filter = ("stage", "owner", "expected_close")
     search_fields = ("title", "contact__last_name", "contact__email", "company__name")

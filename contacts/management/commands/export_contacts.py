@@ -1,14 +1,13 @@
 """Export contacts as CSV or as JSON lines, streamed."""
 
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from contacts.exports import csv_lines, json_lines
+from contacts.management.lines import write_lines
 from contacts.models import Contact
 from contacts.queries import search
 from crm.models import AuditEntry, Team
@@ -33,8 +32,8 @@ class Command(BaseCommand):
         contacts = search(contacts=Contact.objects.for_team(team), text=options["query"], team=team).order_by("pk")
         if options["stage"]:
             contacts = contacts.filter(lifecycle_stage=options["stage"])
-        lines = json_lines(contacts=contacts) if options["json"] else csv_lines(contacts=contacts, team=team)
-        count = _write(lines, options["output"], self.stdout)
+        lines = json_lines(contacts=contacts) if options["json"] else csv_lines(rows=contacts, team=team)
+        count = write_lines(lines, options["output"], self.stdout)
         count -= 0 if options["json"] else 1
         AuditEntry.record(
             team=team,
@@ -44,30 +43,3 @@ class Command(BaseCommand):
         )
         if options["output"]:
             sys.stderr.write(f"{count} contacts written to {options['output']}\n")
-
-
-def _write(lines: Iterator[str], output: Path | None, stdout: Any) -> int:
-    """Write every line; answers how many."""
-    if output is None:
-        return _print(lines, stdout)
-    try:
-        # The byte order mark is what tells spreadsheets that the file is UTF-8.
-        encoding = "utf-8" if output.suffix in {".json", ".jsonl"} else "utf-8-sig"
-        with output.open("w", encoding=encoding, newline="") as file:
-            return sum(1 for line in lines if file.write(line))
-    except OSError as error:
-        raise CommandError(f"{output}: {error.strerror}.", returncode=2) from error
-
-
-def _print(lines: Iterator[str], stdout: Any) -> int:
-    """Write until the reader of a pipe, such as `head`, has enough."""
-    count = 0
-    try:
-        for line in lines:
-            stdout.write(line, ending="")
-            count += 1
-        stdout.flush()
-    except BrokenPipeError:
-        # What is left in the buffer must not be written once more when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
-    return count
