@@ -23,6 +23,7 @@ from pipelines.models import (
     StepExecution,
 )
 from pipelines.models.run import FINISHED
+from pipelines.personal import personal_names, reasons_without_personal, without_personal
 from pipelines.states import RunStatus
 
 Row = TypeVar("Row", bound=Model)
@@ -212,10 +213,11 @@ def engine_status(*, real_now: datetime) -> EngineStatus:
 
 
 def run_story(run: PipelineRun) -> Story:
-    """The visits with what and why, oldest first; five statements beside the run's own."""
+    """The visits with what and why, oldest first; seven statements beside the run's own."""
     newest = StepExecution.objects.filter(run_id=run.pk).order_by("-id")[:LONGEST_STORY]
     log = sorted(newest, key=lambda row: row.pk)
     steps = _steps_of(run, log)
+    names = personal_names(team_id=run.pipeline.team_id)
     messages = _by_seq(Message.objects.filter(run_id=run.pk).order_by("pk"), "run_seq")
     effects = _by_seq(Effect.objects.filter(run=run).order_by("pk"), "seq")
     tasks = _by_seq(Task.objects.filter(run_id=run.pk).order_by("pk"), "run_seq")
@@ -224,6 +226,7 @@ def run_story(run: PipelineRun) -> Story:
         _visit(
             row,
             steps.get(row.step_id),
+            names,
             # A retried visit has several rows; what it caused is told once, with the last.
             messages=messages.get(row.seq, ()) if last[row.seq] == row.pk else (),
             effects=effects.get(row.seq, ()) if last[row.seq] == row.pk else (),
@@ -273,6 +276,7 @@ def _by_seq(rows: Iterable[Row], column: str) -> dict[int, tuple[Row, ...]]:
 def _visit(
     row: StepExecution,
     step: PipelineStep | None,
+    names: frozenset[str],
     *,
     messages: Sequence[Message],
     effects: Sequence[Effect],
@@ -290,8 +294,8 @@ def _visit(
         action_type=step.action_type if step else "",
         event=StepExecution.Event(row.event).label,
         outcome=row.outcome,
-        why=row.why,
-        output=row.output,
+        why=reasons_without_personal(row.why, names=names) if row.why else row.why,
+        output=without_personal(row.output, names=names),
         error=row.error,
         messages=tuple(messages),
         effects=tuple(effects),

@@ -30,6 +30,7 @@ from pipelines.engine.outage import outages
 from pipelines.engine.plain import plain
 from pipelines.engine.tick import run_until_idle
 from pipelines.models import PipelineStep, StepExecution
+from pipelines.personal import personal_names, reasons_without_personal
 from pipelines.queries import dashboard_numbers, engine_status
 
 FREE = OpenApiTypes.OBJECT
@@ -119,7 +120,8 @@ class LogView(TeamScopedView):
             rows = rows.filter(event=StepExecution.Event[query["event"].upper()])
         page, below = _page(rows, before=query.get("cursor"), size=query["page_size"], all_of_it="run" in query)
         more = None if below is None else replace_query_param(request.build_absolute_uri(), "cursor", below)
-        return Response({"next": more, "previous": None, "results": [_line(row, steps) for row in page]})
+        names = personal_names(team_id=self.team.pk)
+        return Response({"next": more, "previous": None, "results": [_line(row, steps, names) for row in page]})
 
     def _steps(self, pipeline: str | None) -> dict[int, tuple[str, str]]:
         """Keys of pipeline and step by id, of this team only: the log itself knows no team."""
@@ -147,7 +149,7 @@ def _page(
     return found, floor if floor > oldest else None
 
 
-def _line(row: StepExecution, steps: dict[int, tuple[str, str]]) -> dict[str, Any]:
+def _line(row: StepExecution, steps: dict[int, tuple[str, str]], names: frozenset[str]) -> dict[str, Any]:
     pipeline, step = steps[row.step_id]
     return {
         "id": row.pk,
@@ -159,7 +161,7 @@ def _line(row: StepExecution, steps: dict[int, tuple[str, str]]) -> dict[str, An
         "attempt": row.attempt,
         "event": row.get_event_display(),
         "outcome": row.outcome,
-        "why": row.why,
+        "why": reasons_without_personal(row.why, names=names) if row.why else row.why,
         "error": row.error,
     }
 

@@ -29,6 +29,8 @@ class Batch:
     subjects: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     memories: dict[int, Memory] = field(default_factory=dict)
     resources: dict[int, TeamResources] = field(default_factory=dict)
+    # Names under which the log tells no values, known where steps judge own fields.
+    personal: frozenset[str] = frozenset()
     visits: list[Visit] = field(default_factory=list)
     effects: list[tuple[Cursor, Step, EffectRequest]] = field(default_factory=list)
     updates: list[tuple[int, Update]] = field(default_factory=list)
@@ -157,10 +159,16 @@ class Batch:
             team: self.store.resources(team, found, record_types=team in typed, fields_of=written[team])
             for team, found in keys.items()
         }
+        for known in self.resources.values():
+            if known.fields or known.record_types:
+                self.personal |= known.personal
 
     def _written(self, version_id: int, subject_type_id: int | None) -> set[str]:
-        """The models of which steps write values that are no columns, so that the team may have defined them."""
+        """The models of which steps write or judge values that are no columns: the team may have defined them."""
         found: set[str] = set()
+        judged = self.programs[version_id].judged
+        if judged and subject_type_id is not None and judged - subject_type(subject_type_id).hiding:
+            return set(MODELS)
         for writes in self.programs[version_id].writes:
             if writes.model == "*":
                 return set(MODELS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipelines.definition.program import Step
 from pipelines.engine.cursor import Cursor, Visit
 from pipelines.engine.plain import plain
+from pipelines.personal import reasons_without_personal
 
 if TYPE_CHECKING:
     from pipelines.engine.batch import Batch
@@ -26,6 +27,8 @@ def log_visit(
     error: str | None = None,
 ) -> None:
     """Note that a visit ended; one that waited began when it did."""
+    if why and batch.personal:
+        why = reasons_without_personal(why, names=batch.personal)
     began = batch.now
     if batch.answers or batch.began:
         answer = batch.answers.get(cursor.id)

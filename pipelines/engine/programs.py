@@ -26,6 +26,8 @@ CACHE_SIZE = 2_000
 BROKEN = (StepCircuit.State.OPEN.value, StepCircuit.State.TRIAL.value)
 MEMORY_ROOTS = frozenset({"trigger", "vars", "steps"})
 # What belongs to which team, and the zone that delays are read in.
+# Steps that tell in the log what their conditions found.
+_JUDGING = frozenset({"condition", "switch", "wait_for"})
 _ALWAYS_READ = frozenset({"id", "timezone"})
 
 
@@ -49,6 +51,8 @@ class LoadedProgram:
     called: frozenset[str] = frozenset()
     # Whether a step needs the team's own types of records.
     record_types: bool = False
+    # What is read of the subject where steps judge it, and tell why in the log.
+    judged: frozenset[str] = frozenset()
     # Fields of records that steps write.
     writes: tuple[Writes, ...] = ()
 
@@ -94,9 +98,17 @@ def _derive(program: Program) -> LoadedProgram:
         writes=tuple(
             found for step in program.steps if step.kind in known and (found := known[step.kind].writes_fields(step))
         ),
+        judged=_judged(program),
         read_blocks=frozenset(step.key for step in program.steps if _is_read(step, program)),
         called=frozenset(str(step.raw.get("pipeline")) for step in program.steps if step.kind == "call"),
     )
+
+
+def _judged(program: Program) -> frozenset[str]:
+    if not any(step.guard is not None or step.kind in _JUDGING for step in program.steps):
+        return frozenset()
+    # No column has a name that ends with a dot.
+    return frozenset("custom." if "custom" in path else path[0] for path in program.subject_paths if path)
 
 
 def _fields(program: Program) -> frozenset[str] | None:

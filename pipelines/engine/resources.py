@@ -11,6 +11,7 @@ from crm.models import MessageTemplate
 from crm.models.team import CONTENT
 from pipelines.actions.base import RecordShape
 from pipelines.definition.templates import Template, compile_template
+from pipelines.personal import personal_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class TeamResources:
     templates: Mapping[str, CompiledTemplate]
     record_types: Mapping[str, RecordShape] = field(default_factory=dict)
     fields: Mapping[str, tuple[Field, ...]] = field(default_factory=dict)
+
+    @property
+    def personal(self) -> frozenset[str]:
+        """The keys of fields that the team marked as personal, as far as they were loaded."""
+        return personal_of([*self.fields.values(), *(shape.fields for shape in self.record_types.values())])
 
     def own_fields(self, model: str) -> tuple[Field, ...]:
         """The fields that the team defines for a model."""

@@ -253,16 +253,23 @@ def _retry_or_fail(
 
 
 def _fail(
-    batch: Batch, step: Step, cursor: Cursor, visit: Input, failure: Fail, output: Mapping[str, Any] | None = None
+    batch: Batch,
+    step: Step,
+    cursor: Cursor,
+    visit: Input,
+    failure: Fail,
+    output: Mapping[str, Any] | None = None,
+    logged: Mapping[str, Any] | None = None,
 ) -> None:
     """Follow the error edge; where it does not lead to failure the visit counts as skipped."""
     program = batch.programs[cursor.version_id].program
     goes_on = program.target(step, "error") != "fail"
-    left = {**(output or {}), "error": {"code": failure.code, "message": failure.error}}
+    wrong = {"error": {"code": failure.code, "message": failure.error}}
     _end(
         batch, step, cursor, visit,
         outcome="error", event=Log.SKIPPED if goes_on else Log.FAILED,
-        why=failure.why, output=left, error=failure.error,
+        why=failure.why, output={**(output or {}), **wrong}, error=failure.error,
+        logged=None if logged is None else {**logged, **wrong},
     )  # fmt: skip
 
 
@@ -292,7 +299,7 @@ def _end(
     if step.assign:
         assigned = set_by(step, loaded.program, context, brought_nothing=outcome in ("error", "skipped"))
     if assigned.wrong and outcome != "error":
-        _fail(batch, step, cursor, visit, Fail(assigned.wrong, code="validation", why=tuple(why)), output)
+        _fail(batch, step, cursor, visit, Fail(assigned.wrong, code="validation", why=tuple(why)), output, logged)
         return
     log_visit(
         batch, step, cursor, event=event, outcome=outcome, why=why,

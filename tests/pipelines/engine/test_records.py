@@ -4,16 +4,18 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Company, Contact, Deal, FieldDefinition, Record, RecordType, Segment, SegmentMembership
 from crm.models import Task, Team
 from pipelines.engine.tick import run_until_idle
-from pipelines.models import PipelineRun, StepExecution
+from pipelines.models import PipelineRun, RunContext, StepExecution
 from pipelines.operations import InvalidDocument
 from pipelines.simulation.scenario import scenario_of
 from pipelines.simulation.simulate import simulate
 from pipelines.states import RunStatus
+from tests.api import Api
 from tests.pipelines.engine.building import NOON, active, document, log
 from tests.pipelines.engine.conftest import Run
 
@@ -256,6 +258,36 @@ def test_what_is_personal_does_not_stand_in_the_log_of_a_run(team: Team, run_at:
     assert (make.output or {})["name"] == "…" and (make.output or {})["size"] == 2
     assert Contact.objects.get().custom == {"seats": 3, "vip": True} and Contact.objects.get().lead_source == "3"
     assert Record.objects.get().values["name"] == "Ann"
+
+
+def test_what_is_personal_stands_neither_beside_an_error_nor_in_reasons_nor_on_the_page(
+    team: Team, run_at: Run, admin_client: Client
+) -> None:
+    define(team)
+    FieldDefinition.objects.filter(key="seats").update(personal=True)
+    kind = [{"key": "pet", "type": "text", "personal": True}, {"key": "size", "type": "integer"}]
+    RecordType.objects.create(team=team, key="guest", label="Guest", fields=kind)
+    steps = [
+        {"key": "judge", "type": "condition", "if": {"field": "contact.seats", "operator": "less_than", "value": 7}},
+        {"key": "make", "type": "create_record",
+         "with": {"model": "records.guest", "values": {"pet": "Minnie", "size": 2}}},
+        {"key": "mark", "type": "update_record", "with": {"values": {"seats": "= steps.make.size + 98763"}},
+         "set": {"total": "= contact.hat"}},
+        {"key": "note", "type": "update_record", "with": {"values": {"lead_source": "= steps.make.pet"}}},
+    ]  # fmt: skip
+    active(team, steps, variables=[{"name": "total", "type": "number"}])
+    Contact.objects.create(team=team, first_name="Ann", custom={"seats": -4711, "hat": "wool"})
+    run_at(NOON)
+    judge, _, mark = StepExecution.objects.order_by("id")
+    assert (judge.why or [])[0]["actual"] == "…" and (judge.why or [])[0]["met"]
+    assert (mark.output or {})["seats"] == "…" and "total" in (mark.output or {})["error"]["message"]
+    assert RunContext.objects.get().outputs["make"]["pet"] == "Minnie"
+    StepExecution.objects.filter(pk=judge.pk).update(why=[{**(judge.why or [])[0], "actual": -4711}])
+    run = PipelineRun.objects.get()
+    page = admin_client.get(f"/admin/pipelines/pipelinerun/{run.pk}/change/").content.decode()
+    api = Api(team)
+    told = page + api.get(f"pipeline-runs/{run.pk}/").content.decode() + api.get("logs/").content.decode()
+    assert "size" in page and not any(word in told for word in ("Minnie", "4711", "98765"))
 
 
 def test_runs_that_write_defined_fields_read_the_definitions_once(team: Team, run_at: Run) -> None:
