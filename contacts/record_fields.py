@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from crm.channels.email import valid_address
 KEY: Final = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
 MOST_FIELDS: Final = 100
 LONGEST: Final = 10_000
+LONGEST_NUMBER: Final = 60
 # Names that every record has anyway.
 TAKEN: Final = frozenset({"id", "model", "team", "team_id", "type", "created_at", "updated_at", "custom", "values"})
 
@@ -129,8 +130,10 @@ def _number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise ValueError("This is not a number.")
     if isinstance(value, str):
+        if len(value) > LONGEST_NUMBER:
+            raise ValueError(f"At most {LONGEST_NUMBER} characters.")
         try:
-            value = Decimal(value[:60].strip())
+            value = Decimal(value.strip())
         except ArithmeticError:
             raise ValueError("This is not a number.") from None
     number = float(value)
@@ -160,18 +163,27 @@ def _date(value: Any) -> str:
     if isinstance(value, date):
         return value.isoformat()
     try:
-        return date.fromisoformat(str(value)[:10]).isoformat()
+        return _iso(value).date().isoformat()
     except ValueError:
         raise ValueError("Write a date as 2027-03-01.") from None
 
 
 def _datetime(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
     try:
-        return datetime.fromisoformat(str(value)[:40]).isoformat()
+        moment = value if isinstance(value, datetime) else _iso(value)
     except ValueError:
         raise ValueError("Write a moment as 2027-03-01T12:00:00+00:00.") from None
+    # As everywhere, a moment without a zone is one of UTC.
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).isoformat()
+
+
+def _iso(value: Any) -> datetime:
+    """A whole text that is a date or a moment, and nothing behind it."""
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)
+    if not isinstance(value, str):
+        raise ValueError("This is not a text.")
+    return datetime.fromisoformat(value.strip())
 
 
 def _email(value: Any) -> str:

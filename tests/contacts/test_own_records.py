@@ -1,6 +1,7 @@
 """Records of types that a team defines, through HTTP and the admin."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -98,6 +99,32 @@ def test_every_kind_of_field_takes_its_values_and_nothing_else() -> None:
         assert checked(fields, {"f": value}) == {"f": value}, name
         with pytest.raises(InvalidValues):
             checked(fields, {"f": ["no"]})
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "kept"),
+    [
+        ("date", "2027-03-015", None),
+        ("date", "2027-03-01 nonsense", None),
+        ("date", 20270301, None),
+        ("date", " 2027-03-01 ", "2027-03-01"),
+        ("date", "2027-03-01T23:30:00+02:00", "2027-03-01"),
+        ("number", "0." + "1" * 58 + "x", None),
+        ("number", "1" + "0" * 60, None),
+        ("datetime", "2027-03-01T12:00:00.000000+00:00:00.000001 or so", None),
+        ("datetime", "2027-03-01T12:00:00.000000+00:00" + " " * 8 + "nonsense", None),
+        ("datetime", "2027-03-01T12:00", "2027-03-01T12:00:00+00:00"),
+        ("datetime", datetime(2027, 3, 1, 12), "2027-03-01T12:00:00+00:00"),
+        ("datetime", "2027-03-01T12:00:00Z", "2027-03-01T12:00:00+00:00"),
+    ],
+)
+def test_a_value_is_kept_as_it_is_meant_or_refused_and_never_cut(kind: str, given: Any, kept: str | None) -> None:
+    fields = [{"key": "f", "type": kind}]
+    if kept is None:
+        with pytest.raises(InvalidValues):
+            checked(fields, {"f": given})
+    else:
+        assert checked(fields, {"f": given}) == {"f": kept}
 
 
 def test_the_admin_holds_records_to_their_type(team: Team, product: RecordType, sign_in: SignIn) -> None:
