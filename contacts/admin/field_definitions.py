@@ -119,7 +119,17 @@ class FieldDefinitionAdmin(TeamScopedAdmin[FieldDefinition]):
     def save_model(self, request: HttpRequest, obj: FieldDefinition, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if not change or {"type", "options"} & set(form.changed_data):
-            self._tell_misfits(request, obj)
+            request.__dict__["_to_count"] = obj
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        """All values are read when the transaction that saves has ended, so that no row waits for it."""
+        answer = super().changeform_view(request, object_id, form_url, extra_context)
+        saved = request.__dict__.pop("_to_count", None)
+        if saved is not None:
+            self._tell_misfits(request, saved)
+        return answer
 
     def _tell_misfits(self, request: HttpRequest, field: FieldDefinition) -> None:
         """Values from before stay; those that do not fit are named by their number."""

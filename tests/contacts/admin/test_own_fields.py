@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Company, Contact, Deal, FieldDefinition
 from crm.models import AuditEntry, Role, Team
@@ -39,7 +41,12 @@ def test_a_changed_type_tells_how_many_values_do_not_fit(sign_in: SignIn, team: 
     field = FieldDefinition.objects.create(team=team, model="contacts.contact", key="seats", label="Seats")
     client = sign_in()
     page = f"{PAGE}{field.pk}/"
-    answer = client.post(f"{page}change/", {"label": "Seats", "type": "integer", "position": 0}, follow=True)
+    with CaptureQueriesContext(connection) as asked:
+        answer = client.post(f"{page}change/", {"label": "Seats", "type": "integer", "position": 0}, follow=True)
+    said = [query["sql"] for query in asked]
+    counting = next(number for number, sql in enumerate(said) if "seats" in sql and 'FROM "contacts_contact"' in sql)
+    opened, ended = (sum(sql.startswith(word) for sql in said[:counting]) for word in ("SAVEPOINT", "RELEASE"))
+    assert opened == ended > 0, "values are counted when what was saved is committed"
     assert "1 value that is there already does not fit this field." in answer.content.decode()
     assert Contact.objects.filter(custom__seats="many").count() == 1
     answer = client.post(f"{page}change/", {"label": "Chairs", "type": "integer", "position": 0}, follow=True)
