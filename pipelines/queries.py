@@ -121,6 +121,8 @@ class Story:
     open_effects: tuple[Effect, ...] = ()
     next_step: PipelineStep | None = None
     next_step_at: datetime | None = None
+    # Names under which the page tells no values.
+    personal: frozenset[str] = frozenset()
 
 
 def last_tick_at() -> datetime | None:
@@ -240,6 +242,7 @@ def run_story(run: PipelineRun) -> Story:
         open_effects=effects.get(run.seq, ()) if run.seq not in last else (),
         next_step=steps.get(run.step_id or 0) if run.next_step_id else None,
         next_step_at=run.next_step_at if run.next_step_id else None,
+        personal=names,
     )
 
 

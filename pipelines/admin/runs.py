@@ -26,7 +26,7 @@ from pipelines.admin.telling import said_reason, stands, tell, words
 from pipelines.counting import LATE_AFTER
 from pipelines.engine.clock import engine_now
 from pipelines.models import PipelineRun
-from pipelines.personal import personal_names, without_personal
+from pipelines.personal import without_personal
 from pipelines.queries import run_story
 from pipelines.states import RunStatus
 
@@ -147,11 +147,10 @@ def run_context(run: PipelineRun) -> dict[str, Any]:
     run.seen_at = now  # type: ignore[attr-defined]
     story = run_story(run)
     memory = getattr(run, "context", None)
-    names = personal_names(team_id=run.pipeline.team_id)
     brought = {"From the trigger": memory.trigger, "From steps": memory.outputs} if memory else {}
     kept = {
         "Variables": memory.vars if memory else {},
-        **{name: without_personal(values, names=names) for name, values in brought.items()},
+        **{name: without_personal(values, names=story.personal) for name, values in brought.items()},
     }
     moment = run.next_step_at if run.next_step_id else None
     return {
