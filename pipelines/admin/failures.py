@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
@@ -10,7 +11,8 @@ from crm.auditing import audit_request
 from pipelines.admin.activating import counted
 from pipelines.admin.confirming import Confirming, Question
 from pipelines.admin.steps import action_label
-from pipelines.engine.retrying import failed_at, failures, retry_failed_at
+from pipelines.engine.rekeying import in_the_way
+from pipelines.engine.retrying import entered_again_at, failed_at, failures, retry_failed_at
 from pipelines.models import Pipeline
 
 
@@ -53,13 +55,19 @@ class FailurePages(Confirming):
         count = failed_at(pipeline=pipeline, step=step, error=error).count()
         if not count:
             raise Http404("Nothing failed there, or somebody has tried it again already.")
-        runs = counted(count, "run", "runs")
+        again = entered_again_at(pipeline=pipeline, step=step, error=error)
+        back = reverse("admin:pipelines_failures", args=(pipeline.pk,))
+        if len(again) >= count:
+            messages.warning(request, f"Nothing to try again. {in_the_way(again)}")
+            return HttpResponseRedirect(back)
+        runs = counted(count - len(again), "run", "runs")
         question = Question(
             f"Try {runs} again?",
             [
                 f"{counted(count, 'run has', 'runs have')} failed at “{step}”{f' with “{error}”' if error else ''}.",
                 "They try what failed once more, at once, as many as can run side by side, and go on from there.",
                 "Branches and rounds that were done stay done; mend the cause first, or they fail again.",
+                *filter(None, [in_the_way(again)]),
             ],
             f"Try {runs} again",
         )
@@ -74,9 +82,8 @@ class FailurePages(Confirming):
                 step=step,
                 runs=done,
             )
-            return f"{counted(done, 'run tries', 'runs try')} again."
+            return f"{counted(done, 'run tries', 'runs try')} again. {in_the_way(again)}".strip()
 
-        back = reverse("admin:pipelines_failures", args=(pipeline.pk,))
         return self.ask(request, target=pipeline, question=question, perform=perform, back=back)
 
 

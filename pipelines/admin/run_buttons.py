@@ -20,6 +20,7 @@ from pipelines.admin.links import subject_words
 from pipelines.admin.replaying import ReplayPage
 from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retry_runs
 from pipelines.engine.ending import ACTIVE, LIVE
+from pipelines.engine.rekeying import entered_again, in_the_way
 from pipelines.models import PipelineRun
 from pipelines.states import RunStatus
 
@@ -132,6 +133,14 @@ class RunButtons(ReplayPage, Confirming):
         run = self.get_object(request, object_id)
         if run is None or run.status not in verb.fits:
             raise Http404("There is no such run, or it is in another state.")
+        back = reverse("admin:pipelines_pipelinerun_change", args=(run.pk,))
+        again = _in_again(verb, [run.pk])
+        if again:
+            other = again[run.pk]
+            messages.warning(
+                request, f"The record came in again since, in run {other}: replay a copy of this one if you want both."
+            )
+            return HttpResponseRedirect(back)
         question = Question(f"{verb.label} this run?", [verb.one], f"{verb.label} the run", verb.danger)
 
         def perform(_: str) -> str:
@@ -140,29 +149,34 @@ class RunButtons(ReplayPage, Confirming):
             audit_request(request=request, action=f"pipeline-runs.{verb.done}", target=run, team=run.pipeline.team)
             return f"The run was {verb.done}."
 
-        back = reverse("admin:pipelines_pipelinerun_change", args=(run.pk,))
         return self.ask(
             request, target=f"{subject_words(run)} in {run.pipeline}", question=question, perform=perform, back=back
         )
 
     def _many(self, request: HttpRequest, queryset: QuerySet[PipelineRun], verb: Verb) -> HttpResponse:
-        ids = list(queryset.filter(status__in=verb.fits).order_by("pk").values_list("pk", flat=True))
+        # The newest first: of several runs of one record that exclude each other it is the one to go on.
+        ids = list(queryset.filter(status__in=verb.fits).order_by("-pk").values_list("pk", flat=True))
         back = request.get_full_path()
         if not ids:
             messages.warning(request, f"None of these runs can be {verb.done}.")
             return HttpResponseRedirect(back)
         if "confirmed" not in request.POST:
-            return self._ask_about_many(request, verb, count=len(ids), chosen=queryset.count(), back=back)
+            return self._ask_about_many(request, verb, ids=ids, chosen=queryset.count(), back=back)
+        left = in_the_way(_in_again(verb, ids))
         done = sum(verb.work(run_ids=ids[at : at + AT_ONCE], by=request.user) for at in range(0, len(ids), AT_ONCE))
         audit_request(request=request, action=f"pipeline-runs.{verb.done}", target=f"{done} runs", count=done)
-        messages.success(request, f"{counted(done, 'run was', 'runs were')} {verb.done}.")
+        messages.success(request, f"{counted(done, 'run was', 'runs were')} {verb.done}. {left}".strip())
         return HttpResponseRedirect(back)
 
-    def _ask_about_many(self, request: HttpRequest, verb: Verb, *, count: int, chosen: int, back: str) -> HttpResponse:
-        sentences = [verb.many]
+    def _ask_about_many(
+        self, request: HttpRequest, verb: Verb, *, ids: list[int], chosen: int, back: str
+    ) -> HttpResponse:
+        again = _in_again(verb, ids)
+        count = len(ids)
+        sentences = [verb.many, *filter(None, [in_the_way(again)])]
         if chosen > count:
             sentences.append(f"{chosen - count:,} of the selected runs cannot be {verb.done} and are left alone.")
-        runs = counted(count, "run", "runs")
+        runs = counted(count - len(again), "run", "runs")
         question = Question(f"{verb.label} {runs}?", sentences, f"{verb.label} {runs}", verb.danger)
         kept = ("action", "select_across", ACTION_CHECKBOX_NAME)
         context = {
@@ -175,6 +189,11 @@ class RunButtons(ReplayPage, Confirming):
             "hidden": [(name, value) for name in kept for value in request.POST.getlist(name)],
         }
         return TemplateResponse(request, "admin/pipelines/confirm.html", context)
+
+
+def _in_again(verb: Verb, ids: list[int]) -> dict[int, int]:
+    """Of runs that are to be retried those whose records came in again since, with the run in their way."""
+    return entered_again(ids) if verb.work is retry_runs else {}
 
 
 def _fits(name: str, run: PipelineRun) -> bool:

@@ -90,10 +90,12 @@ class RetryFailedIn(serializers.Serializer[Any]):
 
 
 class RetriedOut(serializers.Serializer[Any]):
-    """How many there are, and how many were retried now."""
+    """How many there are, how many were retried now, and how many cannot: their records came in again since."""
 
     count = serializers.IntegerField()
     retried = serializers.IntegerField()
+    entered_again = serializers.IntegerField()
+    note = serializers.CharField(help_text="A sentence about those that cannot be retried, empty when all can.")
 
 
 class ArchiveIn(serializers.Serializer[Any]):

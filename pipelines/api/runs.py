@@ -19,8 +19,9 @@ from pipelines.api.lookup import filter_by_pipeline, pipeline_named
 from pipelines.counting import LATE_AFTER
 from pipelines.engine.clock import engine_now
 from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retry_runs
+from pipelines.engine.rekeying import entered_again, in_the_way
 from pipelines.engine.replaying import CannotReplay, replay
-from pipelines.engine.retrying import failed_at, retry_failed_at
+from pipelines.engine.retrying import entered_again_at, failed_at, retry_failed_at
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, Trigger
 from pipelines.operations.code_steps import check_replay
 from pipelines.queries import STATUS_GROUPS, run_story
@@ -156,7 +157,11 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
     @extend_schema(request=None, responses=RunDetailSerializer)
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
-        """Let a failed run try its step again."""
+        """Let a failed run try its step again, unless its record came in again since."""
+        run = self.get_object()
+        again = entered_again([run.pk]) if run.status == RunStatus.FAILED else {}
+        if again:
+            raise Conflict(f"The record came in again since, in run {again[run.pk]}: replay a copy if you want both.")
         return self._operate(retry_runs, "retried", "Only a failed run can be retried.")
 
     @extend_schema(request=bodies.ReplayIn, responses=RunDetailSerializer)
@@ -182,11 +187,12 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
         wanted = bodies.read(bodies.RetryFailedIn, request)
         pipeline = pipeline_named(rows=Pipeline.objects.for_team(self.team), name=wanted["pipeline"])
         count = failed_at(pipeline=pipeline, step=wanted["step"], error=wanted["error"]).count()
+        again = entered_again_at(pipeline=pipeline, step=wanted["step"], error=wanted["error"])
         retried = 0
         if wanted["confirm"]:
             retried = retry_failed_at(pipeline=pipeline, step=wanted["step"], error=wanted["error"], by=request.user)
             self.audit("retried", pipeline, step=wanted["step"], runs=retried)
-        return Response({"count": count, "retried": retried})
+        return Response({"count": count, "retried": retried, "entered_again": len(again), "note": in_the_way(again)})
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """A list shows whole runs; `root=<id>` those inside one, such as its branches."""

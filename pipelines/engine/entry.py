@@ -124,7 +124,7 @@ def decide(
     try:
         context = context_of(entry, subject, occasion)
         refusal = _unmet(candidate, context)
-        value = None if refusal else _key_value(entry, context)
+        value = None if refusal else key_value(entry, context)
     except ParameterError as error:
         return candidate.refused(Decision.ERROR, [{"error": str(error)}])
     if refusal is not None:
@@ -159,7 +159,8 @@ def _unmet(candidate: Candidate, context: Mapping[str, Any]) -> Refusal | None:
     return candidate.refused(Decision.ERROR, [{"error": wrong}]) if wrong else None
 
 
-def _key_value(entry: Entry, context: Mapping[str, Any]) -> Any:
+def key_value(entry: Entry, context: Mapping[str, Any]) -> Any:
+    """What the key of a keyed re-entry comes to; None where re-entry is not keyed."""
     if isinstance(entry.reentry, Mapping) and "key" in entry.reentry:
         return compile_value(entry.reentry["key"]).evaluate(context)
     return None

@@ -1,5 +1,6 @@
 """Replaying a run from a step: where it stands, or as a copy; what it sent before is sent again."""
 
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -7,9 +8,10 @@ from django.db import transaction
 from pipelines.actions.registry import kinds
 from pipelines.definition.program import Program, Step
 from pipelines.engine.clock import engine_now
-from pipelines.engine.ending import LIVE, call_off, end_runs, locked, with_descendants
+from pipelines.engine.ending import call_off, end_runs, locked, with_descendants
 from pipelines.engine.kick import kick
 from pipelines.engine.programs import programs
+from pipelines.engine.rekeying import at_no_race, reclaim_keys
 from pipelines.models import PipelineRun, RunContext, StepExecution
 from pipelines.states import RunPhase, RunStatus
 
@@ -42,9 +44,12 @@ def replay(
     sent = [each.name or each.key for each in _from(program, target) if _leaves(each)]
     if sent and not confirm:
         raise SendsAgain(sent)
-    with transaction.atomic():
-        found = _clone(run, target) if mode == "clone" else _move(run, target)
-        transaction.on_commit(kick)
+    return at_no_race(partial(_go, run, target, mode))
+
+
+def _go(run: PipelineRun, target: Step, mode: str) -> PipelineRun:
+    found = _clone(run, target) if mode == "clone" else _move(run, target)
+    transaction.on_commit(kick)
     return found
 
 
@@ -92,8 +97,9 @@ def _move(run: PipelineRun, target: Step) -> PipelineRun:
     if live:
         end_runs(live, now=now, reason="replayed")
     call_off([mine.pk], now=now)
-    if mine.status not in LIVE and mine.dedup is None and _entered_again(mine):
-        raise CannotReplay("The record has entered the pipeline again since; replay a copy instead.")
+    taken = reclaim_keys([mine.pk])
+    if taken:
+        raise CannotReplay(f"The record came in again since, in run {taken[mine.pk]}; replay a copy instead.")
     PipelineRun.objects.filter(pk=mine.pk).update(
         status=RunStatus.PENDING.value,
         phase=RunPhase.ENTER.value,
@@ -110,13 +116,6 @@ def _move(run: PipelineRun, target: Step) -> PipelineRun:
     )
     _note(mine.pk, mine.seq, target, origin=None)
     return PipelineRun.objects.get(pk=mine.pk)
-
-
-def _entered_again(run: PipelineRun) -> bool:
-    others = PipelineRun.objects.filter(
-        pipeline_id=run.pipeline_id, subject_type_id=run.subject_type_id, subject_id=run.subject_id, finished_at=None
-    )
-    return run.subject_id is not None and others.filter(parent=None).exclude(pk=run.pk).exists()
 
 
 def _clone(run: PipelineRun, target: Step) -> PipelineRun:

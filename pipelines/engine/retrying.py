@@ -1,8 +1,9 @@
 """Trying again what failed: one run, or every run that failed at a step with the same error."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from django.db import transaction
@@ -12,6 +13,7 @@ from django.db.models.functions import Coalesce
 from pipelines.engine.clock import engine_now
 from pipelines.engine.ending import ACTIVE, locked, with_descendants
 from pipelines.engine.kick import kick
+from pipelines.engine.rekeying import Holders, at_no_race, entered_again, reclaim_keys
 from pipelines.models import Pipeline, PipelineRun, StepExecution
 from pipelines.states import RunPhase, RunStatus
 from pipelines.subjects import among
@@ -25,13 +27,19 @@ def retry_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
     """Let failed runs try the step again at which they failed, as a new visit with a new key.
 
     A block that failed runs only those of its children again that failed or were cancelled. A child run can be
-    retried alone as long as its block still waits; later its root is what can be retried.
+    retried alone as long as its block still waits; later its root is what can be retried. Whose record came in again
+    since stays failed, see `entered_again`.
     """
-    with transaction.atomic():
-        ids = _retriable(run_ids)
-        _again(ids)
-        transaction.on_commit(kick)
-    return len(ids)
+    return len(at_no_race(partial(_retry, run_ids)))
+
+
+def _retry(run_ids: Sequence[int]) -> list[int]:
+    found = _retriable(run_ids)
+    taken = reclaim_keys(found)
+    ids = [pk for pk in found if pk not in taken]
+    _again(ids)
+    transaction.on_commit(kick)
+    return ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +91,29 @@ def _last_error() -> Subquery:
 
 
 def retry_failed_at(*, pipeline: Pipeline, step: str, error: str = "", by: Any = None) -> int:
-    """Retry all of them, a thousand in a transaction; how many there were."""
-    total, after = 0, 0
-    while True:
-        rows = failed_at(pipeline=pipeline, step=step, error=error).filter(pk__gt=after).order_by("pk")
-        ids = list(rows.values_list("pk", flat=True)[:CHUNK])
-        if not ids:
-            return total
-        after = ids[-1]
-        total += retry_runs(run_ids=ids, by=by)
+    """Retry all of them but those whose records came in again since, a thousand in a transaction; how many those are.
+
+    Of several runs of one record that exclude each other the newest is retried.
+    """
+    return sum(retry_runs(run_ids=ids, by=by) for ids in _in_parts(pipeline, step, error))
+
+
+def entered_again_at(*, pipeline: Pipeline, step: str, error: str = "") -> dict[int, int]:
+    """Those of them that a retry leaves failed, for their records came in again since, with the run in their way."""
+    found: dict[int, int] = {}
+    holders: Holders = {}
+    for ids in _in_parts(pipeline, step, error):
+        found |= entered_again(ids, holders=holders)
+    return found
+
+
+def _in_parts(pipeline: Pipeline, step: str, error: str) -> Iterator[list[int]]:
+    """A thousand at a time, the newest first."""
+    rows = failed_at(pipeline=pipeline, step=step, error=error).order_by("-pk").values_list("pk", flat=True)
+    ids = list(rows[:CHUNK])
+    while ids:
+        yield ids
+        ids = list(rows.filter(pk__lt=ids[-1])[:CHUNK])
 
 
 def _retriable(run_ids: Sequence[int]) -> list[int]:

@@ -128,7 +128,7 @@ def _way(row: Sequence[Any], loaded: Mapping[int, Any]) -> Way:
         trigger_id=own["pk"],
         trigger_revision=own["revision"],
         where=condition_of(own["where"]),
-        reentry=_reentry(own["kind"], own["segment"], own["reentry"]),
+        reentry=policy_of(own["kind"], own["segment"], own["reentry"]),
         assign=own["assign"],
         max_per_hour=own["max_per_hour"],
     )
@@ -146,7 +146,7 @@ def _way(row: Sequence[Any], loaded: Mapping[int, Any]) -> Way:
     )
 
 
-def _reentry(kind: int, segment: str, policy: Any) -> Any:
+def policy_of(kind: int, segment: str, policy: Any) -> Any:
     """A segment takes each record once unless it says otherwise.
 
     Who enters the segment again has left it before, so a key that is freed by leaving is free by then.

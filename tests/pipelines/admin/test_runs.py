@@ -13,6 +13,7 @@ from contacts.models import Contact
 from crm.models import AuditEntry, Team
 from crm.teams import create_team
 from pipelines.engine.clock import set_test_clock
+from pipelines.engine.enroll import enroll
 from pipelines.engine.tick import run_until_idle
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun
 from pipelines.states import RunStatus
@@ -276,3 +277,23 @@ def test_all_that_failed_with_one_error_is_tried_again_after_its_number_was_read
     assert list(left) == [RunStatus.COMPLETED, RunStatus.COMPLETED, RunStatus.FAILED]
     assert AuditEntry.objects.get(action="pipeline-runs.retried").details["runs"] == 2
     assert manager.get(links[0]).status_code == 404
+
+
+def test_the_pages_say_whose_record_came_in_again_and_retry_the_others(manager: Client, team: Team) -> None:
+    mail = email(key="mail")
+    mail["with"]["to"] = "{{ contact.last_name }}"
+    pipeline = active(team, [mail])
+    people = [ann(team, last_name="nobody", email=f"{number}@example.org") for number in range(2)]
+    run_until_idle(now=NOON)
+    first, second = PipelineRun.objects.order_by("pk")
+    Contact.objects.update(last_name=GOOD)
+    (since,) = enroll(pipeline=pipeline, subject_ids=[people[0].pk]).enrolled
+    one = text_of(manager.get(f"{RUN}{first.pk}/retry/", follow=True))
+    assert f"The record came in again since, in run {since}" in one
+    told = f"1 of them stays as it is: its record came in again since, in run {since}."
+    address = f"{RUN}failures/{pipeline.pk}/mail/retry/"
+    for said in (manager.post(RUN, selected("retry", [first, second])), manager.get(address)):
+        assert told in text_of(said)
+    assert told in text_of(manager.post(RUN, selected("retry", [first, second], confirmed="yes"), follow=True))
+    assert [PipelineRun.objects.get(pk=run.pk).status for run in (first, second)] == [RunStatus.FAILED, 0]
+    assert "Nothing to try again." in text_of(manager.get(address, follow=True))

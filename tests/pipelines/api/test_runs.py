@@ -8,7 +8,8 @@ from django.core import mail
 
 from contacts.models import Contact, Record, RecordType
 from crm.models import Team
-from pipelines.models import PipelineRun, StepExecution
+from pipelines.engine.enroll import enroll
+from pipelines.models import Pipeline, PipelineRun, StepExecution
 from pipelines.operations import import_document
 from tests.api import Api
 from tests.pipelines.engine.building import active, document, email
@@ -185,12 +186,34 @@ def test_what_failed_alike_is_counted_first_and_then_retried_together(broken: Ap
     (first, _) = broken.get("pipeline-runs/", status="failed").json()["results"]
     error = broken.get(f"pipeline-runs/{first['id']}/").json()["logs"][-1]["error"]
     wanted = {"pipeline": "welcome", "step": "copy", "error": error}
-    assert broken.post("pipeline-runs/retry/", wanted).json() == {"count": 2, "retried": 0}
-    assert broken.post("pipeline-runs/retry/", {**wanted, "error": "else"}).json() == {"count": 0, "retried": 0}
-    assert broken.post("pipeline-runs/retry/", {**wanted, "confirm": True}).json() == {"count": 2, "retried": 2}
+    free = {"entered_again": 0, "note": ""}
+    none = {"count": 0, "retried": 0, **free}
+    assert broken.post("pipeline-runs/retry/", wanted).json() == {"count": 2, "retried": 0, **free}
+    assert broken.post("pipeline-runs/retry/", {**wanted, "error": "else"}).json() == none
+    assert broken.post("pipeline-runs/retry/", {**wanted, "confirm": True}).json() == {"count": 2, "retried": 2, **free}
     broken.post("engine/tick/", {"now": "2027-03-01T13:00:00Z"})
     assert len(broken.get("pipeline-runs/", status="completed").json()["results"]) == 2
     assert broken.post("pipeline-runs/retry/", {**wanted, "pipeline": "nobody"}).status_code == 404
+
+
+def test_who_came_in_again_since_is_not_retried_beside_himself(broken: Api) -> None:
+    (first, second) = broken.get("pipeline-runs/", status="failed").json()["results"]
+    (since,) = enroll(pipeline=Pipeline.objects.get(), subject_ids=[first["subject"]["id"]]).enrolled
+    wanted = {"pipeline": "welcome", "step": "copy"}
+    one = broken.post(f"pipeline-runs/{first['id']}/retry/")
+    assert one.status_code == 409 and f"came in again since, in run {since}" in one.json()["detail"]
+    replayed = broken.post(f"pipeline-runs/{first['id']}/replay/", {"step": "copy", "confirm": True})
+    assert replayed.status_code == 409 and f"in run {since}" in replayed.json()["detail"]
+    note = f"1 of them stays as it is: its record came in again since, in run {since}."
+    told = {"count": 2, "entered_again": 1, "note": note}
+    assert broken.post("pipeline-runs/retry/", wanted).json() == {**told, "retried": 0}
+    assert broken.post("pipeline-runs/retry/", {**wanted, "confirm": True}).json() == {**told, "retried": 1}
+    broken.post("engine/tick/", {"now": "2027-03-01T13:00:00Z"})
+    assert {PipelineRun.objects.get(pk=pk).get_status_display() for pk in (second["id"], since)} == {"completed"}
+    assert len(mail.outbox) == 2
+    # It has ended: nobody is in the way any more, and who is in again holds the key again.
+    assert broken.post(f"pipeline-runs/{first['id']}/retry/").status_code == 200
+    assert enroll(pipeline=Pipeline.objects.get(), subject_ids=[first["subject"]["id"]]).enrolled == []
 
 
 def test_replaying_asks_before_it_sends_and_says_where_it_cannot(broken: Api) -> None:

@@ -6,8 +6,12 @@ import pytest
 
 from contacts.models import Contact
 from crm.models import Team
+from pipelines.engine.controls import retry_runs
 from pipelines.engine.enroll import enroll
-from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun
+from pipelines.engine.rekeying import entered_again
+from pipelines.engine.replaying import CannotReplay, replay
+from pipelines.engine.retrying import entered_again_at, retry_failed_at
+from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, RunContext
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, later
 from tests.pipelines.engine.conftest import Run
@@ -84,3 +88,66 @@ def test_a_contact_of_another_team_is_refused(team: Team, run_at: Run) -> None:
     result = enroll(pipeline=pipeline, subject_ids=[stranger.pk], now=NOON)
     assert not result.enrolled and not PipelineRun.objects.exists()
     assert EnrollmentDecision.objects.get().decision == EnrollmentDecision.Decision.ERROR
+
+
+COPY = {"key": "copy", "type": "update_record", "with": {"values": {"lead_source": "= contact.job_title"}}}
+LONG = "x" * 120
+
+
+@pytest.mark.parametrize(
+    ("reentry", "shares"),
+    [
+        (None, True),
+        ("restart", True),
+        ({"key": "{{ contact.email }}"}, True),
+        ({"key": "{{ trigger.order }}"}, True),
+        ("always", False),
+    ],
+)
+def test_who_failed_and_came_in_again_does_not_go_on_a_second_time(
+    team: Team, run_at: Run, reentry: Any, shares: bool
+) -> None:
+    trigger = {"type": "event", "event": "order", **({"reentry": reentry} if reentry else {})}
+    pipeline = active(team, [COPY, *WAIT], triggers=[trigger])
+    contact = Contact.objects.create(team=team, email="a@example.org", job_title=LONG)
+    way = pipeline.triggers.get()
+    first, second, third = (ordered(pipeline, contact, at=later(minutes=n), run_at=run_at) for n in range(3))
+    assert len(PipelineRun.objects.filter(pk__in=[first, second, third], status=RunStatus.FAILED)) == 3
+    Contact.objects.update(job_title="short")
+    again = {first: third, second: third} if shares else {}
+    assert entered_again([first, second, third]) == again
+    assert entered_again_at(pipeline=pipeline, step="copy") == again
+    assert retry_failed_at(pipeline=pipeline, step="copy") == 3 - len(again)
+    # Alone it is asked as it is among many, and so it is when it is replayed.
+    assert retry_runs(run_ids=[first]) == 0
+    if shares:
+        with pytest.raises(CannotReplay, match=f"in run {third}"):
+            replay(run=PipelineRun.objects.get(pk=first), step="copy")
+    entered = enroll(pipeline=pipeline, subject_ids=[contact.pk], trigger=way, payload={"order": 5}).enrolled
+    assert bool(entered) is (not shares or reentry == "restart")
+    run_at(later(hours=2))
+    run_at(later(hours=4))
+    # Nobody is in the way any more; who is back keeps others out, wherever it was put.
+    if shares:
+        replay(run=PipelineRun.objects.get(pk=first), step="copy")
+        assert entered_again([second]) == {second: first}
+        assert PipelineRun.objects.get(pk=first).dedup is not None
+
+
+def ordered(pipeline: Pipeline, contact: Contact, *, at: Any, run_at: Run) -> int:
+    (run,) = enroll(
+        pipeline=pipeline, subject_ids=[contact.pk], trigger=pipeline.triggers.get(), payload={"order": 5}
+    ).enrolled
+    run_at(at)
+    return run
+
+
+def test_a_key_that_cannot_be_worked_out_any_more_keeps_nobody_from_going_on(team: Team, run_at: Run) -> None:
+    trigger = {"type": "event", "event": "order", "reentry": {"key": "= trigger.order + 1"}}
+    pipeline = active(team, [COPY, *WAIT], triggers=[trigger])
+    contact = Contact.objects.create(team=team, job_title=LONG)
+    run = ordered(pipeline, contact, at=NOON, run_at=run_at)
+    RunContext.objects.update(trigger={"order": "gone"})
+    Contact.objects.update(job_title="short")
+    assert retry_runs(run_ids=[run]) == 1
+    assert PipelineRun.objects.get(pk=run).dedup is None
