@@ -19,6 +19,7 @@ from contacts.admin.contact_form import ContactForm
 from contacts.admin.own_field_forms import OwnFieldsPage
 from contacts.admin.page import Card, RecordPage
 from contacts.admin.records import deals_card
+from contacts.admin.remembering import RememberingPage
 from contacts.merging import MAX_OTHERS
 from contacts.models import Contact, Deal, Segment, SegmentMembership, Tag
 from contacts.queries import search, with_email
@@ -70,7 +71,7 @@ class SegmentFilter(admin.SimpleListFilter):
 
 
 @admin.register(Contact)
-class ContactAdmin(BulkActions, OwnFieldsPage, RecordPage, TeamScopedAdmin[Contact]):
+class ContactAdmin(RememberingPage, BulkActions, OwnFieldsPage, RecordPage, TeamScopedAdmin[Contact]):
     """People: found by any word, changed through the same operations as everywhere."""
 
     form = ContactForm
@@ -103,7 +104,6 @@ class ContactAdmin(BulkActions, OwnFieldsPage, RecordPage, TeamScopedAdmin[Conta
                     ("lifecycle_stage", "owner"),
                     "tag_names",
                     "pipelines",
-                    "shown",
                 )
             },
         ),
@@ -164,7 +164,7 @@ class ContactAdmin(BulkActions, OwnFieldsPage, RecordPage, TeamScopedAdmin[Conta
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
         seen: list[Any] = ["tag_words" if name == "tag_names" else name for name in fieldsets[-2][1]["fields"]]
-        first = {"fields": [name for name in seen if name not in ("pipelines", "shown")]}
+        first = {"fields": [name for name in seen if name != "pipelines"]}
         return [*fieldsets[:-2], (None, first), fieldsets[-1]]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -186,6 +186,7 @@ class ContactAdmin(BulkActions, OwnFieldsPage, RecordPage, TeamScopedAdmin[Conta
             {name: value for name, value in saved.__dict__.items() if not name.startswith("_prefetched")}
         )
         self._assign(request, saved, form)
+        self.tell_written_over(request, form)
         if "email" in form.changed_data:
             self._point_at_duplicates(request, saved)
 

@@ -1,18 +1,16 @@
 """The form of a contact: tags as words, custom values as JSON, pipelines as boxes to tick.
 
-While somebody types, pipelines and colleagues change the same contact. So the form remembers what
-it showed, and only what a person changed is written: a stage set by a pipeline meanwhile stays,
+Only what a person changed is written (see `remembering`): a stage set by a pipeline meanwhile stays,
 and a run that began meanwhile is not ended by a box that was never there to be ticked.
 """
 
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django import forms
-from django.core import signing
 
 from contacts import hooks
-from contacts.admin.fields import CustomValuesField, RememberedField, TagNamesField
+from contacts.admin.fields import CustomValuesField, TagNamesField
+from contacts.admin.remembering import RememberingForm
 from contacts.models import Contact
 from contacts.tagging import clean_names
 from crm.channels.letters import number_problem
@@ -22,8 +20,6 @@ FIELDS = (
     "timezone", "language", "last_interaction", "custom",
 )  # fmt: skip
 NAMING = ("first_name", "last_name", "email", "phone")
-SALT = "contacts.contact-form"
-REMEMBERED = (*FIELDS, "tag_names", "pipelines")
 
 
 class PipelineWish(NamedTuple):
@@ -33,7 +29,7 @@ class PipelineWish(NamedTuple):
     remove: list[int]
 
 
-class ContactForm(forms.ModelForm[Contact]):
+class ContactForm(RememberingForm):
     """Everything a person may set; what is chosen is written by one operation."""
 
     current_team: Any = None
@@ -48,7 +44,7 @@ class ContactForm(forms.ModelForm[Contact]):
         help_text="Ticking puts the contact in. Clearing a box ends the run in that pipeline.",
     )
 
-    shown = RememberedField(required=False)
+    worked_out = ("tag_names", "pipelines")
 
     class Meta:
         model = Contact
@@ -67,11 +63,6 @@ class ContactForm(forms.ModelForm[Contact]):
             field.widget = forms.HiddenInput()
             field.help_text = ""
             field.label = ""
-        shown = {name: _plain(self._initial(name)) for name in REMEMBERED} if known else {}
-        self.fields["shown"].initial = signing.dumps(shown, salt=SALT)
-
-    def _initial(self, name: str) -> Any:
-        return self.initial.get(name, self.fields[name].initial) if name in self.fields else None
 
     def _pipelines(self) -> list[tuple[str, str]]:
         team = self.current_team or getattr(self.instance, "team", None) if self._has_team() else self.current_team
@@ -99,43 +90,29 @@ class ContactForm(forms.ModelForm[Contact]):
             self.add_error(None, "Give a name, an email or a phone number.")
         return cleaned
 
-    def clean_shown(self) -> dict[str, Any]:
-        """A page that says nothing about what it showed is compared with what is stored."""
-        try:
-            return dict(signing.loads(self.cleaned_data["shown"], salt=SALT))
-        except signing.BadSignature:
-            return dict(signing.loads(self.fields["shown"].initial, salt=SALT))
-
-    def _touched(self, name: str) -> bool:
-        if name not in self.cleaned_data:
-            return False
-        return not self.instance.pk or self._now(name) != self._before(name)
-
-    def _now(self, name: str) -> Any:
-        value = self.cleaned_data[name]
-        return _blank(_plain(", ".join(sorted(value)) if name == "tag_names" else value))
-
-    def _before(self, name: str) -> Any:
-        return _blank(self.cleaned_data["shown"].get(name))
+    def now(self, name: str) -> Any:
+        if name == "tag_names":
+            return ", ".join(sorted(self.cleaned_data[name])) or None
+        return super().now(name)
 
     @property
     def values(self) -> dict[str, Any]:
         """What the operations take: the touched fields, a cleared custom value named with null so that it goes."""
-        wanted = {name: self.cleaned_data[name] for name in FIELDS if self._touched(name)}
+        wanted = {name: self.cleaned_data[name] for name in FIELDS if self._is_wanted(name)}
         if "custom" in wanted:
-            wanted["custom"] = self._custom_changes(wanted["custom"])
-        if self._touched("tag_names"):
+            wanted["custom"] = self.custom_changes
+        if self._is_wanted("tag_names"):
             wanted["tags"] = self._tags()
         return wanted
 
-    def _custom_changes(self, custom_now: dict[str, Any]) -> dict[str, Any]:
-        before = self._before("custom") or {}
-        changed = {key: value for key, value in custom_now.items() if before.get(key) != value}
-        return {**changed, **dict.fromkeys(set(before) - set(custom_now))}
+    def _is_wanted(self, name: str) -> bool:
+        if name not in self.cleaned_data:
+            return False
+        return self.touched is None or name in self.touched or (name == "custom" and bool(self.custom_changes))
 
     def _tags(self) -> list[str]:
         """The tags the contact has by now, with what was typed added and what was taken out removed."""
-        before = {name.lower() for name in clean_names(str(self._before("tag_names") or "").split(","))}
+        before = {name.lower() for name in clean_names(str(self.before("tag_names") or "").split(","))}
         typed = {name.lower() for name in self.cleaned_data["tag_names"]}
         stored = [tag.name for tag in self.instance.tags.all()] if self.instance.pk else []
         kept = [name for name in stored if name.lower() in typed or name.lower() not in before]
@@ -143,19 +120,5 @@ class ContactForm(forms.ModelForm[Contact]):
 
     @property
     def pipeline_wish(self) -> PipelineWish:
-        before, now = {int(pk) for pk in self._before("pipelines") or []}, set(self.cleaned_data["pipelines"])
+        before, now = {int(pk) for pk in self.before("pipelines") or []}, set(self.cleaned_data["pipelines"])
         return PipelineWish(add=sorted(now - before), remove=sorted(before - now))
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON holds it, the same for what a form begins with and what it understands."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(microsecond=0).isoformat()
-    if isinstance(value, list):
-        return sorted(str(item) for item in value)
-    return getattr(value, "pk", value)
-
-
-def _blank(value: Any) -> Any:
-    """An empty text, list or object and nothing at all are the same."""
-    return value or None

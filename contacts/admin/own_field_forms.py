@@ -47,22 +47,25 @@ class OwnFieldsForm:
         data: dict[str, Any] = super().clean() or self.cleaned_data  # type: ignore[misc]
         if "custom" not in data:
             return data
-        is_new = not self.instance.pk
         fields = self.own_definitions or self._of_chosen_team(data)
-        if not fields or self._names_own(data["custom"]):
-            return data
+        if fields and not self._names_own(data["custom"]):
+            self._put_own(data, fields)
+        # Each part may be fine, and all together too much.
+        for path, message in custom_problems(data.get("custom", {})):
+            self.add_error("custom", ValidationError(f"{path}: {message}"))
+        return data
+
+    def _put_own(self, data: dict[str, Any], fields: tuple[Field, ...]) -> None:
+        """Put what the inputs say into the custom values."""
         own = self._own(data)
         written = {key: value for key, value in own.items() if not self._stays(key, value)}
         stays = {key: self.instance.custom[key] for key in own.keys() - written.keys() if key in self._held()}
         try:
-            found = checked_custom(fields=fields, values={**data["custom"], **written}, complete=is_new)
+            found = checked_custom(fields=fields, values={**data["custom"], **written}, complete=not self.instance.pk)
         except InvalidValues as error:
             self._refuse(error)
-            return data
+            return
         data["custom"] = {**stays, **{key: value for key, value in found.items() if value is not None}}
-        for path, message in custom_problems(data["custom"]):
-            self.add_error("custom", ValidationError(f"{path}: {message}"))
-        return data
 
     def _of_chosen_team(self, data: dict[str, Any]) -> tuple[Field, ...]:
         """Who sees all teams chooses one in the form, which therefore could not offer the fields of any."""

@@ -18,6 +18,7 @@ from contacts.admin.own_enrolling import EnrollOwnRecords
 from contacts.admin.own_values import RecordForm, own_fields
 from contacts.admin.page import RecordPage
 from contacts.admin.records import count_of
+from contacts.admin.remembering import RememberingPage
 from contacts.field_changes import touched_values
 from contacts.models import Record, RecordType
 from contacts.record_fields import LABELS
@@ -92,7 +93,7 @@ class RecordTypeAdmin(TeamScopedAdmin[RecordType]):
 
 
 @admin.register(Record)
-class RecordAdmin(ExportPage, EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
+class RecordAdmin(RememberingPage, ExportPage, EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
     """Records of one's own types, newest first."""
 
     form = RecordForm
@@ -119,11 +120,12 @@ class RecordAdmin(ExportPage, EnrollOwnRecords, RecordPage, TeamScopedAdmin[Reco
         team = [] if self._hides_team(request, obj) else ["team"]
         own = list(self._own(request, obj))
         if not own:
-            return [(None, {"fields": [*team, "type", "values"]})]
-        return [
+            return self.with_memory(request, obj, [(None, {"fields": [*team, "type", "values"]})])
+        groups: list[Any] = [
             (None, {"fields": [*team, "type", *own]}),
             ("As JSON", {"classes": ("collapse",), "fields": ["values"]}),
         ]
+        return self.with_memory(request, obj, groups)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         kwargs["form"] = type("RecordForm", (RecordForm,), self._own(request, obj))

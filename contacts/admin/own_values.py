@@ -14,6 +14,7 @@ from unfold.widgets import (
     UnfoldAdminURLInputWidget,
 )
 
+from contacts.admin.remembering import RememberingForm
 from contacts.models import Record, RecordType
 from contacts.record_fields import InvalidValues, checked
 
@@ -34,7 +35,7 @@ class NumberInput(UnfoldAdminTextInputWidget):
     input_type = "number"
 
 
-class RecordForm(forms.ModelForm[Record]):
+class RecordForm(RememberingForm):
     """A record whose values fit its type; JSON that was changed decides, else the fields of the type do."""
 
     class Meta:

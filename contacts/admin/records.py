@@ -17,6 +17,7 @@ from contacts.admin.exporting import ExportPage
 from contacts.admin.fields import CustomValuesField
 from contacts.admin.own_field_forms import OwnFieldsPage
 from contacts.admin.page import SHOWN, Card, Line, RecordPage
+from contacts.admin.remembering import RememberingForm, RememberingPage
 from contacts.models import Activity, Company, Contact, Deal, Tag
 from crm.scoping import TeamScopedAdmin
 
@@ -24,7 +25,7 @@ DEAL_COLORS = {"New": "info", "Proposal": "warning", "Negotiation": "warning", "
 SYSTEMS = (Activity.Kind.CHANGE, Activity.Kind.MERGE)
 
 
-class CompanyForm(forms.ModelForm[Company]):
+class CompanyForm(RememberingForm):
     """A company with checked custom values."""
 
     address = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget({"rows": 3}))
@@ -32,7 +33,7 @@ class CompanyForm(forms.ModelForm[Company]):
 
 
 @admin.register(Company)
-class CompanyAdmin(ExportPage, OwnFieldsPage, RecordPage, TeamScopedAdmin[Company]):
+class CompanyAdmin(RememberingPage, ExportPage, OwnFieldsPage, RecordPage, TeamScopedAdmin[Company]):
     """Organizations."""
 
     form = CompanyForm
@@ -68,7 +69,7 @@ class CompanyAdmin(ExportPage, OwnFieldsPage, RecordPage, TeamScopedAdmin[Compan
         return f"{company.people_count:,}"
 
 
-class DealForm(forms.ModelForm[Deal]):
+class DealForm(RememberingForm):
     """A deal whose amount makes sense."""
 
     custom = CustomValuesField()
@@ -87,7 +88,7 @@ class DealForm(forms.ModelForm[Deal]):
 
 
 @admin.register(Deal)
-class DealAdmin(ExportPage, OwnFieldsPage, RecordPage, TeamScopedAdmin[Deal]):
+class DealAdmin(RememberingPage, ExportPage, OwnFieldsPage, RecordPage, TeamScopedAdmin[Deal]):
     """Business that may be won."""
 
     form = DealForm
