@@ -57,6 +57,7 @@ class SubjectType:
         concrete = [field for field in model._meta.concrete_fields if field.name not in HIDDEN]
         self.plain = tuple(field.name for field in concrete if not field.is_relation)
         self.relations = tuple(field.name for field in concrete if field.is_relation and field.name in RELATED_FIELDS)
+        self._related = frozenset(self.relations)
         # Names of a record's data that are no columns of its table.
         self.derived = frozenset({"model", "name", "custom"}) - {field.name for field in concrete}
         # Values of the same name stand behind these.
@@ -143,9 +144,9 @@ class SubjectType:
         if self._is_person and "first_name" in data and "last_name" in data:
             data["name"] = f"{data['first_name']} {data['last_name']}".strip()
 
-    def relations_among(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those of these names that are relations."""
-        return tuple(name for name in names if name in self.relations)
+    def relates(self, names: Iterable[str]) -> bool:
+        """Whether one of these names is a relation."""
+        return not self._related.isdisjoint(names)
 
     def split(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Values for columns (cleaned) and values that go to the custom fields.

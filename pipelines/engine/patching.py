@@ -14,12 +14,10 @@ def load_related(batch: Batch, outcomes: Sequence[Outcome]) -> None:
     """Read the records that these outcomes relate subjects to, for who reads them later: a statement per relation."""
     wanted: dict[str, set[int]] = {}
     for outcome in outcomes:
-        if not isinstance(outcome, Done):
-            continue
-        for change in outcome.changes:
-            if isinstance(change, Update):
-                for name, pk in _relations(batch, change).items():
-                    wanted.setdefault(name, set()).add(pk)
+        if outcome.__class__ is Done:
+            for change in outcome.changes:
+                if change.__class__ is Update:
+                    _note_relations(batch, change, wanted)
     if not wanted:
         return
     # What steps before this one changed in the same transaction must be in there.
@@ -28,18 +26,20 @@ def load_related(batch: Batch, outcomes: Sequence[Outcome]) -> None:
         batch.related.add(batch.subjects, name, batch.store.related(name, ids))
 
 
-def _relations(batch: Batch, change: Update) -> dict[str, int]:
-    """Relations that a change gives a subject and that nobody has read yet; those it refuses are no relations."""
+def _note_relations(batch: Batch, change: Update, wanted: dict[str, set[int]]) -> None:
+    """Note the relations that a change gives a subject and that nobody has read yet; what is refused gives none."""
     kind = subject_named(change.model)
+    if kind is None or not kind.relates(change.values):
+        return
     data = batch.subject_at(change.model, change.pk)
-    if kind is None or data is None or not kind.relations_among(change.values):
-        return {}
     try:
         columns, _ = kind.split(change.values)
     except ValueError:
-        return {}
-    given = {name: columns[name] for name in kind.relations_among(columns) if name in data}
-    return {name: pk for name, pk in given.items() if pk is not None and not batch.related.knows(name, pk)}
+        return
+    for name in kind.relations:
+        pk = columns.get(name)
+        if pk is not None and data is not None and name in data and not batch.related.knows(name, pk):
+            wanted.setdefault(name, set()).add(pk)
 
 
 def patch(batch: Batch, update: Update) -> None:

@@ -11,6 +11,7 @@ from pipelines.actions.base import Update
 from pipelines.engine.batch import Batch
 from pipelines.engine.cause import caused_by
 from pipelines.engine.changes import changes_of
+from pipelines.engine.plain import plain
 from pipelines.subjects import OWN, RECORD, SubjectType, subject_named, subject_types
 
 CONTACT: Final = "contacts.contact"
@@ -50,7 +51,7 @@ def write_updates(batch: Batch) -> None:
             names, cleaned = ordered.of(fields)
             columns.setdefault((label, names), []).append((pk, cleaned))
         if custom:
-            customs.setdefault(label, []).append((pk, custom))
+            customs.setdefault(label, []).append((pk, plain(custom)))
     for (label, names), rows in columns.items():
         _check_relations(batch, label, names, rows, teams)
         _update(batch, label, names, rows)
@@ -150,7 +151,7 @@ def _write_own(batch: Batch) -> None:
     for team_id, update in batch.updates:
         if update.model.startswith(OWN):
             shape = batch.resources[team_id].record_type(update.model.removeprefix(OWN))
-            merged.setdefault(update.pk, {}).update(update.values)
+            merged.setdefault(update.pk, {}).update(plain(update.values))
             wanted.add((team_id, shape.id if shape else 0, update.pk))
     if not merged:
         return

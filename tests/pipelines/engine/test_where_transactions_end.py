@@ -71,6 +71,10 @@ STORIES: dict[str, Story] = {
          "month": "= deal.expected_close"},
         {"double": "10000.00", "told": "5000.00", "big": True, "month": "2027-04-01"},
     ),
+    "a custom value worked out of an amount": (
+        "contacts.deal", [{"values": {"double": "= deal.amount * 2"}}], {"double": "= deal.custom.double"},
+        {"double": "6.00"},
+    ),
     "a record of an own type": (
         "records.product",
         [{"values": {"quantity": "7", "note": None}}],
