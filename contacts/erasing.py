@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from contacts.devices import FIELD
 from contacts.hooks import Registry
-from contacts.imports.forgetting import forget_refused_rows
+from contacts.imports.forgetting import forget_refused_rows, pass_over
 from contacts.models import Activity, Contact, ContactImport, Deal, ImportMapping, ImportProblem, Record
 from contacts.own_fields import definitions
 from contacts.queries import with_email
@@ -56,6 +56,7 @@ def erase_contact(*, contact: Contact, by: User | None = None, how: str = "") ->
         _release_tasks(person)
         contact.delete()
         counts = erase_ground(person) | {"refused rows": forget_refused_rows(person)}
+        pass_over(person)
         for eraser in erasers:
             counts |= eraser(person)
         target = f"{Contact._meta.label_lower}:{person.pk}"

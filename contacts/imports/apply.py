@@ -10,6 +10,7 @@ from django.db import reset_queries, transaction
 
 from contacts import hooks
 from contacts.imports.batch import Batch, Written, write_batch
+from contacts.imports.forgetting import NOBODY, Gone
 from contacts.imports.keys import value_of_row
 from contacts.imports.mapping import EMAIL, ColumnMap, spoken
 from contacts.imports.seen import Keeper, KeptInFile, Place, Seen
@@ -68,8 +69,9 @@ class Journal:
     stand or fall together. Either may raise `Stopped`.
     """
 
-    def begin(self) -> None:
-        """Before anything is written."""
+    def begin(self) -> Gone:
+        """Before anything is written; answers who was erased since the file was brought."""
+        return NOBODY
 
     def passed(self) -> None:
         """After each batch that was taken already and is only read again, in no transaction; may raise `Stopped`."""
@@ -154,6 +156,17 @@ class _Read:
     good: Sequence[tuple[Row, Values]]
     wrong: Sequence[Refused]
     repeated: Sequence[Refused]
+    # Rows of people who were erased meanwhile.
+    gone: int = 0
+
+    def without(self, gone: Gone) -> "_Read":
+        """The batch without rows that name somebody who is gone, as if they were not in the file."""
+        if not gone.marks:
+            return self
+        good = [each for each in self.good if not gone.named(each[0].cells)]
+        wrong, repeated = (_without(rows, gone) for rows in (self.wrong, self.repeated))
+        left = len(good) + len(wrong) + len(repeated)
+        return _Read(self.count, good, wrong, repeated, len(self.good) + len(self.wrong) + len(self.repeated) - left)
 
 
 class _Reader:
@@ -204,12 +217,16 @@ def _repetition(first: Place) -> str:
     return f"Skipped: the same {spoken(first.field)} as line {first.line}."
 
 
+def _without(rows: Sequence[Refused], gone: Gone) -> list[Refused]:
+    return [each for each in rows if not gone.named(each.row.cells)]
+
+
 def _take(team: Team, reader: _Reader, read: _Read, options: Options, before: Result, journal: Journal) -> Result:
     """Write a batch and note it in one transaction; a dry run undoes what was written, not what was noted."""
-    rows = {row.line: row for row, _ in read.good}
     with transaction.atomic():
         if not options.dry_run:
-            journal.begin()
+            read = read.without(journal.begin())
+        rows = {row.line: row for row, _ in read.good}
         written = write_batch(
             Batch(
                 team=team,
@@ -232,8 +249,7 @@ def _take(team: Team, reader: _Reader, read: _Read, options: Options, before: Re
             journal.note(result, refused, reader.keep())
     if options.dry_run:
         with transaction.atomic():
-            journal.begin()
-            journal.note(result, refused, reader.keep())
+            journal.note(result, _without(refused, journal.begin()), reader.keep())
     return result
 
 
@@ -243,7 +259,7 @@ def _sum(before: Result, read: _Read, written: Written, doubtful: Sequence[Refus
         rows=before.rows + read.count,
         created=before.created + len(written.created),
         updated=before.updated + written.updated,
-        skipped=before.skipped + written.skipped + len(read.repeated),
+        skipped=before.skipped + written.skipped + len(read.repeated) + read.gone,
         failed=before.failed + len(read.wrong) + len(doubtful),
         enrolled=before.enrolled + written.enrolled,
         companies=before.companies + len(written.founded),

@@ -1,20 +1,53 @@
-"""Rows of files that were not taken, of somebody who is erased: their other cells are about the same person."""
+"""Rows of files about somebody who is erased: those refused are deleted, those still to come are passed over."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from contacts.imports.keys import Digits
-from contacts.models import ImportProblem
+from contacts.imports.seen import mark_of
+from contacts.models import ContactImport, ImportProblem
 from crm.channels.letters import phone_number
 from crm.erasing import Person, whole_words
 
 CHUNK: Final = 1000
 # The end of a number, which stands in every spelling of it.
 LAST_DIGITS: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Who was erased since a file was brought, as marks that the salt of its import keys."""
+
+    salt: str = ""
+    marks: Collection[str] = ()
+
+    def named(self, cells: Sequence[str]) -> bool:
+        """Whether one of the cells is an address or a number of somebody who is gone."""
+        return bool(self.marks) and not _marks(cells, self.salt).isdisjoint(self.marks)
+
+
+NOBODY: Final = Gone()
+
+
+def pass_over(person: Person) -> int:
+    """Let imports that have not ended pass over the person's rows; in the transaction that erases. How many imports."""
+    rows = ContactImport.objects.filter(team=person.team_id, forgotten_at=None, finished_at=None)
+    kept = list(rows.select_for_update(of=("self",)).order_by("pk"))
+    for row in kept:
+        row.erased = sorted({*row.erased, *_marks(person.searched, row.salt)})
+    ContactImport.objects.bulk_update(kept, ["erased"], batch_size=500)
+    return len(kept)
+
+
+def _marks(texts: Iterable[str], salt: str) -> set[str]:
+    """An address in one spelling, and a number in one."""
+    said = {form for text in texts for form in (text.strip().lower(), phone_number(text)) if form}
+    return {mark_of(form, salt=salt).hex for form in said}
 
 
 def forget_refused_rows(person: Person) -> int:

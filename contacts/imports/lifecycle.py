@@ -110,6 +110,7 @@ def cancel(*, row: ContactImport, now: datetime) -> None:
         locked = _in_state(row, (*OPEN, *WORKING), "It has ended already.")
         locked.state, locked.finished_at, locked.claim, locked.leased_until = State.CANCELLED, now, "", None
         locked.save(update_fields=["state", "finished_at", "claim", "leased_until"])
+    forget_keys(locked)
 
 
 def forget_old(*, now: datetime) -> int:
@@ -139,8 +140,8 @@ def forget_file(*, row: ContactImport, now: datetime) -> None:
         if locked.state in OPEN:
             locked.state, locked.finished_at = State.CANCELLED, now
         ImportProblem.objects.filter(upload=locked).delete()
-        name, locked.file, locked.forgotten_at = locked.file, "", now
-        locked.save(update_fields=["state", "finished_at", "file", "forgotten_at"])
+        name, locked.file, locked.forgotten_at, locked.erased = locked.file, "", now, []
+        locked.save(update_fields=["state", "finished_at", "file", "forgotten_at", "erased"])
     forget_keys(locked)
     drop(name)
 

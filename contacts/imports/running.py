@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet
 
 from contacts.imports.apply import Journal, Options, Refused, Result, Stopped, import_table
 from contacts.imports.files import StoredBytes
+from contacts.imports.forgetting import Gone
 from contacts.imports.lifecycle import WORKING, columns_of_import, table_of
 from contacts.imports.seen import Keeper, KeptAtImport, forget_keys
 from contacts.models import ContactImport, ImportProblem
@@ -110,11 +111,12 @@ class ImportJournal(Journal):
         if not self._mine().update(leased_until=self._row.leased_until):
             raise Stopped
 
-    def begin(self) -> None:
-        """Hold the row, so that cancelling and taking over wait for the end of the batch."""
-        mine = self._mine().select_for_update().values_list("state", flat=True).first()
+    def begin(self) -> Gone:
+        """Hold the row, so that cancelling, taking over and erasing wait for the end of the batch."""
+        mine = self._mine().select_for_update().values_list("salt", "erased").first()
         if mine is None:
             raise Stopped
+        return Gone(*mine)
 
     def note(self, result: Result, refused: Sequence[Refused], after: Bookmark | None) -> None:
         noted = self._mine().update(
@@ -217,4 +219,5 @@ def _release(row: ContactImport) -> None:
 
 def _fail(row: ContactImport, problem: str, now: datetime) -> None:
     mine = ContactImport.objects.filter(pk=row.pk, claim=row.claim)
-    mine.update(state=State.FAILED, problem=problem[:300], finished_at=now, claim="", leased_until=None)
+    if mine.update(state=State.FAILED, problem=problem[:300], finished_at=now, claim="", leased_until=None):
+        forget_keys(row)

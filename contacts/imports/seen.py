@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from contacts.models import ContactImport, ImportKey
+from contacts.models.importing import new_salt
 
 # So many keys are deleted at once, more or less.
 FORGOTTEN_AT_ONCE: Final = 20_000
@@ -23,14 +24,20 @@ class Place(NamedTuple):
     value: str
     line: int
 
-    @property
-    def mark(self) -> UUID:
+    def mark(self, salt: str) -> UUID:
         """Field and value, long or short, in sixteen bytes."""
-        return UUID(bytes=hashlib.blake2b(f"{self.field}\0{self.value}".encode(), digest_size=16).digest())
+        return mark_of(f"{self.field}\0{self.value}", salt=salt)
+
+
+def mark_of(text: str, *, salt: str) -> UUID:
+    """A text in sixteen bytes, keyed: without the salt of the import nobody can try addresses against it."""
+    return UUID(bytes=hashlib.blake2b(text.encode("utf-8", "replace"), key=salt.encode(), digest_size=16).digest())
 
 
 class Keeper(Protocol):
-    """Where lines are kept by the marks of what they hold."""
+    """Where lines are kept by the marks of what they hold, keyed with the salt."""
+
+    salt: str
 
     def lines_of(self, marks: Collection[UUID], /) -> Mapping[UUID, int]: ...
 
@@ -49,7 +56,8 @@ class Seen:
 
         Of a row that is repeated nothing is noted: it will not be taken.
         """
-        marked = [[(place.mark, place) for place in places] for places in rows]
+        salt = self._keeper.salt
+        marked = [[(place.mark(salt), place) for place in places] for places in rows]
         known = {**self._keeper.lines_of({mark for places in marked for mark, _ in places}), **self._new}
         found: dict[int, Place] = {}
         for places in marked:
@@ -72,6 +80,7 @@ class KeptInFile:
     """In a temporary file that closing removes, for an import that is done in one go."""
 
     def __init__(self) -> None:
+        self.salt = new_salt()
         # The empty name is a private database that SQLite spills to a temporary file.
         self._connection = sqlite3.connect("", isolation_level=None)
         self._connection.execute("CREATE TABLE seen (mark BLOB PRIMARY KEY, line INT) WITHOUT ROWID")
@@ -101,6 +110,7 @@ class KeptAtImport:
 
     def __init__(self, upload: ContactImport) -> None:
         self._upload = upload
+        self.salt = upload.salt
 
     def lines_of(self, marks: Collection[UUID], /) -> Mapping[UUID, int]:
         return dict(ImportKey.objects.filter(upload=self._upload, mark__in=marks).values_list("mark", "line"))

@@ -1,5 +1,6 @@
 """Files that bring contacts: how each is read, how far it is, which rows were refused, and what was chosen before."""
 
+import secrets
 from typing import Any
 
 from django.conf import settings
@@ -8,6 +9,10 @@ from django.db import models
 from crm.models import TeamScoped, TeamScopedQuerySet
 
 _WORKING = models.Q(state__in=["checking", "running"])
+
+
+def new_salt() -> str:
+    return secrets.token_hex(32)
 
 
 class ContactImport(TeamScoped):
@@ -51,6 +56,9 @@ class ContactImport(TeamScoped):
     # Where in the file the next row begins; empty at its beginning.
     place = models.JSONField(default=dict, blank=True)
     counts = models.JSONField(default=dict, blank=True)
+    # What the marks of its rows are keyed with, and the marks of people who were erased since it was brought.
+    salt = models.CharField(max_length=64, default=new_salt, editable=False)
+    erased = models.JSONField(default=list, blank=True, editable=False)
     # What the dry run found.
     trial = models.JSONField(default=dict, blank=True)
     problem = models.CharField(max_length=300, blank=True)

@@ -19,7 +19,7 @@ from contacts.erasing import erase_contact
 from contacts.imports import apply, forgetting, running
 from contacts.imports.batch import write_batch
 from contacts.imports.files import StoredBytes
-from contacts.imports.lifecycle import Choices, begin_check, begin_running, draft, start
+from contacts.imports.lifecycle import Choices, begin_check, begin_running, cancel, draft, start
 from contacts.imports.running import ATTEMPTS, LEASE, claim, imports_due, run, work_imports
 from contacts.imports.uploads import bring
 from contacts.models import Contact, ContactImport, FieldDefinition, ImportKey, ImportMapping, ImportProblem
@@ -265,6 +265,41 @@ def test_the_same_command_goes_on_where_it_was_stopped(
     assert Contact.objects.count() == PipelineRun.objects.count() == 8
     assert not ImportKey.objects.exists()
     assert AuditEntry.objects.filter(action="contacts.import").count() == 1
+
+
+def test_an_import_under_way_passes_over_who_is_erased_meanwhile(
+    command: Command, team: Team, small_batches: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        _stopped_after(2, patch)
+        with pytest.raises(CommandError):
+            command(LINES)
+    erase_contact(contact=Contact.objects.get(email="p0@example.org"))
+    erase_contact(contact=Contact.objects.create(team=team, email="P8@example.org"))
+    told = command(LINES)
+    assert not Contact.objects.filter(email__in=["p0@example.org", "P0@example.org", "p8@example.org"]).exists()
+    assert {name: told[name] for name in ("rows", "created", "skipped", "failed")} == {
+        "rows": 11, "created": 7, "skipped": 2, "failed": 2,
+    }  # fmt: skip
+    assert not [cells for cells in ImportProblem.objects.values_list("cells", flat=True) if "P0@example.org" in cells]
+    assert "example.org" not in json.dumps(newest().erased)
+
+
+def test_what_an_import_met_is_kept_under_a_key_of_its_own_and_forgotten_when_it_ends_early(
+    team: Team, small_batches: pytest.MonkeyPatch
+) -> None:
+    first, second = brought(team, LINES), brought(team, LINES)
+    work_imports(clock=timezone.now, seconds=0)
+    ContactImport.objects.filter(pk=first.pk).update(leased_until=timezone.now() + timedelta(hours=1))
+    work_imports(clock=timezone.now, seconds=0)
+    marks = [set(ImportKey.objects.filter(upload=row).values_list("mark", flat=True)) for row in (first, second)]
+    assert marks[0] and marks[1] and not marks[0] & marks[1]
+    cancel(row=first, now=timezone.now())
+    assert {key.upload_id for key in ImportKey.objects.all()} == {second.pk}
+    ContactImport.objects.filter(pk=second.pk).update(attempts=ATTEMPTS)
+    work_imports(clock=timezone.now, seconds=0)
+    second.refresh_from_db()
+    assert second.state == "failed" and not ImportKey.objects.exists()
 
 
 def test_a_stopped_import_is_named_or_begun_anew(
