@@ -25,9 +25,9 @@ CACHE_SIZE = 2_000
 # States of a circuit in which runs wait before its step.
 BROKEN = (StepCircuit.State.OPEN.value, StepCircuit.State.TRIAL.value)
 MEMORY_ROOTS = frozenset({"trigger", "vars", "steps"})
-# What belongs to which team, and the zone that delays are read in.
 # Steps that tell in the log what their conditions found.
 _JUDGING = frozenset({"condition", "switch", "wait_for"})
+# What belongs to which team, and the zone that delays are read in.
 _ALWAYS_READ = frozenset({"id", "timezone"})
 
 
