@@ -25,7 +25,10 @@ GRANT SELECT ON
 TO crm_worker;
 
 -- Addresses of incoming webhooks without what lets somebody post to them.
-GRANT SELECT (id, team_id, trigger_id) ON pipelines_hook TO crm_worker;
+GRANT SELECT (
+    id, team_id, name, trigger_id, token_hint, fields, topic, enabled, received_total, refused_total, last_received_at,
+    created_by_id, created_at
+) ON pipelines_hook TO crm_worker;
 
 -- What is only ever added to by workers.
 GRANT SELECT, INSERT ON crm_auditentry, crm_consententry TO crm_worker;

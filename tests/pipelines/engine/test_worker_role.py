@@ -14,8 +14,9 @@ from django.db import ProgrammingError, connection, transaction
 
 from contacts.models import Contact
 from crm.models import Member, Role, Team
-from pipelines.models import HumanTask, PipelineRun
+from pipelines.models import HookDelivery, HumanTask, PipelineRun
 from pipelines.states import RunStatus
+from pipelines.triggers.hooks import open_hook
 from tests.pipelines.engine.building import NOON, active, email, later
 from tests.pipelines.engine.conftest import Run
 
@@ -63,6 +64,16 @@ def test_s99_the_engine_works_under_the_role_of_workers(team: Team, run_at: Run)
         assert PipelineRun.objects.get().status == RunStatus.WAITING
         run_at(later(days=1))
     assert [sent.to for sent in mail.outbox] == [["ann@example.org"], ["kim@example.org"], ["kim@example.org"]]
+
+
+def test_s99_posts_to_incoming_webhooks_are_worked_off_without_what_let_them_in(team: Team, run_at: Run) -> None:
+    trigger = {"type": "webhook", "key": "signup", "subject": "{{ trigger.email }}"}
+    pipeline = active(team, [email("Hello")], triggers=[trigger])
+    hook = open_hook(trigger=pipeline.triggers.get(), name="Form", signed=True).hook
+    HookDelivery.objects.create(hook=hook, message_id="1", body={"email": "ann@example.org"}, at=NOON)
+    with as_worker():
+        run_at(NOON)
+    assert [sent.to for sent in mail.outbox] == [["ann@example.org"]], HookDelivery.objects.get().outcome
 
 
 @pytest.mark.parametrize(
