@@ -124,7 +124,8 @@ def results(pipeline: Pipeline, steps: list[Step]) -> Rows:
         kept = getattr(run, "context", None)
         place = (run.subject_id or 0) - first, run.parent_id is None, run.parent_seq or 0, run.slot or 0
         ending = run.status, str(run.reason), str(run.finished_at)
-        found.append((*place, *ending, str(kept.vars if kept is not None else "")))
+        # Whoever remembers nothing may have a row for it or none.
+        found.append((*place, *ending, str((kept.vars if kept is not None else None) or {})))
     return sorted(found)
 
 
