@@ -147,7 +147,8 @@ def never_moment(value: Known) -> str:
     """Why a value is no point in time; empty when it may be one."""
     if value is None or value.type in _IN_TIME:
         return ""
-    if value.type != "text" or (value.text is not None and moment_or_none(value.text) is None) or value.options:
+    texts = value.options if value.text is None else (value.text,)
+    if value.type != "text" or (texts and all(moment_or_none(text) is None for text in texts)):
         return f"{value}, not a date"
     return ""
 

@@ -71,7 +71,8 @@ class _Reader:
                 self.type_of(node.operand)
                 return Typed("boolean")
             case ast.UnaryOp():
-                return self._made(node, negated(self._named(node.operand)), [self.type_of(node.operand)])
+                operand = self._named(node.operand)
+                return self._made(node, negated(operand), [operand])
             case ast.BinOp():
                 return self._sum(node)
             case ast.Compare():

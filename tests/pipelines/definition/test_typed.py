@@ -26,8 +26,9 @@ VALUES: dict[str, list[Any]] = {
     "list": [[], ["a"], [3, "pro", True]],
     "object": [{}, {"a": 1}, {"id": 3}],
 }
-OPTIONS = ("basic", "pro")
-FIELDS = [*get_args(Type), "choice"]
+# Texts of which only some are possible, and some of those are dates.
+CHOICES = {"choice": ("basic", "pro"), "day": ("2026-01-31", "2027-03-01", "later")}
+FIELDS = [*get_args(Type), *CHOICES]
 fields = st.sampled_from([f"f.{name}" for name in FIELDS])
 literals = st.sampled_from(["'a'", "'pro'", "'2027-03-01'", "3", "0.5", "true", "now", "days(3)", "['pro', 3]", "''"])
 atoms = fields | literals
@@ -50,6 +51,7 @@ compared = st.builds("{} {} {}".format, atoms, COMPARISONS, atoms) | st.builds(
 ALIKE: dict[str, Any] = {
     "text": "2027-03-01", "number": Decimal("3.00"), "boolean": True, "moment": dt.date(2027, 3, 1),
     "date": "2027-03-01", "duration": dt.timedelta(days=3), "list": ["pro"], "object": {"pro": 1}, "choice": "pro",
+    "day": "2027-03-01",
 }  # fmt: skip
 OPERATORS = ["equals", "not_equals", "contains", "not_contains", "greater_than", "less_or_equal", "starts_with",
              "ends_with", "before", "after"]  # fmt: skip
@@ -67,15 +69,15 @@ clauses = st.one_of(
         {"field": fields, "operator": st.sampled_from(["within_last", "not_within_last"]), "value": st.just("5d")}
     ),
 )
-STORED: dict[str, Any] = {**VALUES, "choice": OPTIONS}
+STORED: dict[str, Any] = {**VALUES, **CHOICES}
 there = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in STORED.items()})
 
 
 def types(path: tuple[str, ...]) -> Known:
     if path[0] != "f" or len(path) != 2:
         return None
-    if path[1] == "choice":
-        return Typed("text", options=OPTIONS)
+    if path[1] in CHOICES:
+        return Typed("text", options=CHOICES[path[1]])
     return next((Typed(name) for name in get_args(Type) if name == path[1]), None)
 
 
@@ -85,6 +87,7 @@ def types(path: tuple[str, ...]) -> Known:
 @example("f.date == f.moment", ALIKE)
 @example("f.moment <= f.text", ALIKE)
 @example("f.moment < now", ALIKE)
+@example("f.moment == f.day", ALIKE)
 @example("f.number == 3.0", ALIKE)
 @example("f.choice in f.list", ALIKE)
 @example("'pro' in f.object", ALIKE)
@@ -100,6 +103,10 @@ def test_what_is_said_of_an_expression_is_so(source: str, record: dict[str, Any]
             assert result == "failed", each
         elif result != "failed" and LETTERS not in each.message:
             assert result is ("always" in each.message), each
+
+
+def test_each_part_is_looked_at_once() -> None:
+    assert len(typed_expression(f"{'-' * 12}(f.number + f.boolean)", types)[1]) == 1
 
 
 @settings(max_examples=examples(400), deadline=None)
