@@ -73,7 +73,7 @@ def written(value: object) -> Known:
         return Typed("list", items=tuple(written(item) for item in value))
     found: dict[str, Type] = {"true or false": "boolean", "a number": "number", "an object": "object"}
     kind = found.get(kind_of(value))
-    return Typed(kind, name=str(value) if kind != "object" else "") if kind else None
+    return Typed(kind, name=str(value).lower() if kind != "object" else "") if kind else None
 
 
 def alike(parts: list[Known]) -> Known:

@@ -77,7 +77,8 @@ class _Reader:
             if "moment" in (left.type, right.type)
             else ""
         )
-        then = "this always fails" if fails else "this is never true"
+        never = "this is never true" if _never_same(left, right) else "this is true only when they are equal"
+        then = "this always fails" if fails else never
         yield f"{left} and {right}: {then}{dates}", _at(expression.left), fails and firm(left, right)
 
     def _contained(self, expression: Any) -> Iterator[tuple[str, int, bool]]:

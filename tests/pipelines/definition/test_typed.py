@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from pipelines.definition.conditions import ConditionError, compile_condition
 from pipelines.definition.expressions import ExpressionError, compile_expression
+from pipelines.definition.templates import TemplateError, compile_template
 from pipelines.definition.typed import Known, Type, Typed
 from pipelines.definition.typed_conditions import condition_findings
 from pipelines.definition.typed_expressions import LETTERS, typed_expression
+from pipelines.definition.typed_templates import typed_template
 from tests.examples import examples
 
 NOW = dt.datetime(2027, 3, 1, 12, tzinfo=dt.UTC)
@@ -69,6 +71,12 @@ clauses = st.one_of(
         {"field": fields, "operator": st.sampled_from(["within_last", "not_within_last"]), "value": st.just("5d")}
     ),
 )
+shown = st.builds(
+    "{} {} {}".format,
+    fields,
+    st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+    fields | st.sampled_from(["'a'", "'2027-03-01'", "3", "0.5", "true", "now", "nil", "empty", "blank"]),
+)
 STORED: dict[str, Any] = {**VALUES, **CHOICES}
 there = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in STORED.items()})
 
@@ -120,6 +128,24 @@ def test_what_is_said_of_a_clause_is_so(clause: dict[str, Any], record: dict[str
     for each in found:
         if not verdict.error and ("never true" in each.message or "always true" in each.message):
             assert verdict.met is ("always true" in each.message), each
+
+
+@settings(max_examples=examples(400), deadline=None)
+@given(shown, there)
+@example("f.moment <= f.moment", ALIKE)
+@example("f.boolean > f.number", ALIKE)
+@example("f.date == f.day", ALIKE)
+def test_what_is_said_of_a_template_is_so(comparison: str, record: dict[str, Any]) -> None:
+    found = [*typed_template(f"{{% if {comparison} %}}yes{{% endif %}}", types)]
+    try:
+        result = compile_template(f"{{% if {comparison} %}}yes{{% endif %}}").render({"f": record, "now": NOW})
+    except TemplateError:
+        result = "failed"
+    for each in found:
+        if each.fails:
+            assert result == "failed", each
+        elif result != "failed" and "only" not in each.message:
+            assert result == ("yes" if "always" in each.message else ""), each
 
 
 @settings(max_examples=examples(400), deadline=None)
