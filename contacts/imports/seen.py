@@ -1,6 +1,7 @@
 """What a file has held so far: on which line each key and address came first, kept where memory stays flat."""
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
@@ -8,13 +9,19 @@ from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from contacts.models import ContactImport, ImportKey
 from contacts.models.importing import new_salt
 
 # So many keys are deleted at once, more or less.
 FORGOTTEN_AT_ONCE: Final = 20_000
+# The keys of a batch in one statement, for a tenth of the time that as many objects take.
+_KEEP: Final = {
+    "postgresql": "INSERT INTO contacts_importkey (upload_id, mark, line) "
+    "SELECT %s, key::uuid, value::integer FROM json_each_text(%s)",
+    "sqlite": "INSERT INTO contacts_importkey (upload_id, mark, line) SELECT %s, key, value FROM json_each(%s)",
+}
 
 
 class Place(NamedTuple):
@@ -116,9 +123,11 @@ class KeptAtImport:
         return dict(ImportKey.objects.filter(upload=self._upload, mark__in=marks).values_list("mark", "line"))
 
     def keep(self, lines: Mapping[UUID, int], /) -> None:
-        ImportKey.objects.bulk_create(
-            [ImportKey(upload=self._upload, mark=mark, line=line) for mark, line in lines.items()]
-        )
+        if not lines:
+            return
+        with connection.cursor() as cursor:
+            told = json.dumps({mark.hex: line for mark, line in lines.items()})
+            cursor.execute(_KEEP[connection.vendor], [self._upload.pk, told])
 
 
 def forget_keys(upload: ContactImport, begin: Callable[[], None] = lambda: None) -> None:
