@@ -8,9 +8,9 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from contacts.admin.own_lists import own_column
 from contacts.admin.own_values import PREFIX, form_field
 from contacts.custom import problems as custom_problems
-from contacts.models import FieldDefinition
 from contacts.own_fields import Field, checked_custom, definitions, fits
 from contacts.record_fields import LABELS, InvalidValues
 
@@ -149,7 +149,7 @@ class OwnFieldsPage:
         if self._may_write(request, obj):
             return [f"{PREFIX}{field['key']}" for field in found]
         kept: dict[str, Any] = request.__dict__.setdefault(f"{READ}_shown", {})
-        return [kept.setdefault(field["key"], _column(field)) for field in found]
+        return [kept.setdefault(field["key"], own_column(field, "custom", longest=None)) for field in found]
 
     def _may_write(self, request: HttpRequest, obj: Any) -> bool:
         page: Any = self
@@ -157,7 +157,7 @@ class OwnFieldsPage:
 
     def _definitions(self, request: HttpRequest, obj: Any) -> tuple[Field, ...]:
         team = obj.team_id if obj is not None else getattr(request, "team", None)
-        if team is None or self.model._meta.label_lower not in FieldDefinition.Model.values:
+        if team is None:
             return ()
         read: dict[Any, tuple[Field, ...]] = request.__dict__.setdefault(READ, {})
         key = team if isinstance(team, int) else team.pk
@@ -175,15 +175,3 @@ def _input(field: Field, value: Any) -> forms.Field:
     return forms.CharField(
         required=False, label=label, initial=_shown(value), help_text=told, widget=UnfoldAdminTextInputWidget()
     )
-
-
-def _column(field: Field) -> Callable[[Any], str]:
-    def column(record: Any) -> str:
-        value = (record.custom or {}).get(field["key"])
-        if isinstance(value, bool):
-            return "Yes" if value else "No"
-        return "-" if value in (None, "") else str(_shown(value))
-
-    column.__name__ = f"{PREFIX}{field['key']}"
-    setattr(column, "short_description", field["label"])  # noqa: B010
-    return column

@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 from unfold.contrib.filters.forms import RangeNumericForm
-from unfold.widgets import INPUT_CLASSES
 
+from contacts.admin.own_values import PREFIX, DateInput, label_of
 from contacts.models import Record, RecordType
 from contacts.own_fields import Field, definitions
 from contacts.own_values import DATES, NUMBERS, containing, equal, within
@@ -60,19 +60,20 @@ def _of_type(request: HttpRequest) -> Sequence[Field]:
     return known.values_list("fields", flat=True).first() or ()
 
 
-def own_column(field: Field, column: str) -> Callable[[Any], str]:
-    """A column with the values of a field."""
+def own_column(field: Field, column: str, longest: int | None = _LONGEST) -> Callable[[Any], str]:
+    """A column with the values of a field; `longest` cuts them."""
 
     def shown(row: Any) -> str:
-        return spoken((getattr(row, column) or {}).get(field["key"]), str(field["type"]))
+        text = spoken((getattr(row, column) or {}).get(field["key"]), str(field["type"]))
+        return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
-    shown.__name__ = f"own_{field['key']}"
-    shown.short_description = _label(field)  # type: ignore[attr-defined]
+    shown.__name__ = f"{PREFIX}{field['key']}"
+    shown.short_description = label_of(field)  # type: ignore[attr-defined]
     return shown
 
 
 def spoken(value: Any, type: str) -> str:
-    """A value as a list shows it."""
+    """A value as people read it."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -81,15 +82,14 @@ def spoken(value: Any, type: str) -> str:
         return f"{value:,}"
     if type in DATES:
         return _in_words(str(value))
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _in_words(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text) if len(text) > 10 else date.fromisoformat(text)
     except ValueError:
-        return text[:_LONGEST]
+        return text
     clock = f", {moment:%H:%M}" if isinstance(moment, datetime) else ""
     return f"{moment.day} {moment:%b %Y}{clock}"
 
@@ -104,8 +104,8 @@ def own_filter(field: Field, column: str) -> type[admin.SimpleListFilter]:
         base = _Numbers
     elif type_of in DATES:
         base = _Dates
-    name = f"own_{field['key']}"
-    return type(name, (base,), {"title": _label(field), "parameter_name": name, "field": field, "column": column})
+    name = f"{PREFIX}{field['key']}"
+    return type(name, (base,), {"title": label_of(field), "parameter_name": name, "field": field, "column": column})
 
 
 class _OneOf(DropdownFilter):
@@ -193,8 +193,8 @@ class DatesForm(forms.Form):
     def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for end in ("from", "to"):
-            attributes = {"type": "date", "class": " ".join(INPUT_CLASSES), "aria-label": end.capitalize()}
-            self.fields[f"{name}_{end}"] = forms.CharField(required=False, widget=forms.TextInput(attributes))
+            widget = DateInput({"aria-label": end.capitalize()})
+            self.fields[f"{name}_{end}"] = forms.CharField(required=False, widget=widget)
 
 
 class _Numbers(_Range):
@@ -205,7 +205,3 @@ class _Numbers(_Range):
 class _Dates(_Range):
     template = "unfold/filters/filters_date_range.html"
     form = DatesForm
-
-
-def _label(field: Field) -> str:
-    return str(field.get("label") or str(field["key"]).replace("_", " ").capitalize())

@@ -79,7 +79,7 @@ def own_fields(kind: RecordType, values: Mapping[str, Any]) -> dict[str, forms.F
 
 def form_field(given: Mapping[str, Any], value: Any) -> forms.Field:
     """The input for a field as its definition says, with what is held."""
-    label = str(given.get("label") or str(given["key"]).replace("_", " ").capitalize())
+    label = label_of(given)
     if given.get("required"):
         label = f"{label} (needed)"
     common: dict[str, Any] = {"required": False, "label": label, "initial": value}
@@ -109,6 +109,11 @@ def form_field(given: Mapping[str, Any], value: Any) -> forms.Field:
         case "url":
             return forms.CharField(widget=UnfoldAdminURLInputWidget, **common)
     return forms.CharField(widget=UnfoldAdminTextInputWidget, **common)
+
+
+def label_of(given: Mapping[str, Any]) -> str:
+    """How people read the name of a field, which need not have a label."""
+    return str(given.get("label") or str(given["key"]).replace("_", " ").capitalize())
 
 
 def _left_over(values: Mapping[str, Any], kind: RecordType) -> dict[str, Any]:

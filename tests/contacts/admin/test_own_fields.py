@@ -106,6 +106,16 @@ def test_each_defined_field_has_an_input_of_its_own(
     assert "Is VIP" in read and "Seats" in read and 'name="own_plan"' not in read
 
 
+def test_who_may_only_look_reads_values_whole_and_as_lists_say_them(sign_in: SignIn, team: Team) -> None:
+    for key, kind in {"note": "textarea", "renewal": "date"}.items():
+        FieldDefinition.objects.create(team=team, model="contacts.contact", key=key, label=key, type=kind)
+    held = {"note": "long " * 100 + "end.", "renewal": "2027-03-01"}
+    contact = Contact.objects.create(team=team, first_name="Ann", custom=held)
+    read = sign_in(Role.VIEWER).get(f"/admin/contacts/contact/{contact.pk}/change/").content.decode()
+    # The same stands below as JSON.
+    assert f">{held['note']}<" in read and "1 Mar 2027" in read
+
+
 def test_a_value_from_before_its_definition_stays_until_somebody_writes_another(sign_in: SignIn, team: Team) -> None:
     contact = Contact.objects.create(team=team, first_name="Ann", custom={"seats": "many"})
     for field in FIELDS:
