@@ -1,26 +1,26 @@
 """Fields that a team defines, on the pages of contacts, companies and deals: each an input of its own."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from contacts.admin.own_lists import own_column
+from contacts.admin.own_lists import defined, own_column
 from contacts.admin.own_values import PREFIX, form_field
 from contacts.custom import problems as custom_problems
 from contacts.own_fields import Field, checked_custom, definitions, fits
 from contacts.record_fields import LABELS, InvalidValues
 
-READ = "own_fields_of_page"
+_SHOWN: Final = "own_fields_shown"
 
 
 class OwnFieldsForm:
     """Mixed into forms with `custom`, before their base: own fields have inputs, JSON is for what has no definition."""
 
-    own_definitions: tuple[Field, ...] = ()
+    own_definitions: Sequence[Field] = ()
     instance: Any
     fields: Any
     initial: Any
@@ -55,7 +55,7 @@ class OwnFieldsForm:
             self.add_error("custom", ValidationError(f"{path}: {message}"))
         return data
 
-    def _put_own(self, data: dict[str, Any], fields: tuple[Field, ...]) -> None:
+    def _put_own(self, data: dict[str, Any], fields: Sequence[Field]) -> None:
         """Put what the inputs say into the custom values."""
         own = self._own(data)
         written = {key: value for key, value in own.items() if not self._stays(key, value)}
@@ -67,7 +67,7 @@ class OwnFieldsForm:
             return
         data["custom"] = {**stays, **{key: value for key, value in found.items() if value is not None}}
 
-    def _of_chosen_team(self, data: dict[str, Any]) -> tuple[Field, ...]:
+    def _of_chosen_team(self, data: dict[str, Any]) -> Sequence[Field]:
         """Who sees all teams chooses one in the form, which therefore could not offer the fields of any."""
         team = data.get("team")
         return definitions(team=team, model=type(self.instance)) if team is not None and not self.instance.pk else ()
@@ -148,22 +148,16 @@ class OwnFieldsPage:
         found = self._definitions(request, obj)
         if self._may_write(request, obj):
             return [f"{PREFIX}{field['key']}" for field in found]
-        kept: dict[str, Any] = request.__dict__.setdefault(f"{READ}_shown", {})
+        kept: dict[str, Any] = request.__dict__.setdefault(_SHOWN, {})
         return [kept.setdefault(field["key"], own_column(field, "custom", longest=None)) for field in found]
 
     def _may_write(self, request: HttpRequest, obj: Any) -> bool:
         page: Any = self
         return bool(page.has_add_permission(request) if obj is None else page.has_change_permission(request, obj))
 
-    def _definitions(self, request: HttpRequest, obj: Any) -> tuple[Field, ...]:
+    def _definitions(self, request: HttpRequest, obj: Any) -> Sequence[Field]:
         team = obj.team_id if obj is not None else getattr(request, "team", None)
-        if team is None:
-            return ()
-        read: dict[Any, tuple[Field, ...]] = request.__dict__.setdefault(READ, {})
-        key = team if isinstance(team, int) else team.pk
-        if key not in read:
-            read[key] = definitions(team=team, model=self.model)
-        return read[key]
+        return defined(request, team=team, model=self.model)
 
 
 def _input(field: Field, value: Any) -> forms.Field:

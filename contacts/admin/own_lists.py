@@ -1,12 +1,12 @@
 """Fields that a team defined, in lists: a filter for each, and the first few as columns."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 from unfold.contrib.filters.forms import RangeNumericForm
@@ -15,10 +15,11 @@ from contacts.admin.own_values import PREFIX, DateInput, label_of
 from contacts.models import Record, RecordType
 from contacts.own_fields import Field, definitions
 from contacts.own_values import DATES, NUMBERS, containing, equal, within
+from crm.models import Team
 
 # A list that shows every field is read by nobody; whoever wants another column moves its field to the front.
 COLUMNS: Final = 2
-_READ: Final = "own_fields_of_list"
+_READ: Final = "own_fields"
 _LONGEST: Final = 60
 _YES_NO: Final = (("true", "Yes"), ("false", "No"))
 
@@ -41,14 +42,24 @@ class OwnFieldsList:
         return "values" if self.model is Record else "custom"
 
     def _defined(self, request: HttpRequest) -> Sequence[Field]:
-        """Read once for each request, which asks for the filters several times."""
-        if not hasattr(request, _READ):
-            team = getattr(request, "team", None)
-            of_type = self.model is Record
-            fields = _of_type(request) if of_type else definitions(team=team, model=self.model) if team else ()
-            setattr(request, _READ, fields)
-        found: Sequence[Field] = getattr(request, _READ)
-        return found
+        if self.model is Record:
+            return _once(request, Record, lambda: _of_type(request))
+        return defined(request, team=getattr(request, "team", None), model=self.model)
+
+
+def defined(request: HttpRequest, *, team: Team | int | None, model: type[Model]) -> Sequence[Field]:
+    """The fields that a team defines for a model; of no team, none."""
+    if team is None:
+        return ()
+    return _once(request, (getattr(team, "pk", team), model), lambda: definitions(team=team, model=model))
+
+
+def _once(request: HttpRequest, key: Hashable, read: Callable[[], Sequence[Field]]) -> Sequence[Field]:
+    """Read once for each request, for a page asks several times."""
+    known: dict[Hashable, Sequence[Field]] = request.__dict__.setdefault(_READ, {})
+    if key not in known:
+        known[key] = read()
+    return known[key]
 
 
 def _of_type(request: HttpRequest) -> Sequence[Field]:

@@ -116,6 +116,16 @@ def test_who_may_only_look_reads_values_whole_and_as_lists_say_them(sign_in: Sig
     assert f">{held['note']}<" in read and "1 Mar 2027" in read
 
 
+@pytest.mark.parametrize("page", ["", "add/", "{pk}/change/"])
+def test_a_page_reads_the_definitions_once(sign_in: SignIn, team: Team, page: str) -> None:
+    FieldDefinition.objects.create(team=team, model="contacts.contact", key="plan", label="Plan", type="text")
+    contact = Contact.objects.create(team=team, first_name="Ann")
+    client = sign_in()
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(f"/admin/contacts/contact/{page.format(pk=contact.pk)}").status_code == 200
+    assert sum("contacts_fielddefinition" in each["sql"] for each in queries) == 1
+
+
 def test_a_value_from_before_its_definition_stays_until_somebody_writes_another(sign_in: SignIn, team: Team) -> None:
     contact = Contact.objects.create(team=team, first_name="Ann", custom={"seats": "many"})
     for field in FIELDS:
