@@ -96,6 +96,13 @@ class PipelineRunAdmin(FailurePages, RunButtons, TeamScopedReadOnlyAdmin[Pipelin
             found |= Q(pk=int(text))
         return queryset.filter(found), False
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> PipelineRun | None:
+        """The page of a run, its buttons and the form behind it ask for the same run: it is read once."""
+        asked: dict[Any, PipelineRun | None] = request.__dict__.setdefault("runs_asked_for", {})
+        if (object_id, from_field) not in asked:
+            asked[object_id, from_field] = super().get_object(request, object_id, from_field)
+        return asked[object_id, from_field]
+
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         run = self.get_object(request, object_id)
         more = {**(extra_context or {}), **(run_context(run) if run is not None else {})}

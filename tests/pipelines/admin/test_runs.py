@@ -239,7 +239,7 @@ def test_lists_cost_the_same_with_few_runs_and_many(
         with django_assert_max_num_queries(most):
             assert viewer.get(address).status_code == 200
     run = PipelineRun.objects.latest("pk")
-    with django_assert_max_num_queries(23):
+    with django_assert_max_num_queries(17):
         viewer.get(f"{RUN}{run.pk}/change/")
 
 
