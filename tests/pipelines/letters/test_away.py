@@ -7,15 +7,16 @@ from django.test import Client
 from pytest_django import Settings
 
 from contacts.models import Contact
-from crm.models import Message
+from crm.models import Message, Team
 from pipelines.doctor import examine
 from pipelines.models import Effect, SendingRules, StepExecution
+from tests.api import Api
 from tests.pipelines.admin.pages import text_of
 from tests.pipelines.engine.building import NOON, active, email, later
 from tests.pipelines.engine.conftest import Run
 from tests.pipelines.letters.conftest import Desk
 from tests.sinks.http import Answer, HttpSink
-from tests.sinks.providers import SmsGateway, said
+from tests.sinks.providers import ACCOUNT, SECRET, SmsGateway, said
 from tests.sinks.smtp import SmtpSink, free_port
 
 SMS: dict[str, Any] = {"type": "send_sms", "with": {"text": "Hi", "topic": "transactional"}}
@@ -137,10 +138,6 @@ def test_lost_answers_do_not_make_everybody_uncertain(desk: Desk, gateway: SmsGa
 
 
 def test_another_teams_provider_goes_on(desk: Desk, gateway: SmsGateway, run_at: Run, tmp_path: Any) -> None:
-    from crm.models import Team
-    from tests.api import Api
-    from tests.sinks.providers import ACCOUNT, SECRET
-
     other = Team.objects.create(name="Other", slug="other")
     with SmsGateway(tmp_path / "other.jsonl") as well:
         desk.reach(well)
