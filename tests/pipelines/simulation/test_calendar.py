@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from contacts.erasing import erase_contact
-from contacts.models import Contact
+from contacts.models import Company, Contact
 from crm.consent import Act, subscribe
 from crm.models import Integration, Message, OptIn, Suppression, Team, Topic
 from pipelines.engine.controls import pause_runs
@@ -126,7 +127,14 @@ def test_mails_that_ask_for_a_confirmation_and_messages_in_doubt_are_in_it(
     Message.objects.create(
         team=team, recipient="ann@example.org", subject="Your order", state="uncertain", created_at=NOON
     )
-    Message.objects.create(team=team, recipient="b@example.org", state="uncertain", created_at=NOON)
+    contacts, companies = (ContentType.objects.get_for_model(model) for model in (Contact, Company))
+    # To others: to somebody else, to a colleague because of her, and to the device of whoever has her number elsewhere.
+    for others in (
+        {"recipient": "b@example.org"},
+        {"recipient": "boss@example.org", "about_type": contacts, "about_id": ann.pk},
+        {"recipient": "phone", "channel": "push", "about_type": companies, "about_id": ann.pk},
+    ):
+        Message.objects.create(team=team, state="uncertain", created_at=NOON, **others)
     assert told(ann) == [(NOON, "", "sent", ""), (NOON, "", "depends", "uncertain")]
     asks, doubt = calendar(ann)["items"]
     assert "News" in asks["sentence"] and asks["subject"] and doubt["subject"] == "Your order"
