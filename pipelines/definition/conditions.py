@@ -180,8 +180,8 @@ class _Compiler:
         if not isinstance(source, str) or not source.strip():
             raise ConditionError(_join(path, "field"), "'field' must name a field")
         name = condition.get("operator")
-        if name in CHANGE_OPERATORS:
-            return self._change(source.strip(), str(name), condition, path)
+        if isinstance(name, str) and name in CHANGE_OPERATORS:
+            return self._change(source.strip(), name, condition, path)
         operator = self._operator(name, path)
         value = self._value(operator, str(name), condition, path)
         return _comparison(source, str(name), operator, self._field(source, path), value)

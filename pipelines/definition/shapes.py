@@ -24,6 +24,8 @@ _TYPES = {
     "null": "nothing",
 }
 _MOST_OPTIONS = 12
+# Whether a text stands where nothing is worked out later.
+_Fixed = Callable[[ValidationError], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ def _document_validator() -> Any:
 
 
 def document_shape(document: object) -> Iterator[Problem]:
-    """Where the document departs from the schema of documents."""
-    yield from _problems(_document_validator().iter_errors(document), [])
+    """Where the document departs from its schema; only parameters and delays may be worked out later."""
+    yield from _problems(_document_validator().iter_errors(document), [], fixed=_is_fixed)
 
 
 def parameter_shape(
@@ -60,7 +62,7 @@ def parameter_shape(
     if validator is None:
         yield Problem(spoken_path(at), "the action has a broken schema: tell its author")
         return
-    yield from _problems(validator.iter_errors(parameters), list(at), literal=literal)
+    yield from _problems(validator.iter_errors(parameters), list(at), fixed=lambda error: literal)
 
 
 def _parameter_validator(schema: Mapping[str, Any]) -> Any:
@@ -90,19 +92,26 @@ def spoken_path(parts: Iterable[str | int]) -> str:
     return text
 
 
-def _problems(errors: Iterable[ValidationError], at: list[str | int], *, literal: bool = False) -> Iterator[Problem]:
+def _is_fixed(error: ValidationError) -> bool:
+    path = list(error.absolute_path)
+    # The part inside of the innermost step.
+    own = path[len(path) - path[::-1].index("steps") :] if "steps" in path else path
+    return "branches" in own[-2:] or ("delay" not in own and "with" not in own[:-1])
+
+
+def _problems(errors: Iterable[ValidationError], at: list[str | int], *, fixed: _Fixed) -> Iterator[Problem]:
     for error in errors:
-        for leaf in _leaves(error):
-            if literal or not is_dynamic(leaf.instance):
+        for leaf in _leaves(error, fixed):
+            if fixed(leaf) or not is_dynamic(leaf.instance):
                 yield Problem(spoken_path([*at, *leaf.absolute_path]), _sentence(leaf))
 
 
-def _leaves(error: ValidationError) -> Iterator[ValidationError]:
+def _leaves(error: ValidationError, fixed: _Fixed) -> Iterator[ValidationError]:
     """The errors worth telling: of alternatives, those of the one that was probably meant."""
     if error.validator not in ("oneOf", "anyOf") or not error.context:
         yield error
         return
-    if is_dynamic(error.instance):
+    if is_dynamic(error.instance) and not fixed(error):
         return
     if all(each.validator == "required" for each in error.context):
         yield error
@@ -112,7 +121,7 @@ def _leaves(error: ValidationError) -> Iterator[ValidationError]:
         yield error
         return
     for each in branch:
-        yield from _leaves(each)
+        yield from _leaves(each, fixed)
 
 
 def _branches(error: ValidationError) -> list[list[ValidationError]]:
@@ -152,7 +161,8 @@ def _type(error: ValidationError) -> str:
 
 def _alternatives(error: ValidationError) -> str:
     if not error.context:
-        names = [name for form in error.validator_value for name in form.get("required", ()) if name in error.instance]
+        given = error.instance if isinstance(error.instance, Mapping) else ()
+        names = [name for form in error.validator_value for name in form.get("required", ()) if name in given]
         both = " and ".join(f"'{name}'" for name in names)
         return f"only one of {both} may be given" if names else "this matches more than one of the allowed forms"
     missing = [name for each in error.context for name in _missing(each)]

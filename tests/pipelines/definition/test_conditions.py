@@ -190,6 +190,7 @@ def test_an_error_is_never_met_and_is_told(condition: object) -> None:
         (row("user.name", "changed_to"), "value", "needs a value"),
         (row("user.name", "equals", "{{ nope }}"), "value", "unknown name 'nope'"),
         ({"field": "user.name"}, "operator", "missing"),
+        ({"field": "user.name", "operator": ["equals"], "value": 1}, "operator", "unknown operator"),
         ({"operator": "equals", "value": 1}, "field", "must name a field"),
         ({**VIP, "extra": 1}, "extra", "unknown property"),
         ({"all": [], "any": []}, "", "stands alone"),
