@@ -20,6 +20,7 @@ from contacts.admin.fields import TagNamesField
 from contacts.merging import MAX_OTHERS
 from contacts.models import Contact
 from crm.auditing import audit_request
+from crm.scoping import rows_of_team
 
 MOST = 20_000
 UNCHOSEN = ("", "Choose…")
@@ -46,8 +47,8 @@ class OwnerForm(forms.Form):
     def __init__(self, *args: Any, team: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field: Any = self.fields["value"]
-        members = User.objects.filter(memberships__team=team, is_active=True).defer("password")
-        field.queryset = members.order_by("email").distinct()
+        members = rows_of_team(model=User, team=team)
+        field.queryset = members.filter(is_active=True).order_by("email").distinct()
 
 
 class TagForm(forms.Form):
