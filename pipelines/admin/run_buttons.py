@@ -20,7 +20,7 @@ from pipelines.admin.links import subject_words
 from pipelines.admin.replaying import ReplayPage
 from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retry_runs
 from pipelines.engine.ending import ACTIVE, LIVE
-from pipelines.engine.rekeying import entered_again, in_the_way
+from pipelines.engine.rekeying import Holders, entered_again, in_the_way
 from pipelines.models import PipelineRun
 from pipelines.states import RunStatus
 
@@ -193,7 +193,11 @@ class RunButtons(ReplayPage, Confirming):
 
 def _in_again(verb: Verb, ids: list[int]) -> dict[int, int]:
     """Of runs that are to be retried those whose records came in again since, with the run in their way."""
-    return entered_again(ids) if verb.work is retry_runs else {}
+    found: dict[int, int] = {}
+    holders: Holders = {}
+    for at in range(0, len(ids) if verb.work is retry_runs else 0, AT_ONCE):
+        found |= entered_again(ids[at : at + AT_ONCE], holders=holders)
+    return found
 
 
 def _fits(name: str, run: PipelineRun) -> bool:

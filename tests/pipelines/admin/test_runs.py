@@ -297,3 +297,24 @@ def test_the_pages_say_whose_record_came_in_again_and_retry_the_others(manager: 
     assert told in text_of(manager.post(RUN, selected("retry", [first, second], confirmed="yes"), follow=True))
     assert [PipelineRun.objects.get(pk=run.pk).status for run in (first, second)] == [RunStatus.FAILED, 0]
     assert "Nothing to try again." in text_of(manager.get(address, follow=True))
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_of_two_runs_of_a_record_the_newest_goes_on_however_many_are_looked_at_at_once(
+    at_once: int, manager: Client, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.admin.run_buttons.AT_ONCE", at_once)
+    mail = email(key="mail")
+    mail["with"]["to"] = "{{ contact.last_name }}"
+    pipeline = active(team, [mail])
+    person = ann(team, last_name="nobody")
+    run_until_idle(now=NOON)
+    enroll(pipeline=pipeline, subject_ids=[person.pk])
+    run_until_idle(now=NOON)
+    first, second = PipelineRun.objects.order_by("pk")
+    assert [first.status, second.status] == [RunStatus.FAILED, RunStatus.FAILED]
+
+    told = f"1 of them stays as it is: its record came in again since, in run {second.pk}."
+    assert told in text_of(manager.post(RUN, selected("retry", [first, second])))
+    said = text_of(manager.post(RUN, selected("retry", [first, second], confirmed="yes"), follow=True))
+    assert "1 run was retried." in said and told in said
