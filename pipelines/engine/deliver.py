@@ -159,9 +159,7 @@ def _send_mail(effects: list[Effect], now: datetime, stop: float, total: Deliver
                     until = note_outage(result, now=now).next_at
             _settle(results, now, total)
             answered = {effect.pk for effect, _ in results}
-            unsent = [effect for effect, _ in ready if effect.pk not in answered]
-            if unsent:
-                give_back_unsent(unsent, until=until)
+            give_back_unsent([effect for effect, _ in ready if effect.pk not in answered], until=until)
             if total.looks and until == now:
                 end_outage()
                 total.looks = False

@@ -37,11 +37,12 @@ def give_back(effects: Sequence[Effect], *, until: datetime) -> None:
 
 def give_back_unsent(effects: Sequence[Effect], *, until: datetime) -> None:
     """Undo the marks of messages that were about to be handed over and then were not."""
+    if not effects:
+        return
     with transaction.atomic():
         mine = _held(effects, Effect.Status.SENDING)
         requeue(mine, until)
-        messages = [effect.payload["message"] for effect in mine]
-        Message.objects.filter(pk__in=messages, state=Message.State.SENDING).update(state=Message.State.QUEUED)
+        _unmark_messages(mine)
 
 
 def keep_unsent(held: Sequence[tuple[Effect, datetime, str]]) -> None:
@@ -52,8 +53,7 @@ def keep_unsent(held: Sequence[tuple[Effect, datetime, str]]) -> None:
         mine = {effect.pk for effect in _held([effect for effect, _, _ in held], Effect.Status.SENDING)}
         kept = [each for each in held if each[0].pk in mine]
         keep_waiting(kept)
-        messages = [effect.payload["message"] for effect, _, _ in kept]
-        Message.objects.filter(pk__in=messages, state=Message.State.SENDING).update(state=Message.State.QUEUED)
+        _unmark_messages([effect for effect, _, _ in kept])
     watch_later([(effect, until) for effect, until, _ in kept])
 
 
@@ -89,6 +89,11 @@ def _held(effects: Sequence[Effect], status: int, *, then: int | None = None) ->
     """Those whose lease is still the one we took; locked until the transaction ends."""
     held = store().hold_effects({effect.pk: effect.attempt for effect in effects}, statuses=[status], then=then)
     return [effect for effect in effects if effect.pk in held]
+
+
+def _unmark_messages(effects: Sequence[Effect]) -> None:
+    messages = [effect.payload["message"] for effect in effects]
+    Message.objects.filter(pk__in=messages, state=Message.State.SENDING).update(state=Message.State.QUEUED)
 
 
 def requeue(effects: Sequence[Effect], until: datetime) -> None:
