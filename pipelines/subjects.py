@@ -63,7 +63,8 @@ class SubjectType:
         # Values of the same name stand behind these.
         self.hiding = frozenset({"model", "custom", "team_id", *self.plain, *self.relations, *self.derived})
         self.moments = frozenset(field.name for field in concrete if isinstance(field, models.DateTimeField))
-        self._is_person = set(_NAMES) <= set(self.plain)
+        # The columns that the name of a person is made of; none for other records.
+        self.name_parts = frozenset(_NAMES if set(_NAMES) <= set(self.plain) else ())
         self._columns = (
             "team_id",
             *self.plain,
@@ -141,7 +142,7 @@ class SubjectType:
 
     def derive(self, data: dict[str, Any]) -> None:
         """Make the name of a person anew from its parts, where both were read."""
-        if self._is_person and "first_name" in data and "last_name" in data:
+        if self.name_parts and "first_name" in data and "last_name" in data:
             data["name"] = f"{data['first_name']} {data['last_name']}".strip()
 
     def relates(self, names: Iterable[str]) -> bool:

@@ -152,6 +152,8 @@ def _shown(model: str, values: Mapping[str, Any], visit: Input) -> dict[str, Any
     """The values without those that the team marked as personal, for the log; None when all may stand there."""
     shape = visit.resources.record_type(model.removeprefix(OWN)) if model.startswith(OWN) else None
     fields = shape.fields if shape is not None else visit.resources.own_fields(model)
+    if not fields:
+        return None
     personal = {field["key"] for field in fields if field.get("personal")}
     hidden = [name for name in values if name.removeprefix("custom.") in personal]
     return {**values, **dict.fromkeys(hidden, "…")} if hidden else None

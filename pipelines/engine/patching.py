@@ -7,7 +7,7 @@ from pipelines.actions.base import Done, Outcome, Update
 from pipelines.engine.batch import Batch
 from pipelines.engine.plain import plain
 from pipelines.engine.writing import write_records
-from pipelines.subjects import SubjectType, subject_named
+from pipelines.subjects import OWN, SubjectType, subject_named, subject_types
 
 
 def load_related(batch: Batch, outcomes: Sequence[Outcome]) -> None:
@@ -43,10 +43,16 @@ def _note_relations(batch: Batch, change: Update, wanted: dict[str, set[int]]) -
 
 
 def patch(batch: Batch, update: Update) -> None:
-    """Let later steps of this transaction see a planned change: of a subject, and of what subjects are related to."""
-    kind = subject_named(update.model)
+    """Let later steps of this transaction see a planned change: of a subject, and of what subjects are related to.
+
+    Raises ValueError with a sentence, and changes nothing, for a record that cannot be changed so.
+    """
+    # `contacts.record` names no subject, and its rows can be changed all the same.
+    kind = subject_named(update.model) or subject_types().get(update.model)
     if kind is None:
-        return
+        if update.model.startswith(OWN):
+            return
+        raise ValueError(f"{update.model} is not a record that pipelines can change.")
     columns, custom = kind.split(update.values)
     data = batch.subject_at(update.model, update.pk)
     if data is not None:
@@ -66,7 +72,8 @@ def _set_columns(batch: Batch, kind: SubjectType, data: dict[str, Any], columns:
             data[name] = value
         elif name in data:
             data[name] = batch.related.record(name, value)
-    kind.derive(data)
+    if not kind.name_parts.isdisjoint(columns):
+        kind.derive(data)
 
 
 def _set_values(kind: SubjectType, data: dict[str, Any], custom: Mapping[str, Any]) -> None:

@@ -16,17 +16,18 @@ class Related:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], dict[str, Any]] = {}
-        self._shown: dict[tuple[str, int], list[dict[str, Any]]] | None = None
+        # By model and id, for models that somebody asked about.
+        self._shown: dict[str, dict[int, list[dict[str, Any]]]] = {}
 
     def knows(self, relation: str, pk: int) -> bool:
         return (relation, pk) in self._known
 
     def add(self, subjects: Subjects, relation: str, records: Mapping[int, dict[str, Any]]) -> None:
         """Remember records that were read because a step relates a subject to them."""
-        shown = self._all(subjects)
+        shown = self._of(subjects, RELATED_MODELS[relation])
         for pk, record in records.items():
             self._known[relation, pk] = record
-            shown.setdefault((RELATED_MODELS[relation], pk), []).append(record)
+            shown.setdefault(pk, []).append(record)
 
     def record(self, relation: str, pk: int | None) -> dict[str, Any] | None:
         """What a subject holds once it is related to this record; None where there is no such record."""
@@ -34,15 +35,20 @@ class Related:
 
     def parts(self, subjects: Subjects, label: str, pk: int) -> Sequence[dict[str, Any]]:
         """All parts of subjects that show this record."""
-        return self._all(subjects).get((label, pk), ()) if label in _LABELS else ()
+        return self._of(subjects, label).get(pk, ()) if label in _LABELS else ()
 
-    def _all(self, subjects: Subjects) -> dict[tuple[str, int], list[dict[str, Any]]]:
-        if self._shown is None:
-            self._shown = {}
-            relations = {type_id: subject_type(type_id).relations for type_id in {key[0] for key in subjects}}
-            for (type_id, _), data in subjects.items():
-                for name in relations[type_id]:
+    def _of(self, subjects: Subjects, label: str) -> dict[int, list[dict[str, Any]]]:
+        shown = self._shown.get(label)
+        if shown is None:
+            shown = self._shown[label] = {}
+            names = {type_id: _relations_to(type_id, label) for type_id in {key[0] for key in subjects}}
+            for (type_id, _), data in subjects.items() if any(names.values()) else ():
+                for name in names[type_id]:
                     part = data.get(name)
-                    if part.__class__ is dict and part.get("model") == RELATED_MODELS[name]:
-                        self._shown.setdefault((RELATED_MODELS[name], part["id"]), []).append(part)
-        return self._shown
+                    if part.__class__ is dict and part.get("model") == label:
+                        shown.setdefault(part["id"], []).append(part)
+        return shown
+
+
+def _relations_to(type_id: int, label: str) -> tuple[str, ...]:
+    return tuple(name for name in subject_type(type_id).relations if RELATED_MODELS[name] == label)

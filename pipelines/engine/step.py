@@ -44,7 +44,6 @@ from pipelines.engine.patching import load_related, patch
 from pipelines.engine.plain import TOO_LARGE, fits, plain
 from pipelines.engine.searching import searched
 from pipelines.engine.writing.making import make_records
-from pipelines.engine.writing.records import refusal_of
 from pipelines.models import StepExecution
 from pipelines.states import RunPhase, RunStatus
 
@@ -188,12 +187,12 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
                     return
                 batch.memory_of(cursor).assign(kept)
             case Update():
-                error = refusal_of(change)
-                if error:
-                    _fail(batch, step, cursor, visit, Fail(error, code="validation"))
+                try:
+                    patch(batch, change)
+                except ValueError as error:
+                    _fail(batch, step, cursor, visit, Fail(str(error), code="validation"))
                     return
                 batch.updates.append((visit.team_id, change))
-                patch(batch, change)
             case Create():
                 # The cursor goes on within the batch; what is made belongs to this visit.
                 batch.creates.append((cursor, cursor.seq, change))

@@ -7,7 +7,6 @@ from django.apps import apps
 from django.db import IntegrityError, models
 
 from contacts.models import Record
-from pipelines.actions.base import Update
 from pipelines.engine.batch import Batch
 from pipelines.engine.cause import caused_by
 from pipelines.engine.changes import changes_of
@@ -197,18 +196,3 @@ def _update(batch: Batch, label: str, names: tuple[str, ...], rows: list[tuple[i
         names = (*names, "updated_at")
         rows = [(pk, (*values, batch.now)) for pk, values in rows]
     batch.store.update_rows(model, names, rows)
-
-
-def refusal_of(change: Update) -> str:
-    """Why a record cannot be changed so; empty when it can."""
-    if change.model.startswith(OWN):
-        # Its values were held to its type when the visit was planned.
-        return ""
-    known = subject_types().get(change.model)
-    if known is None:
-        return f"{change.model} is not a record that pipelines can change."
-    try:
-        known.split(change.values)
-    except ValueError as error:
-        return str(error)
-    return ""
