@@ -16,6 +16,7 @@ from pipelines.actions.registry import kinds
 from pipelines.engine.batch import Batch
 from pipelines.engine.circuits import judge
 from pipelines.engine.cursor import Answer, Cursor
+from pipelines.engine.deadlines import out_of_turn
 from pipelines.engine.rejoining import is_between, rejoin
 from pipelines.engine.starting import pace_starts
 from pipelines.engine.step import WATCHDOG, run_step
@@ -148,10 +149,14 @@ def process_once(
     if returning:
         batch.answers.update(where.answers(returning))
     pace_starts(batch)
+    still = out_of_turn(batch)
+    batch.held |= still
     _walk(batch)
     flush(batch)
     failed = sum(1 for cursor in cursors if cursor.status == RunStatus.FAILED)
-    return Progress(runs=len(cursors), visits=len(batch.visits), failed=failed, troubles=troubles_of(batch))
+    return Progress(
+        runs=len(cursors) - len(still), visits=len(batch.visits), failed=failed, troubles=troubles_of(batch)
+    )
 
 
 def _needs_answer(batch: Batch, cursor: Cursor) -> bool:
@@ -179,7 +184,7 @@ def _fail_alone(cursor: Cursor, *, now: datetime, error: Exception) -> Progress:
 def _walk(batch: Batch) -> None:
     """Go on in memory while steps are due at once, at most 32 hops and about a second."""
     started = time.monotonic()
-    waiting = [cursor for cursor in batch.cursors if not _holds_still(batch, cursor)]
+    waiting = [cursor for cursor in batch.cursors if cursor.id not in batch.held and not _holds_still(batch, cursor)]
     for hop in range(MAX_HOPS):
         groups = _groups(batch, waiting, first=hop == 0)
         if not groups:

@@ -1,5 +1,6 @@
 """One transaction's worth of runs in memory: what they read, and everything that is to be written."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -47,6 +48,8 @@ class Batch:
     began: dict[int, datetime] = field(default_factory=dict)
     # The runs around child runs, the outermost first, and pipelines that steps call, by team and key.
     lineages: dict[int, list[Ancestor]] = field(default_factory=dict)
+    # When the first of all blocks around a run has to be over.
+    deadlines: dict[int, datetime] = field(default_factory=dict)
     callable: dict[tuple[int, str], PipelineFacts] = field(default_factory=dict)
     # Visits whose other obligations end because the first was met, as (run, seq).
     released: list[tuple[int, int]] = field(default_factory=list)
@@ -97,9 +100,9 @@ class Batch:
         return self.callable.get((self.facts[cursor.pipeline_id].team.id, key))
 
     def _load_lineages(self) -> None:
-        """Up to the root, or to the run of a called pipeline, which knows nothing of who called it."""
+        """Up to the root, or to the run of a called pipeline, which knows nothing of who called it but must be over."""
         known: dict[int, Ancestor] = {}
-        level = {cursor.parent_id for cursor in self.cursors if self._inside(cursor.version_id, cursor.step_id)}
+        level = {cursor.parent_id for cursor in self.cursors}
         while wanted := {pk for pk in level if pk is not None and pk not in known}:
             found = self.store.ancestors(wanted)
             known.update(found)
@@ -114,6 +117,8 @@ class Batch:
                 around = known.get(around.parent_id or 0)
             if lineage:
                 self.lineages[cursor.id] = lineage
+            if (first := _first_deadline(known, cursor.parent_id)) is not None:
+                self.deadlines[cursor.id] = first
 
     def _inside(self, version_id: int, step_id: int | None) -> bool:
         """Whether a step stands in a list inside a block; children have the version of their parents."""
@@ -253,3 +258,13 @@ class Batch:
         if type_id is None and (kind := subject_named(label)) is not None:
             type_id = self._type_ids[label] = kind.content_type_id
         return self.subjects.get((type_id, pk)) if type_id is not None else None
+
+
+def _first_deadline(known: Mapping[int, Ancestor], run_id: int | None) -> datetime | None:
+    """The earliest time at which this run or one around it has to be over."""
+    found: list[datetime] = []
+    while (around := known.get(run_id or 0)) is not None:
+        if around.deadline is not None:
+            found.append(around.deadline)
+        run_id = around.parent_id
+    return min(found, default=None)

@@ -174,12 +174,13 @@ class Family:
 
 @dataclass(slots=True)
 class Ancestor:
-    """A run around another: where it stands, when it began and what it remembers."""
+    """A run around another: where it stands, when it began, when its block has to be over and what it remembers."""
 
     id: int
     parent_id: int | None
     step_id: int | None
     created_at: datetime
+    deadline: datetime | None
     memory: "Memory"
 
 

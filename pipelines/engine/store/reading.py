@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Max
+from django.db.models import Case, Exists, F, Max, OuterRef, Q, When
 
 from contacts.models import Record
 from crm.models import Member
@@ -15,11 +15,17 @@ from pipelines.engine.cursor import Ancestor, Answer, Cursor, Family, Memory
 from pipelines.engine.programs import BROKEN, LoadedProgram, PipelineFacts, pipeline_facts, pipelines_called, programs
 from pipelines.engine.resources import TeamResources, load_resources
 from pipelines.engine.store.searching import find, segments_by_key
-from pipelines.models import PipelineRun, StepCircuit, StepExecution
-from pipelines.states import RunStatus
+from pipelines.models import Pipeline, PipelineRun, StepCircuit, StepExecution
+from pipelines.states import RunPhase, RunStatus
 from pipelines.subjects import among, related, subject_type
 
 REMEMBERED = ("trigger", "vars", "outputs", "locals")
+# Runs that the engine moves when they are due: no effect of theirs is out, their pipeline and their step are open.
+GOES = (
+    Q(status__in=(RunStatus.PENDING, RunStatus.WAITING))
+    & ~Q(pipeline__status=Pipeline.Status.PAUSED)
+    & ~Exists(StepCircuit.objects.filter(step=OuterRef("step"), state__in=BROKEN))
+)
 
 
 class Reading:
@@ -44,12 +50,31 @@ class Reading:
 
     def ancestors(self, run_ids: Collection[int]) -> dict[int, Ancestor]:
         """Runs around others, with what they remember."""
+        deadline = Case(
+            # Nobody ends the blocks of a paused pipeline, so their time does not count while it is.
+            When(pipeline__status=Pipeline.Status.PAUSED, then=None),
+            When(status=RunStatus.WAITING, then=F("next_step_at")),
+            # Who was woken keeps the deadline aside.
+            When(status=RunStatus.PENDING, phase=RunPhase.RESUME, then=F("held_until")),
+            default=None,
+        )
         names = ("pk", "parent_id", "step_id", "created_at", *(f"context__{name}" for name in REMEMBERED))
-        rows = PipelineRun.objects.filter(pk__in=among(run_ids)).values_list(*names)
+        rows = PipelineRun.objects.filter(pk__in=among(run_ids)).annotate(deadline=deadline)
         found: dict[int, Ancestor] = {}
-        for pk, parent_id, step_id, began, *kept in rows:
+        for until, pk, parent_id, step_id, began, *kept in rows.values_list("deadline", *names):
             trigger, variables, outputs, names_ = (each or {} for each in kept)
-            found[pk] = Ancestor(pk, parent_id, step_id, began, Memory(trigger, variables, outputs, names_))
+            found[pk] = Ancestor(pk, parent_id, step_id, began, until, Memory(trigger, variables, outputs, names_))
+        return found
+
+    def due_before(self, deadlines: Mapping[int, datetime]) -> set[int]:
+        """Of blocks with their deadlines, by run, those inside which something that can go was due before."""
+        around, found = {run_id: run_id for run_id in deadlines}, set[int]()
+        while around:
+            open_ones = PipelineRun.objects.filter(parent_id__in=among(around), finished_at=None)
+            rows = open_ones.values_list("pk", "parent_id", Case(When(GOES, then=F("next_step_at")), default=None))
+            below = [(pk, around[parent_id], due) for pk, parent_id, due in rows]
+            found |= {block for _, block, due in below if due is not None and due < deadlines[block]}
+            around = {pk: block for pk, block, _ in below if block not in found}
         return found
 
     def families(self, visits: Mapping[int, int]) -> dict[int, Family]:

@@ -99,7 +99,8 @@ def results(pipeline: Pipeline, steps: list[Step]) -> Rows:
     """How every run of every contact ended: when, as what, and what it remembers.
 
     Nothing is asked of branches that were called off, or that ended at the very moment at which their block needed no
-    more of them: which of them was first is a race. How the run itself goes on is none.
+    more of them: which of them was first is a race. How the run itself goes on is none, and neither is the time of
+    a block: what was due before it ends goes first, and what was not does not go.
     """
     runs = PipelineRun.objects.filter(pipeline=pipeline)
     rows = list(runs.select_related("context").order_by("pk"))
@@ -139,7 +140,7 @@ def moments(runs: Any, keys: Sequence[str]) -> dict[tuple[int | None, int | None
 def may_end_early(step: Step) -> bool:
     given = step.get("with", {})
     fails = given.get("on_branch_error") == "fail"
-    return step["type"] in ("parallel", "loop") and (given.get("join") != "all" or fails or "timeout" in step)
+    return step["type"] in ("parallel", "loop") and (given.get("join") != "all" or fails)
 
 
 def told(seed: int, alone: dict[int, Rows], together: dict[int, Rows]) -> str:
