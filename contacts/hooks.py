@@ -47,11 +47,15 @@ class MembershipHook(Protocol):
 
 
 class RulePreview(NamedTuple):
-    """How many contacts meet a rule, and the first of them; `at_least` says that not all were looked at."""
+    """How many contacts meet a rule, and the first of them; `at_least` says that not all were looked at.
+
+    Warnings are sentences about parts that can never be what their author meant.
+    """
 
     total: int
     at_least: bool
     first: Sequence[Any]
+    warnings: Sequence[str] = ()
 
 
 class SegmentRules(Protocol):

@@ -134,6 +134,9 @@ PREVIEW = inline_serializer(
         "count": serializers.IntegerField(),
         "at_least": serializers.BooleanField(help_text="Whether there may be more, because not all were looked at."),
         "first": RuleContactSerializer(many=True),
+        "warnings": serializers.ListField(
+            child=serializers.CharField(), help_text="Parts of the rule that always have the same result."
+        ),
     },
 )
 CHANGED = inline_serializer(
@@ -214,7 +217,8 @@ class SegmentViewSet(TeamScopedViewSet):
         body.is_valid(raise_exception=True)
         found = segment_rules.preview(team=self.team, where=body.validated_data["where"])
         first = RuleContactSerializer(found.first, many=True).data
-        return Response({"count": found.total, "at_least": found.at_least, "first": first})
+        told = {"count": found.total, "at_least": found.at_least, "first": first, "warnings": list(found.warnings)}
+        return Response(told)
 
 
 class _After(serializers.Serializer[Any]):

@@ -22,9 +22,9 @@ from pipelines.admin.editor import contact_fields, operators
 from pipelines.admin.fields import ConditionField
 from pipelines.admin.links import table_time
 from pipelines.engine.clock import engine_now
-from pipelines.engine.segments.previewing import Rules
 from pipelines.engine.segments.rule import problems
 from pipelines.models import EventType
+from pipelines.operations.segment_types import TypedRules
 from pipelines.triggers.told import BUILT_IN, OWN
 
 MOST_NAMES = 200
@@ -158,7 +158,7 @@ class SegmentAdmin(TeamScopedAdmin[Segment]):
 
 
 def _told(team: Team, where: Any) -> dict[str, Any]:
-    found = Rules().preview(team, where, SHOWN)
+    found = TypedRules().preview(team, where, SHOWN)
     people = [
         {
             "name": str(contact), "email": contact.email, "stage": contact.get_lifecycle_stage_display(),
@@ -166,7 +166,7 @@ def _told(team: Team, where: Any) -> dict[str, Any]:
         }
         for contact in found.first
     ]  # fmt: skip
-    return {"count": found.total, "atLeast": found.at_least, "people": people}
+    return {"count": found.total, "atLeast": found.at_least, "people": people, "warnings": list(found.warnings)}
 
 
 def _more_fields(team: Team | None) -> Iterable[dict[str, Any]]:

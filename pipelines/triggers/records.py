@@ -17,9 +17,9 @@ from pipelines.engine.controls import send_again
 from pipelines.engine.enroll import NotEnrollable, enroll
 from pipelines.engine.kick import kick
 from pipelines.engine.manual import live_pipelines, rehome_runs, sync_manual_runs
-from pipelines.engine.segments.previewing import Rules
 from pipelines.engine.segments.telling import tell_of_members
 from pipelines.models import Pipeline, PipelineRun
+from pipelines.operations.segment_types import TypedRules
 from pipelines.subjects import OWN, SubjectType, among, subject_named, subject_types
 from pipelines.triggers.announcing import tell_of_new
 from pipelines.triggers.panels import count_runs, run_entries, runs_panel
@@ -30,7 +30,7 @@ def connect() -> None:
     hooks.after_bulk_create.register(enroll_bulk)
     hooks.after_quiet_create.register(leave_out_bulk)
     hooks.manual_pipelines.register(ManualPipelines())
-    hooks.segment_rules.register(Rules())
+    hooks.segment_rules.register(TypedRules())
     hooks.after_membership.register(tell_of_members)
     hooks.wake_workers.register(kick)
     merging.register(move_runs)

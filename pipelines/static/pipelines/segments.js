@@ -12,8 +12,10 @@
   }
 
   function showWho(box, told) {
-    const [heading, note, list] = ["count", "note", "people"].map((name) => box.querySelector(`[data-rule-${name}]`));
+    const [heading, note, list, warnings] = ["count", "note", "people", "warnings"].map((name) => box.querySelector(`[data-rule-${name}]`));
     list.replaceChildren();
+    warnings.replaceChildren(...(told.warnings || []).map((text) => el("li", { text })));
+    warnings.hidden = !(told.warnings || []).length;
     if (told.problem) {
       heading.textContent = "";
       note.textContent = told.problem;

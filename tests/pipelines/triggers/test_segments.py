@@ -179,6 +179,12 @@ def test_rules_are_kept_and_tried_through_the_api(team: Team, run_at: Run) -> No
     assert api.post("segments/preview/", {"where": slow}).json()["count"] == 2
     answer = api.post("segments/preview/", {"where": {"field": "contakt.x", "operator": "is_empty"}})
     assert answer.status_code == 400 and "unknown name" in answer.json()["errors"][0]["message"]
+    never = {"all": [CUSTOMERS, {"field": "contact.did.email_clicked.times", "operator": "equals", "value": "often"}]}
+    told = api.post("segments/preview/", {"where": never}).json()
+    assert told["count"] == 0
+    assert told["warnings"] == [
+        "all[1].value: contact.did.email_clicked.times is a number and 'often' is a text: this is never true"
+    ]
     made = api.post("segments/", {"key": "customers", "name": "Customers", "where": CUSTOMERS}).json()
     assert made["kind"] == "dynamic"
     run_at(later(days=1))
