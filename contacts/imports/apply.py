@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.db import reset_queries, transaction
 
@@ -13,12 +13,13 @@ from contacts.imports.batch import Batch, Written, write_batch
 from contacts.imports.forgetting import NOBODY, Gone
 from contacts.imports.keys import value_of_row
 from contacts.imports.mapping import EMAIL, ColumnMap, spoken
+from contacts.imports.refused import Refused, RefusedFile
 from contacts.imports.seen import Keeper, KeptInFile, Place, Seen
 from contacts.imports.validate import Known, Values, known, read_row
 from contacts.models import Company, Contact, ContactImport
 from crm.csv_files import Bookmark, Reading, Row, Table
 from crm.models import Team
-from crm.tables import SafeWriter, TextSink
+from crm.tables import TextSink
 
 BATCH: Final = 1000
 Existing = ContactImport.Existing
@@ -55,13 +56,6 @@ class Result:
         return asdict(self)
 
 
-class Refused(NamedTuple):
-    """A row that is not taken."""
-
-    row: Row
-    reason: str
-
-
 class Journal:
     """Where an import notes how far it is; this one notes nothing.
 
@@ -92,21 +86,13 @@ class Stopped(Exception):
 
 
 class ErrorsFile(Journal):
-    """Writes refused rows into a file: line, reason and the row as it was, neutralized for spreadsheets.
-
-    It is opened by the first row that needs it, so a clean import leaves no file behind.
-    """
+    """Notes refused rows in a file."""
 
     def __init__(self, *, open_sink: Callable[[], TextSink], header: Sequence[str]) -> None:
-        self._open_sink, self._header = open_sink, header
-        self._writer: SafeWriter | None = None
+        self._file = RefusedFile(open_sink=open_sink, header=header)
 
     def note(self, result: Result, refused: Sequence[Refused], after: Bookmark | None) -> None:
-        for row, reason in refused:
-            if self._writer is None:
-                self._writer = SafeWriter(self._open_sink())
-                self._writer.writerow(["line", "reason", *self._header])
-            self._writer.writerow([row.line, reason, *row.cells])
+        self._file.write(refused)
 
 
 Progress = Callable[[int, int], None]

@@ -40,20 +40,25 @@ def _preview_row(row: Row, read: Values | list[Problem], columns: ColumnMap) -> 
 
 def preview_lines(*, team: Team, table: Table, columns: ColumnMap, key: str = EMAIL) -> Iterator[str]:
     """The preview as text for a terminal."""
+    yield from column_lines(table=table, columns=columns)
+    for row in preview(team=team, table=table, columns=columns, key=key):
+        named = zip(columns.used, row.cells, strict=True)
+        shown = ", ".join(f"{column.target}={cell[:40]}" for column, cell in named if cell)
+        yield f"  line {row.line}: {printable(shown)}"
+        for problem in row.problems:
+            yield f"    ! {printable(problem)}"
+
+
+def column_lines(*, table: Table, columns: ColumnMap) -> Iterator[str]:
+    """What the file is, and where each column goes."""
     split = DELIMITER_NAMES[table.delimiter]
     yield f"{table.row_count} rows, {table.encoding}, split by {split}."
     for column in columns.columns:
         target = column.target or f"not read ({column.note})"
-        yield f"  {column.title or '(no title)'} → {target}"
+        yield f"  {printable(column.title) or '(no title)'} → {target}"
     yield "First rows as they will be read:"
-    for row in preview(team=team, table=table, columns=columns, key=key):
-        named = zip(columns.used, row.cells, strict=True)
-        shown = ", ".join(f"{column.target}={cell[:40]}" for column, cell in named if cell)
-        yield f"  line {row.line}: {_printable(shown)}"
-        for problem in row.problems:
-            yield f"    ! {_printable(problem)}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text without control characters, which could rewrite the terminal."""
     return "".join(character if character.isprintable() else "·" for character in text)

@@ -12,10 +12,11 @@ from typing import Final
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import Q, QuerySet
 
-from contacts.imports.apply import Journal, Options, Refused, Result, Stopped, import_table
+from contacts.imports.apply import Journal, Options, Result, Stopped, import_table
 from contacts.imports.files import StoredBytes
 from contacts.imports.forgetting import Gone
 from contacts.imports.lifecycle import WORKING, columns_of_import, table_of
+from contacts.imports.refused import Refused
 from contacts.imports.seen import Keeper, KeptAtImport, forget_keys
 from contacts.models import ContactImport, ImportProblem
 from crm.csv_files import Bookmark, Source, UnreadableFile

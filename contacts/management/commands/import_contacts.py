@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
@@ -26,13 +26,11 @@ from contacts.imports.preview import preview_lines
 from contacts.imports.remembered import as_wishes, forget, recall
 from contacts.imports.running import claim, report_lines, run
 from contacts.imports.uploads import own_targets
+from contacts.management.importing import INTERRUPTED, UNREADABLE, given_columns, open_errors
 from contacts.management.progress import ProgressLine
 from contacts.models import ContactImport
 from crm.csv_files import FileBytes, Table, UnreadableFile, inspect
 from crm.models import Team
-
-UNREADABLE: Final = 2
-INTERRUPTED: Final = 130
 
 
 class Command(BaseCommand):
@@ -110,7 +108,7 @@ class Command(BaseCommand):
 
     def _columns(self, team: Team, table: Table, options: Mapping[str, Any]) -> tuple[ColumnMap, str]:
         """As given; else as the last time for these titles; else by the titles."""
-        given, key = _given(options["map"]), full_key(options["key"] or "")
+        given, key = given_columns(options["map"]), full_key(options["key"] or "")
         if options["forget_mapping"]:
             forget(team=team, header=table.header)
         before = None if given or options["unknown_as_custom"] else recall(team=team, header=table.header)
@@ -132,7 +130,7 @@ class Command(BaseCommand):
     ) -> Result:
         """Everything is done and undone, so nothing is noted anywhere but in the file of refused rows."""
         with ExitStack() as stack:
-            journal = ErrorsFile(open_sink=lambda: stack.enter_context(_open(errors)), header=table.header)
+            journal = ErrorsFile(open_sink=lambda: stack.enter_context(open_errors(errors)), header=table.header)
             with ProgressLine(stream=sys.stderr, quiet=options["json"]) as progress:
                 return import_table(
                     team=team, table=table, columns=columns, options=wishes, journal=journal, progress=progress.show
@@ -193,7 +191,7 @@ class Command(BaseCommand):
             message = f"Stopped. The same command, or --resume {row.pk}, goes on where it was."
             raise CommandError(message, returncode=INTERRUPTED) from None
         if result.reported:
-            with _open(errors, encoding="utf-8") as file:
+            with open_errors(errors, encoding="utf-8") as file:
                 file.writelines(report_lines(row))
         return result
 
@@ -228,14 +226,6 @@ def _stopped(team: Team) -> Any:
     return rows.filter(source=ContactImport.Source.COMMAND, state=ContactImport.State.RUNNING)
 
 
-def _open(path: Path, encoding: str = "utf-8-sig") -> TextIO:
-    try:
-        return path.open("w", encoding=encoding, newline="")
-    except OSError as error:
-        message = f"The errors file {path} cannot be written: {error.strerror}."
-        raise CommandError(message, returncode=UNREADABLE) from error
-
-
 def _team(slug: str) -> Team:
     try:
         return Team.objects.get(slug=slug)
@@ -243,14 +233,3 @@ def _team(slug: str) -> Team:
         slugs = ", ".join(Team.objects.order_by("slug").values_list("slug", flat=True)[:10])
         message = f"There is no team {slug}. Teams: {slugs or 'none yet'}."
         raise CommandError(message, returncode=UNREADABLE) from None
-
-
-def _given(pairs: list[str]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for pair in pairs:
-        title, equals, target = pair.rpartition("=")
-        if not equals:
-            message = f"--map {pair}: write COLUMN=FIELD, such as --map 'Work mail=email'."
-            raise CommandError(message, returncode=UNREADABLE)
-        given[title.strip()] = target.strip()
-    return given
