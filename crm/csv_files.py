@@ -147,8 +147,8 @@ def _detect_delimiter(source: Source, encoding: str) -> str:
 
 def _sample(source: Source, encoding: str) -> str:
     with source.open() as file:
-        text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
         try:
+            text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
             return text.read(_CHUNK)
         except LookupError as error:
             raise UnreadableFile(f"Unknown encoding {encoding}: try utf-8 or cp1252.") from error

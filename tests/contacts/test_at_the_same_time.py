@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, transaction
 
 from contacts.models import Company, Contact, Deal, Record, RecordType
@@ -112,3 +115,34 @@ def test_a_change_waits_for_the_one_that_is_being_written(team: Team) -> None:
         assert patching.result() == 200
     deal.refresh_from_db()
     assert (deal.stage, deal.custom) == ("won", {"shoe": 38, "hat": 58, "glove": 8})
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+def test_two_imports_of_one_file_create_its_records_once(team: Team, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("name\nTea\nSteel\n", "utf-8")
+
+    def bring() -> None:
+        try:
+            given = ["--team", "acme", "--model", "companies", "--key", "name"]
+            call_command("import_records", str(file), *given, stdout=StringIO())
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        with transaction.atomic(), connection.cursor() as cursor:
+            Team.objects.select_for_update().get(pk=team.pk)
+            both = [pool.submit(bring) for _ in range(2)]
+
+            def they_wait() -> bool:
+                cursor.execute(
+                    "SELECT DISTINCT pid FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks"
+                    " JOIN pg_database d ON d.oid = database WHERE d.datname = current_database())"
+                )
+                return len(cursor.fetchall()) == 2
+
+            eventually(they_wait)
+        for each in both:
+            each.result()
+    assert sorted(Company.objects.values_list("name", flat=True)) == ["Steel", "Tea"]
