@@ -61,8 +61,9 @@ class Development:
         for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(name, self._stop)
         try:
-            self._start("web", "runserver", "--noreload", f"{HOST}:{self._port}")
-            self._start("worker", "worker", "--grace", str(WORKER_GRACE))
+            # Both have the settings that were checked when `dev` itself started.
+            self._start("web", "runserver", "--noreload", "--skip-checks", f"{HOST}:{self._port}")
+            self._start("worker", "worker", "--skip-checks", "--grace", str(WORKER_GRACE))
             return self._watch()
         finally:
             self._end()

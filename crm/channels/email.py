@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
-from django.core.validators import validate_email
+from django.core.validators import DomainNameValidator, EmailValidator, validate_email
 from django.utils.html import escape, linebreaks
 
 from crm.channels.base import Code, Delivered, DeliveryResult, Refused, Unknown
@@ -28,6 +28,21 @@ _HALF = re.compile(r"[\ud800-\udfff]")
 _MEDIA_TYPE = re.compile(r"(?!multipart/)[a-z0-9][a-z0-9.+_-]*/[a-z0-9][a-z0-9.+_-]*", re.IGNORECASE)
 MAX_LINE: Final = 900
 MAX_ATTACHMENTS: Final = 20
+
+
+class _Plain(EmailValidator):
+    """Says of an address in ASCII what Django says; Django's pattern knows the letters of all languages, and takes each
+    process a tenth of a second to compile."""
+
+    domain_regex = re.compile(
+        rf"^{EmailValidator.hostname_re}{EmailValidator.domain_re}{EmailValidator.tld_no_fqdn_re}\Z".replace(
+            DomainNameValidator.ul, ""
+        ),
+        re.IGNORECASE | re.ASCII,
+    )
+
+
+_plain: Final = _Plain()
 
 
 class InvalidMessage(Exception):
@@ -56,7 +71,7 @@ def valid_address(address: str) -> bool:
     if len(address) > 254 or _CONTROL.search(address):
         return False
     try:
-        validate_email(address)
+        (_plain if address.isascii() else validate_email)(address)
     except ValidationError:
         return False
     return True

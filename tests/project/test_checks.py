@@ -250,10 +250,10 @@ def test_a_cluster_name_that_nobody_described_is_told_in_a_sentence(monkeypatch:
         type(project)("config", project.module)
 
 
-def _check(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+def _check(environment: dict[str, str], *arguments: str, command: str = "check") -> "subprocess.CompletedProcess[str]":
     root = Path(__file__).resolve().parent.parent.parent
     return subprocess.run(
-        [sys.executable, "manage.py", "check", *arguments],
+        [sys.executable, "manage.py", command, *arguments],
         cwd=root,
         env={"PATH": "/usr/bin:/bin", "DJANGO_SETTINGS_MODULE": "config.settings", **environment},
         capture_output=True,
@@ -326,3 +326,10 @@ def test_an_unknown_cluster_name_ends_the_start_in_a_sentence() -> None:
     assert result.returncode == 1
     assert "ALT_CLUSTERS" in result.stderr
     assert "KeyError" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["worker", "dev"])
+def test_who_starts_others_checks_for_them(command: str) -> None:
+    result = _check({"SECRET_KEY": LONG, "DEBUG": "1", "BASE_URL": "nowhere"}, command=command)
+    assert result.returncode == 1
+    assert "BASE_URL" in result.stderr and result.stdout == ""

@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
+from django.core.validators import validate_email
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_django import Settings
 
 from crm.channels.base import Delivered, DeliveryResult, Refused, Unknown
@@ -279,3 +283,14 @@ def test_html_becomes_readable_text(html: str, text: str) -> None:
 )
 def test_addresses_are_bare(address: str, valid: bool) -> None:
     assert valid_address(address) is valid
+
+
+@given(st.text("aZ0-._x", min_size=1, max_size=12), st.sampled_from(["com", "c", "xn--a1", "c-", "-c", "c1", "com."]))
+def test_a_plain_domain_is_judged_as_django_judges_it(name: str, top: str) -> None:
+    address = f"ann@{name}.{top}"
+    try:
+        validate_email(address)
+    except ValidationError:
+        assert not valid_address(address)
+    else:
+        assert valid_address(address)
