@@ -20,7 +20,7 @@ from pytest_socket import socket_allow_hosts
 from pipelines.engine.outgoing.hearing import forget_hearers
 from pipelines.engine.programs import forget_programs
 from pipelines.engine.short_way import forget_ways
-from tests import databases, families
+from tests import databases, families, order
 
 # Enough to catch a slip at every run; `make properties` asks for far more. Slow machines are no findings.
 settings.register_profile("suite", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -44,6 +44,8 @@ sys.dont_write_bytecode = False
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         families.begin_run()
+    # As `order` has them, and not the groups with many tests first.
+    config.option.loadscopereorder = False
     databases.begin()
     databases.keep_no_statements()
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput") and whole_suite(config):
@@ -78,18 +80,20 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long tests come first, so that no worker sits alone over one at the end; what shares a house stays together."""
+    """What shares a house stays together; tests that wait for programs are spread among those that compute."""
     strangers = [item.nodeid for item in items if asks_a_database(item) and WITHOUT_DATABASE & {*item.path.parents}]
     assert not strangers, f"PostgreSQL would not see them there: {strangers}"
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items[:] = order.spread(items)
     if config.getoption("loadgroup", False):
         for item in items:
             keep_together(item)
 
 
 def pytest_collection_finish() -> None:
-    """What is imported and collected by now lives until the end: nobody need look for garbage among it."""
+    """What is imported and collected by now lives until the end: nobody need look for garbage among it, and what
+    one test leaves is little."""
     gc.freeze()
+    gc.set_threshold(100_000, 10, 10)
 
 
 def asks_a_database(item: pytest.Item) -> bool:
