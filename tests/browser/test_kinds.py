@@ -86,6 +86,35 @@ def test_branches_and_their_steps_are_built_from_nothing(page: "Page", team: Tea
     ]
 
 
+def test_a_block_is_copied_with_all_its_steps_which_go_on_naming_each_other(page: "Page", team: Team) -> None:
+    ask = {"key": "ask", "type": "human_task", "with": {"title": "Fit?"}, "on": {"done": "note"}}
+    note = {"key": "note", "type": "create_task", "with": {"title": "{{ steps.ask.outcome }}, {{ steps.before.id }}"}}
+    again = {"key": "again", "type": "loop", "with": {"times": 2, "steps": [{"key": "pause", "type": "wait"}]}}
+    branches = [{"name": "one", "steps": [ask, note]}, {"name": "two", "steps": [again]}]
+    fork = {"key": "fork", "type": "parallel", "with": {"join": "all", "branches": branches}}
+    before = {"key": "before", "type": "create_task", "with": {"title": "First"}}
+    pipeline = Pipeline.objects.create(team=team, key="p", name="P")
+    document = {"format": "crm.pipeline/1", "key": "p", "name": "P", "subject": "contacts.contact"}
+    apply_document(pipeline, {**document, "steps": [before, fork]})
+    page.goto(f"/admin/pipelines/pipeline/{pipeline.pk}/change/")
+    page.get_by_role("button", name="Copy this step").nth(1).click()
+    copied = page.locator("[data-row=step]").nth(2)
+    copied.locator("[data-branch=two] .pl-entry-card").get_by_role("button", name="Copy", exact=True).first.click()
+    save(page)
+
+    assert stored()[1]["with"]["branches"] == branches, "the original stays as it was"
+    made = stored()[2]
+    assert made["key"] == "fork_2"
+    one, two = made["with"]["branches"]
+    assert [step["key"] for step in one["steps"]] == ["ask_2", "note_2"]
+    assert one["steps"][0]["on"] == {"done": "note_2"}
+    assert one["steps"][1]["with"]["title"] == "{{ steps.ask_2.outcome }}, {{ steps.before.id }}"
+    assert [(step["key"], step["with"]["steps"][0]["key"]) for step in two["steps"]] == [
+        ("again_2", "pause_2"),
+        ("again_3", "pause_3"),
+    ]
+
+
 def test_steps_inside_a_block_are_added_moved_and_removed(page: "Page", team: Team) -> None:
     inner = [{"key": "first", "type": "wait"}, {"key": "second", "type": "create_task", "with": {"title": "Call"}}]
     block = {"key": "again", "type": "loop", "with": {"times": 2, "steps": inner}}

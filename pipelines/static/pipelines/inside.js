@@ -23,6 +23,7 @@
       addLabel: "Add a step here",
       titleOf,
       fresh: () => ({ key: freeKey(ownKey, branch), type: "wait" }),
+      copyOf: editor.copyOfStep,
       draw: (step, tell) => stepFields(step, tell, () => present),
     });
   }

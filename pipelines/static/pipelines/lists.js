@@ -7,7 +7,7 @@
   const button = (name, label, run) => el("button", { type: "button", class: "pl-remove", "aria-label": label, title: label, on: { click: run } }, editor.icon(name));
 
   // Cards over a list of objects. `draw(entry, changed)` answers the inside of a card, `titleOf(entry, index)` its name.
-  editor.cards = function (value, changed, { draw, titleOf, fresh, addLabel }) {
+  editor.cards = function (value, changed, { draw, titleOf, fresh, addLabel, copyOf }) {
     const entries = Array.isArray(value) ? value.map((each) => (each && typeof each === "object" ? { ...each } : each)) : [];
     const box = el("div", { class: "pl-cards" });
     const live = el("p", { class: "pl-live", "aria-live": "polite" });
@@ -21,11 +21,12 @@
         entries.splice(to, 0, ...entries.splice(index, 1));
         commit();
         redraw();
-        box.querySelectorAll(":scope > .pl-entry-card")[to].querySelector("button").focus();
+        show(to);
         live.textContent = `${titleOf(entry, to)} is now number ${to + 1}.`;
       };
       const head = el("div", { class: "pl-card-head" }, title,
         button("arrow_upward", "Move up", () => move(-1)), button("arrow_downward", "Move down", () => move(1)),
+        copyOf ? button("content_copy", "Copy", () => { entries.splice(index + 1, 0, copyOf(entry)); commit(); redraw(); show(index + 1); live.textContent = `Copied as number ${index + 2}.`; }) : null,
         button("delete", "Remove", () => { entries.splice(index, 1); commit(); redraw(); live.textContent = "Removed."; }));
       const inside = draw(entry, (next) => {
         entries[index] = next;
@@ -37,6 +38,9 @@
     }
     function redraw() {
       box.replaceChildren(...entries.map(card), add, live);
+    }
+    function show(index) {
+      box.querySelectorAll(":scope > .pl-entry-card")[index].querySelector("button").focus();
     }
     const add = el("button", { type: "button", class: "pl-small", text: addLabel });
     add.addEventListener("click", () => {

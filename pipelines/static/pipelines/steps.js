@@ -29,9 +29,6 @@
       const message = inRow(row, "message");
       show("message", Boolean(message.value) || Boolean(kind && kind.speaks) || message.closest(".pl-has-errors"));
       show("inside", editor.isBlock(action.value));
-      // The steps inside a block have keys that nothing else may have.
-      const copies = row.querySelector("[data-copy]");
-      if (copies) copies.hidden = editor.isBlock(action.value);
       row.querySelector('.pl-field-condition label').textContent = action.value === "condition" ? "Condition" : "Only if";
       const data = editor.readJson(raw, {});
       const box = row.querySelector("[data-parameters]");
@@ -206,24 +203,6 @@
     return `step_${number}`;
   }
 
-  // A copy is named after its step: call, call_2, call_3.
-  function keyAfter(key, list) {
-    const taken = new Set([...editor.data.takenKeys, ...rowsOf(list).map((row) => inRow(row, "key").value)]);
-    const base = (key || "step").replace(/_\d+$/, "").slice(0, 36);
-    let number = 2;
-    while (taken.has(`${base}_${number}`)) number += 1;
-    return `${base}_${number}`;
-  }
-
-  // What a copy has of its own: its identity, its place, and that nobody removed it.
-  const OWN = new Set(["id", "pipeline", "number", "key", "DELETE"]);
-  function copyFields(from, to) {
-    for (const field of from.querySelectorAll("[name]")) {
-      const name = (/-\d+-(\w+)$/.exec(field.name) || [])[1];
-      if (name && !OWN.has(name) && inRow(to, name)) inRow(to, name).value = field.value;
-    }
-  }
-
   function freshRow(section) {
     const total = section.querySelector(`[name="${section.dataset.prefix}-TOTAL_FORMS"]`);
     const shell = document.createElement("div");
@@ -243,8 +222,7 @@
   function copy(row, list, section) {
     const made = freshRow(section);
     row.after(made);
-    copyFields(row, made);
-    inRow(made, "key").value = keyAfter(inRow(row, "key").value, list);
+    editor.copyRow(row, made, inRow);
     setUpStep(made, list);
     openAlone(made, list);
     say(list, `Copied as step ${made.querySelector("[data-position]").textContent}.`);
