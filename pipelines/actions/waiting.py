@@ -32,14 +32,20 @@ class WaitForEvents(Kind):
                 "type": "array",
                 "minItems": 1,
                 "title": "Events",
-                "description": "The first one that happens decides the way on; `since` also counts earlier ones.",
+                "description": "The first one that happens decides the way on; with “since”, earlier ones count, too.",
                 "items": {
                     "type": "object",
                     "additionalProperties": False,
                     "required": ["event"],
                     "properties": {
                         "name": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$", "title": "Name"},
-                        "event": {"type": "string", "minLength": 1, "maxLength": 80, "title": "Event"},
+                        "event": {
+                            "type": "string",
+                            "minLength": 1,
+                            "maxLength": 80,
+                            "title": "Event",
+                            "x-widget": "event",
+                        },
                         "where": {"title": "Only if"},
                         "match": {"type": "object", "title": "Carrying"},
                         "since": {"title": "Since", "description": "now, step, run, or a duration such as 2d."},

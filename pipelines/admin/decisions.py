@@ -57,13 +57,9 @@ class EnrollmentDecisionAdmin(TeamScopedReadOnlyAdmin[EnrollmentDecision]):
 
     @display(description="About")
     def who(self, row: EnrollmentDecision) -> str:
-        if row.subject_id is None:
-            return "—"
         if not hasattr(row, "found_subject"):
             attach_subjects([row])
-        found: Model | None = getattr(row, "found_subject", None)
-        kind = row.subject_type.name if row.subject_type else "record"
-        return link_to(found) if found is not None else f"Deleted {kind} {row.subject_id}"
+        return who_of(row)
 
     @display(description="Decision", ordering="decision", label=COLORS)
     def decided(self, row: EnrollmentDecision) -> str:
@@ -81,6 +77,15 @@ class EnrollmentDecisionAdmin(TeamScopedReadOnlyAdmin[EnrollmentDecision]):
     @display(description="When", ordering="at")
     def when(self, row: EnrollmentDecision) -> str:
         return table_time(row.at, getattr(row, "seen_at", None) or engine_now())
+
+
+def who_of(row: EnrollmentDecision) -> str:
+    """Whom a decision is about, linked to its page, once `attach_subjects` has read them."""
+    if row.subject_id is None:
+        return "—"
+    found: Model | None = getattr(row, "found_subject", None)
+    kind = row.subject_type.name if row.subject_type else "record"
+    return link_to(found) if found is not None else f"Deleted {kind} {row.subject_id}"
 
 
 def attach_subjects(rows: Iterable[EnrollmentDecision] | QuerySet[EnrollmentDecision] | Page[Any]) -> None:

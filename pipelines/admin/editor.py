@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from django.db import models
 
-from contacts.models import RecordType
+from contacts.models import RecordType, Segment
 from contacts.own_fields import all_definitions, definitions
 from crm.models import Member, MessageTemplate, Team
 from crm.topics import topic_choices
@@ -16,6 +16,7 @@ from pipelines.admin.top_schemas import TOP_SCHEMAS
 from pipelines.definition.operators import CHANGE_OPERATORS, OPERATORS
 from pipelines.models import Pipeline
 from pipelines.subjects import RECORD, RELATED_FIELDS, subject_types
+from pipelines.triggers.heard import hearable
 
 MOST_PEOPLE: Final = 200
 # What every message can name, beside the subject and the variables of its pipeline.
@@ -40,6 +41,8 @@ def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, An
         "topics": list(topic_choices(team).items()),
         "groups": _groups(team),
         "pipelines": _pipelines(team),
+        "events": [[name, words] for group in hearable(team).values() for name, words in group.items()],
+        "segments": _segments(team),
         "variables": [*(_declared(pipeline) if pipeline else ()), *EVERYWHERE],
         "takenKeys": list(archived),
         "whole": TOP_SCHEMAS,
@@ -147,6 +150,13 @@ def _pipelines(team: Team | None) -> list[list[str]]:
         return []
     rows = Pipeline.objects.filter(team=team).exclude(status=Pipeline.Status.ARCHIVED).order_by("name")
     return [list(row) for row in rows.values_list("key", "name")[:MOST_PEOPLE]]
+
+
+def _segments(team: Team | None) -> list[list[str]]:
+    if team is None:
+        return []
+    rows = Segment.objects.filter(team=team).order_by("name").values_list("key", "name")[:MOST_PEOPLE]
+    return [list(row) for row in rows]
 
 
 def _templates(team: Team | None) -> list[list[str]]:

@@ -25,6 +25,7 @@ from pipelines.admin.links import table_time
 from pipelines.admin.taking_in import TakingIn
 from pipelines.definition.values import ParameterError, compile_value
 from pipelines.engine.clock import engine_now
+from pipelines.engine.filling import fillable, strangers
 from pipelines.engine.incoming import work_off
 from pipelines.models import Hook, HookDelivery, Trigger
 from pipelines.triggers.hooks import NotAccepted, Opened, open_hook, receive, renew_hook
@@ -63,7 +64,7 @@ class HookForm(forms.ModelForm[Hook]):
         label="Fields of new contacts",
         widget=UnfoldAdminTextareaWidget({"rows": 4, "placeholder": '{"first_name": "{{ trigger.first_name }}"}'}),
         help_text="What a contact gets that is made because nobody has the address that was posted: "
-        "on the left its field, or the key of one that the team defines, on the right what of the body fills it.",
+        "on the left its field, on the right what of the body fills it, such as {{ trigger.name.first }}.",
     )
 
     class Meta:
@@ -88,6 +89,8 @@ class HookForm(forms.ModelForm[Hook]):
         team = trigger.pipeline.team if trigger else self.instance.team if self.instance.pk else None
         if topic and team and not Topic.objects.filter(team=team, key=topic).exists():
             self.add_error("topic", "This team has no such topic: make it under Topics first.")
+        for sentence in strangers(team=team, names=self.cleaned_data.get("fields_of_new") or ()) if team else ():
+            self.add_error("fields_of_new", sentence)
         return cleaned
 
     def clean_fields_of_new(self) -> dict[str, Any]:
@@ -121,6 +124,10 @@ class HookAdmin(TakingIn, TeamScopedAdmin[Hook]):
     change_form_template = "admin/pipelines/hook/form.html"
     actions_detail = ("test_page", "renew_page")
 
+    class Media:
+        css = {"all": ("pipelines/pipelines.css",)}
+        js = tuple(f"pipelines/{name}.js" for name in ("dom", "conditions", "lists", "parameters", "rules", "hooks"))
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         shown = ["name", "leads_to", "enabled", "topic", "fields_of_new"]
         return [(None, {"fields": shown if obj else ["name", "trigger", "signed", "topic", "fields_of_new"]})]
@@ -138,7 +145,10 @@ class HookAdmin(TakingIn, TeamScopedAdmin[Hook]):
             )
             field.label_from_instance = lambda row: f"{row.pipeline.name} › {row.key or 'webhook'}"
             field.widget = getattr(field.widget, "widget", field.widget)
-            field.help_text = "Pipelines with a webhook trigger that has no address yet."
+            field.help_text = (
+                "Pipelines with a webhook trigger that has no address yet. "
+                "A pipeline gets one on its page, under “Other triggers”."
+            )
         return field
 
     def save_model(self, request: HttpRequest, obj: Hook, form: Any, change: bool) -> None:
@@ -195,6 +205,12 @@ class HookAdmin(TakingIn, TeamScopedAdmin[Hook]):
         }
         page: HttpResponse = super().change_view(request, object_id, form_url, more)
         return page
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        offered = fillable(team=getattr(request, "team", None))
+        return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), "offered": offered})
 
     @action(description="Test", icon="science", permissions=["change"], url_path="test")
     def test_page(self, request: HttpRequest, object_id: str) -> HttpResponse:

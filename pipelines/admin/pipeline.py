@@ -37,7 +37,8 @@ from pipelines.subjects import subject_types
 
 # In the order in which they build on each other.
 SCRIPTS = (
-    "dom", "conditions", "lists", "ways", "copying", "inside", "parameters", "rules", "steps", "edges", "whole", "triggers",
+    "dom", "conditions", "lists", "ways", "copying", "inside", "parameters", "rules", "steps", "edges", "whole",
+    "triggers",
 )  # fmt: skip
 STATUS_COLORS = {"Draft": "info", "Active": "success", "Paused": "warning", "Archived": "default"}
 

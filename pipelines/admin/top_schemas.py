@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 _DURATION: Final = {"x-widget": "duration"}
+_EVENT: Final = {"type": "string", "title": "Event", "x-widget": "event"}
 
 # By the name of the form's field, which holds the same as JSON.
 TOP_SCHEMAS: Final[dict[str, Any]] = {
@@ -30,7 +31,7 @@ TOP_SCHEMAS: Final[dict[str, Any]] = {
         "items": {
             "type": "object",
             "properties": {
-                "event": {"type": "string", "title": "Event", "description": "Such as unsubscribed; or a condition."},
+                "event": {**_EVENT, "description": "Such as unsubscribed; or a condition."},
                 "match": {"type": "object", "title": "Carrying", "description": "What the event must carry."},
                 "where": {"title": "Only if"},
                 "status": {"title": "The run is then", "enum": ["completed", "cancelled"]},
@@ -46,7 +47,7 @@ TOP_SCHEMAS: Final[dict[str, Any]] = {
             "required": ["key", "event"],
             "properties": {
                 "key": {"type": "string", "title": "Key"},
-                "event": {"type": "string", "title": "Event", "description": "What counts as success."},
+                "event": {**_EVENT, "description": "What counts as success."},
                 "where": {"title": "Only if"},
                 "value": {"type": "string", "title": "Worth", "description": "Such as {{ event.total }}."},
                 "within": {**_DURATION, "title": "Within", "description": "Of the start of the run."},

@@ -9,10 +9,11 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from contacts.queries import with_email
+from pipelines.admin.decisions import attach_subjects, who_of
 from pipelines.admin.fields import JsonField
 from pipelines.admin.telling import clause
 from pipelines.engine.clock import engine_now
-from pipelines.models import EnrollmentDecision, EventType, Firing, Pipeline, Trigger
+from pipelines.models import EnrollmentDecision, EventType, Firing, Hook, Pipeline, Trigger
 from pipelines.simulation.scenario import ScenarioError
 from pipelines.simulation.triggers import trigger_verdicts
 from pipelines.subjects import subject_types
@@ -66,6 +67,8 @@ class WaysInPage:
             "firings": Firing.objects.filter(trigger__pipeline=pipeline)
             .select_related("trigger")
             .order_by("-pk")[:SHOWN],
+            "addresses": _addresses(pipeline),
+            "may_open": self.admin_site.get_model_admin(Hook).has_add_permission(request),
             "refused": _refused(pipeline),
             "now": engine_now(),
             "media": self.media,
@@ -108,8 +111,19 @@ def _tried(pipeline: Pipeline, form: TryForm) -> list[dict[str, Any]]:
 
 
 def _refused(pipeline: Pipeline) -> list[dict[str, Any]]:
-    rows = EnrollmentDecision.objects.filter(pipeline=pipeline).order_by("-pk")[:SHOWN]
-    return [{"row": row, "reason": row.get_decision_display(), "clauses": _clauses(row.why)} for row in rows]
+    found = EnrollmentDecision.objects.filter(pipeline=pipeline).select_related("subject_type").order_by("-pk")
+    rows = list(found[:SHOWN])
+    attach_subjects(rows)
+    return [
+        {"row": row, "who": who_of(row), "reason": row.get_decision_display(), "clauses": _clauses(row.why)}
+        for row in rows
+    ]
+
+
+def _addresses(pipeline: Pipeline) -> list[tuple[Trigger, Hook | None]]:
+    """Each webhook trigger with the address that leads to it, or none yet."""
+    triggers = pipeline.triggers.filter(kind=Trigger.Kind.WEBHOOK).select_related("hook").order_by("position", "id")
+    return [(trigger, getattr(trigger, "hook", None)) for trigger in triggers]
 
 
 def _clauses(why: Any) -> list[Any]:

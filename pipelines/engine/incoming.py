@@ -10,13 +10,12 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from contacts.models import Contact
 from contacts.operations import create_contact
-from contacts.own_fields import checked_custom, definitions
 from contacts.queries import with_email
-from contacts.record_fields import InvalidValues
 from crm.consent import Act, subscribe
 from crm.faults import point, register
 from pipelines.definition.values import ParameterError, compile_value
 from pipelines.engine.enroll import NotEnrollable, enroll
+from pipelines.engine.filling import held
 from pipelines.engine.plain import plain
 from pipelines.engine.unheard import commit_unheard
 from pipelines.models import Hook, HookDelivery, Trigger
@@ -143,10 +142,11 @@ def _contact(hook: Hook, body: Any, address: str, now: datetime, left_out: dict[
     known = with_email(team=hook.team, emails=[address]).order_by("pk").values_list("pk", flat=True).first()
     if known is not None:
         return known
-    values = {"lead_source": hook.name[:100], **(hook.fields or {})}
+    values = {"lead_source": hook.name[:60], **(hook.fields or {})}
     found = compile_value(values).evaluate({"trigger": body, "now": now})
     filled = {name: plain(value) for name, value in found.items() if value not in (None, "")}
-    return _made(hook, {**_held(hook, filled, left_out), "email": address}, left_out)
+    values = held(team_id=hook.team_id, filled=filled, left_out=left_out)
+    return _made(hook, {**values, "email": address}, left_out)
 
 
 def _made(hook: Hook, values: dict[str, Any], left_out: dict[str, str]) -> int:
@@ -159,26 +159,3 @@ def _made(hook: Hook, values: dict[str, Any], left_out: dict[str, str]) -> int:
             raise
         left_out |= {name: " ".join(messages) for name, messages in unfit.items()}
     return create_contact(team=hook.team, values={name: values[name] for name in values.keys() - unfit.keys()}).pk
-
-
-def _held(hook: Hook, filled: dict[str, Any], left_out: dict[str, str]) -> dict[str, Any]:
-    """What a post fills, own fields that the team defines as values of their types; a form need not fill them all.
-
-    The sender was told that the post is taken, so a value that does not fit is left out and never stops the others.
-    """
-    fields = definitions(team=hook.team_id, model=Contact)
-    defined = {str(field["key"]) for field in fields}
-    own = {name for name in filled if name.startswith("custom.")} | defined & filled.keys()
-    nested = filled.get("custom")
-    given = {
-        **(nested if isinstance(nested, dict) else {}),
-        **{name.removeprefix("custom."): filled[name] for name in own},
-    }
-    try:
-        custom = checked_custom(fields=fields, values=given)
-    except InvalidValues as error:
-        # Values that are too large together name no field of their own.
-        unfit = {key for key, _ in error.problems} & given.keys() or defined
-        left_out |= dict(error.problems)
-        custom = checked_custom(fields=fields, values={key: given[key] for key in given.keys() - unfit})
-    return {**{name: value for name, value in filled.items() if name not in own}, "custom": custom}

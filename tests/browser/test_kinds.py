@@ -4,11 +4,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.auth.models import User
 
-from crm.models import Team
+from contacts.models import Segment
+from crm.models import Member, Team
 from pipelines.documents import apply_document, document_of
-from pipelines.models import Pipeline
+from pipelines.models import EventType, Hook, Pipeline, Trigger
 from tests.browser.test_building import ADD, add_step, save
+from tests.pipelines.engine.building import active
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -84,6 +87,41 @@ def test_branches_and_their_steps_are_built_from_nothing(page: "Page", team: Tea
         ("mail", "Do mail"),
         ("call", "Do call"),
     ]
+
+
+def test_a_wait_offers_the_events_there_are_and_shows_how_long_it_waits(page: "Page", team: Team) -> None:
+    EventType.objects.create(team=team, name="order.paid")
+    Segment.objects.create(team=team, key="vips", name="Best customers")
+    page.goto(ADD)
+    wait = add_step(page, "wait_for")
+    wait.get_by_role("button", name="Add: event").click()
+    offered = wait.locator("[data-parameter=event] option").evaluate_all("all => all.map((each) => each.value)")
+    assert {"order.paid", "email_clicked", "unsubscribed"} <= set(offered)
+    assert wait.get_by_label("It may take at most", exact=True).is_visible()
+    joins = add_step(page, "add_to_segment").locator("[data-parameter=segment] option")
+    assert joins.evaluate_all("all => all.map((each) => each.value)") == ["vips"]
+    page.get_by_role("button", name="Add trigger").click()
+    assert page.locator("input[name$=-event]").last.get_attribute("list") == "pl-events"
+    assert "order.paid" in page.locator("#pl-events option").evaluate_all("all => all.map((each) => each.value)")
+
+
+def test_a_webhook_says_in_rows_what_it_fills_of_a_new_contact(page: "Page", team: Team, manager: User) -> None:
+    Member.objects.update(role="owner")
+    trigger = {"type": "webhook", "key": "form"}
+    active(team, [{"key": "hold", "type": "wait"}], key="signup", triggers=[trigger])
+    page.goto(f"/admin/pipelines/hook/add/?trigger={Trigger.objects.get().pk}")
+    page.get_by_label("Name", exact=False).first.fill("Form")
+    page.get_by_role("button", name="Remove this line").last.click()
+    page.get_by_role("button", name="Add a line").click()
+    page.get_by_label("Name", exact=True).last.fill("job_title")
+    page.get_by_label("Value").last.fill("{{ trigger.work.title }}")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Copy this now").wait_for()
+    assert Hook.objects.get().fields == {
+        "first_name": "{{ trigger.first_name }}",
+        "last_name": "{{ trigger.last_name }}",
+        "job_title": "{{ trigger.work.title }}",
+    }
 
 
 def test_a_block_is_copied_with_all_its_steps_which_go_on_naming_each_other(page: "Page", team: Team) -> None:

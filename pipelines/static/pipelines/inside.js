@@ -128,9 +128,11 @@
       const ways = el("div", { class: "pl-grid pl-ways" });
       const trouble = el("div", { class: "pl-grid pl-ways" });
       const longest = editor.widgets.duration(step.timeout, (value) => { set("timeout", value); drawWays(); });
-      parts.push(ways, el("details", { class: "pl-more pl-when-wrong" }, el("summary", { text: "When it fails or takes long" }), trouble,
+      const fold = el("details", { class: "pl-more pl-when-wrong" }, el("summary", {}), trouble,
         el("div", { class: "pl-field" }, el("span", { class: "pl-label", text: "Try again" }), editor.retryRules(step.retry, (value) => set("retry", value))),
-        editor.labelled("It may take at most", longest)));
+        editor.labelled("It may take at most", longest));
+      editor.sayLongest(fold, step.type);
+      parts.push(ways, fold);
       const nested = el("div", { class: "pl-nested" });
       if (editor.isBlock(step.type)) parts.push(nested);
       parts.push(el("details", { class: "pl-more" }, el("summary", { text: "All of it as JSON" }), json));

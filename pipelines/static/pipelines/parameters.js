@@ -81,7 +81,7 @@
   }
 
   // Rows of name and value for an object; `offered` are fields that the names can be.
-  function pairs(value, changed, textOnly, offered = []) {
+  function pairs(value, changed, textOnly, offered = [], sample = "Value") {
     const box = el("div", { class: "pl-pairs" });
     const rows = Object.entries(value && typeof value === "object" ? value : {});
     const commit = () => {
@@ -98,7 +98,7 @@
       function drawContent() {
         const field = offered.find((each) => each.name === pair[0]);
         const own = field ? editor.valueInput(field, field.input, pair[1], given) : null;
-        const free = own || el("input", { class: "pl-input", value: textOnly ? pair[1] : shown(pair[1]), placeholder: "Value", "aria-label": "Value" });
+        const free = own || el("input", { class: "pl-input", value: textOnly ? pair[1] : shown(pair[1]), placeholder: sample, "aria-label": "Value" });
         if (!own) free.addEventListener("input", () => given(textOnly ? free.value : parsed(free.value)));
         content.replaceChildren(free);
       }
@@ -135,6 +135,8 @@
     message_template: (value, changed) => listed(editor.data.templates, value, changed, { placeholder: "Write it here, or choose a template" }),
     retry: (value, changed) => editor.retryRules(value, changed),
     window: (value, changed) => editor.windowFields(value, changed),
+    event: (value, changed) => listed(editor.data.events, value, changed, { placeholder: "email_clicked" }),
+    segment: (value, changed) => listed(editor.data.segments, value, changed, { placeholder: "Key of a segment" }),
     topic: (value, changed) => chosen(editor.data.topics, value, changed, "no topic of this team"),
     stage: (value, changed) => textInput(value, changed),
   };

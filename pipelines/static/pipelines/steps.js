@@ -29,6 +29,7 @@
       const message = inRow(row, "message");
       show("message", Boolean(message.value) || Boolean(kind && kind.speaks) || message.closest(".pl-has-errors"));
       show("inside", editor.isBlock(action.value));
+      editor.sayLongest(row.querySelector(".pl-when-wrong"), action.value);
       row.querySelector('.pl-field-condition label').textContent = action.value === "condition" ? "Condition" : "Only if";
       const data = editor.readJson(raw, {});
       const box = row.querySelector("[data-parameters]");
@@ -359,6 +360,11 @@
     const data = document.getElementById("pipeline-editor-data");
     if (!data) return;
     editor.data = JSON.parse(data.textContent);
+    for (const name of ["events", "segments"]) {
+      const known = editor.datalist(editor.data[name] || []);
+      known.id = `pl-${name}`;
+      document.body.append(known);
+    }
     document.querySelectorAll("[data-prefix]").forEach((section) => {
       if (section.dataset.editable === "true") setUpList(section);
     });

@@ -7,6 +7,11 @@
 
   // Steps that wait: where they lead when nothing came must be said.
   const ASKS = new Set(["human_task", "wait_for"]);
+  // How long these wait is the half of what they say, so it is no fold of what goes wrong.
+  editor.sayLongest = function (fold, code) {
+    fold.querySelector("summary").textContent = ASKS.has(code) ? "How long it waits, and when it fails" : "When it fails or takes long";
+    if (ASKS.has(code)) fold.open = true;
+  };
 
   // What the parameters declare: cases, variants, answers, events.
   function declared(data) {

@@ -154,7 +154,7 @@ def test_the_page_costs_the_same_with_few_steps_and_many(
         welcome.steps.create(number=number, key=f"step_{number}", action_type="wait")
         welcome.triggers.create(kind=Trigger.Kind.EVENT, key=f"way_{number}", event="order.paid", position=number)
     publish(pipeline=welcome)
-    with django_assert_max_num_queries(33):
+    with django_assert_max_num_queries(35):
         assert manager.get(f"{PIPELINE}{welcome.pk}/change/").status_code == 200
 
 

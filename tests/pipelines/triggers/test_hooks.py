@@ -104,6 +104,18 @@ def test_a_value_that_a_field_cannot_hold_loses_nobody(team: Team) -> None:
     assert HookDelivery.objects.get().outcome.startswith("entered; left out phone: ")
 
 
+def test_a_mapping_that_names_no_field_of_contacts_loses_nobody(team: Team) -> None:
+    hook = opened(team)
+    mapping = {"first_name": "{{ trigger.name }}", "nope": 1, "company": "Acme", "tags": "vip, {{ trigger.name }}"}
+    Hook.objects.update(fields=mapping)
+    post(hook)
+    process_due_runs()
+    contact = Contact.objects.get()
+    assert (contact.first_name, {tag.name for tag in contact.tags.all()}) == ("Ada", {"vip", "Ada"})
+    left_out = "left out company: contacts have no such field. nope: contacts have no such field."
+    assert HookDelivery.objects.get().outcome == f"entered; {left_out}"
+
+
 def test_a_post_that_failed_is_taken_in_again_once_by_those_who_may(hook: Opened, team: Team) -> None:
     Trigger.objects.update(enabled=False)
     post(hook)
@@ -311,6 +323,24 @@ def test_a_person_opens_one_sees_address_and_secret_once_and_tries_it(team: Team
     old = Hook.objects.get().token_hash
     assert "whsec_" in client.post(f"/admin/pipelines/hook/{hook.pk}/renew/").content.decode()
     assert Hook.objects.get().token_hash != old
+
+
+def test_a_mapping_is_refused_where_it_names_no_field_of_contacts(team: Team) -> None:
+    FieldDefinition.objects.create(team=team, model="contacts.contact", key="seats", label="Seats", type="integer")
+    pipeline = active(team, [email()], triggers=[SIGNUP], variables=SCORE)
+    owner = User.objects.create_user("owner", is_staff=True)
+    Member.objects.create(team=team, user=owner, role=Role.OWNER)
+    client = Client()
+    client.force_login(owner)
+    form = {"name": "Form", "trigger": pipeline.triggers.get().pk, "signed": "on"}
+    wrong = json.dumps({"frist_name": "{{ trigger.name }}", "seats": "{{ trigger.seats }}"})
+    page = unescape(client.post("/admin/pipelines/hook/add/", {**form, "fields_of_new": wrong}).content.decode())
+    assert "frist_name: contacts have no such field." in page and "did you mean 'first_name'?" in page
+    assert wrong.replace('"', "&quot;") in page or wrong in page, "what was written stands there still"
+    assert not Hook.objects.exists() and "seats: contacts" not in page
+    right = json.dumps({"seats": "{{ trigger.seats }}", "custom.hat": "1", "tags": "new"})
+    client.post("/admin/pipelines/hook/add/", {**form, "fields_of_new": right})
+    assert Hook.objects.get().fields == json.loads(right)
 
 
 @pytest.mark.parametrize("signed", ["on", ""])
