@@ -75,7 +75,10 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """The variants of one split under one goal: the best so far, and whether that is sure enough to choose it."""
+    """The variants of one split under one goal: the best so far, and whether that is sure enough to choose it.
+
+    `goal` is empty where the pipeline has none: then only who drew what is known.
+    """
 
     step: str
     title: str
@@ -91,6 +94,8 @@ class Contest:
     @property
     def verdict(self) -> str:
         """How sure the lead is, in one sentence."""
+        if not self.goal:
+            return "Without a goal nobody can say which variant is better."
         if self.p_value is None:
             return "Nobody has come here yet, or to one variant only."
         sure = "and that is no chance" if self.decided else "but that may be chance"
@@ -106,7 +111,7 @@ class Contest:
     def as_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,
-            "goal": self.goal,
+            "goal": self.goal or None,
             "variants": [variant.as_dict("variant") for variant in self.variants],
             "best": self.best,
             "p_value": None if self.p_value is None else round(self.p_value, 6),
@@ -132,11 +137,11 @@ class Conversion:
 def conversion(*, pipeline: Pipeline) -> Conversion:
     """Every goal over all runs, and every split under every goal; a fixed number of statements.
 
-    A goal counts for a variant when it was reached after the run had drawn it.
+    A goal counts for a variant when it was reached after the run had drawn it. Without goals splits tell who drew what.
     """
     keys = [str(goal["key"]) for goal in pipeline.goals]
     if not keys:
-        return Conversion()
+        return Conversion(contests=tuple(_contests(pipeline, [""])))
     total = PipelineRun.objects.filter(pipeline=pipeline, parent=None).count()
     hits = GoalHit.objects.filter(run__pipeline=pipeline, run__parent=None).values("goal").order_by()
     found: dict[str, tuple[int, Any]] = {
@@ -172,7 +177,8 @@ def _contest(
         n, worth = reached.get((step.pk, name, goal), (0, None))
         variants.append(Reached(name, drawn.get(name, 0), n, _money(worth)))
     # Who was held out is shown beside the variants, and is none that could win.
-    verdict = compare([Share(each.name, each.reached, each.runs) for each in variants if each.name != HOLDOUT])
+    shares = [Share(each.name, each.reached, each.runs) for each in variants if each.name != HOLDOUT]
+    verdict = compare(shares if goal else [])
     return Contest(
         step=step.key,
         title=step.name or step.key,

@@ -137,8 +137,16 @@ class RecordAdmin(RememberingPage, ExportPage, EnrollOwnRecords, RecordPage, Tea
         chosen = request.POST.get("type") or request.GET.get("type") or ""
         if not chosen.isdecimal() or len(chosen) > 9:
             return {}
-        kind = RecordType.objects.for_team(getattr(request, "team", None)).filter(pk=int(chosen)).first()
+        kind = _type_of(request, int(chosen))
         return own_fields(kind, {}) if kind is not None else {}
+
+
+def _type_of(request: HttpRequest, pk: int) -> RecordType | None:
+    """A type of the team, read once for each request, for a page asks several times."""
+    known: dict[int, RecordType | None] = request.__dict__.setdefault("own_types", {})
+    if pk not in known:
+        known[pk] = RecordType.objects.for_team(getattr(request, "team", None)).filter(pk=pk).first()
+    return known[pk]
 
 
 def _in_words(field: Mapping[str, Any]) -> str:

@@ -97,5 +97,5 @@ def _how_sure(pipeline: Pipeline, step: str) -> list[str]:
     """What is known so far: how sure each goal is about the lead, and how many went each way."""
     contests = [contest for contest in conversion(pipeline=pipeline).contests if contest.step == step]
     others = [f"{each.runs:,} “{each.name}”" for each in contests[0].variants] if contests else []
-    told = [f"By “{contest.goal}”: {contest.verdict}" for contest in contests]
+    told = [f"By “{contest.goal}”: {contest.verdict}" if contest.goal else contest.verdict for contest in contests]
     return [*told, f"So far {', '.join(others)}."] if others else told

@@ -19,7 +19,8 @@ _OTHERS: Final = frozenset({"tags", "custom", "email"})
 
 def fillable(*, team: Team | None) -> list[dict[str, str]]:
     """What a post can fill, as `name` and `label`; one statement."""
-    columns = [{"name": name, "label": str(Contact._meta.get_field(name).verbose_name)} for name in COLUMNS]
+    words = {field.name: str(field.verbose_name) for field in Contact._meta.concrete_fields}
+    columns = [{"name": name, "label": words[name]} for name in COLUMNS]
     own = definitions(team=team, model=Contact) if team else ()
     defined = [{"name": str(each["key"]), "label": str(each.get("label") or each["key"])} for each in own]
     return [*columns, {"name": "tags", "label": "tags, with commas between"}, *defined]

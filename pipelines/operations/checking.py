@@ -29,6 +29,7 @@ from pipelines.operations.handed_over import handed_over_problems
 from pipelines.operations.letter_problems import letter_problems
 from pipelines.operations.references import reference_problems
 from pipelines.operations.timing import timed_problems
+from pipelines.operations.tracking_problems import tracking_problems
 from pipelines.operations.type_problems import type_problems
 from pipelines.step_rows import STEP_COLUMNS, fill_step
 from pipelines.subjects import OWN, RECORD, subject_named
@@ -56,6 +57,7 @@ def validate_document(document: object, team: Team, *, beside: Collection[str] =
         problems += _empty_messages(document)
         problems += field_problems(document, fields)
         problems += letter_problems(document, team)
+        problems += tracking_problems(document, team)
         problems += type_problems(document, fields)
     return list(dict.fromkeys(problems))
 

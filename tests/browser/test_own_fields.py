@@ -75,3 +75,15 @@ def test_a_step_writes_a_defined_field_with_the_input_of_its_type(page: "Page", 
     save(page)
     step_of = Pipeline.objects.get(name="Upgrade").steps.get()
     assert step_of.data["values"] == {"plan": "pro", "seats": 7, "job_title": "Chief"}
+
+
+@pytest.mark.usefixtures("defined")
+def test_a_list_with_own_columns_fits_a_laptop(page: "Page", team: Team) -> None:
+    Contact.objects.create(
+        team=team, first_name="Oluwaseun", last_name="Fitzwilliam-Abernathy", lifecycle_stage="former",
+        email="oluwaseun.fitzwilliam-abernathy@department.of-a-long-name.example", custom={"plan": "basic"},
+    )  # fmt: skip
+    page.goto("/admin/contacts/contact/")
+    page.get_by_text("Oluwaseun").first.wait_for()
+    wide = page.locator("#result_list").evaluate("table => table.offsetWidth - table.parentElement.clientWidth")
+    assert wide <= 0

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Record, RecordType
 from contacts.record_fields import InvalidValues, checked, definition_problems
@@ -164,6 +166,15 @@ def test_a_record_has_a_field_for_each_of_its_types_and_what_is_wrong_stands_bes
     assert record.values == {
         "name": "Mate", "quantity": None, "active": False, "size": None, "once": "a field of old",
     }  # fmt: skip
+
+
+def test_the_page_of_a_new_record_reads_its_type_once(product: RecordType, sign_in: SignIn) -> None:
+    client = sign_in()
+    with CaptureQueriesContext(connection) as seen:
+        client.get("/admin/contacts/record/add/", {"type": product.pk})
+    of_type = [query["sql"] for query in seen if 'FROM "contacts_recordtype"' in query["sql"]]
+    # The second lists the types to choose from.
+    assert len(of_type) == 2, of_type
 
 
 def _table(**fields: dict[str, str]) -> dict[str, Any]:

@@ -193,6 +193,27 @@ def test_the_page_tells_it_and_asks_before_it_ends_a_test(api: Api, test_clock: 
     )
 
 
+def test_a_split_without_goals_tells_who_drew_what_and_can_still_be_ended(
+    api: Api, test_clock: None, sign_in: SignIn
+) -> None:
+    pipeline = active(api.team, [SPLIT, {"type": "wait", "delay": "1d", "key": "rest"}])
+    set_test_clock(NOON)
+    for number in range(20):
+        Contact.objects.create(team=api.team, email=f"c{number}@example.org")
+    run_until_idle(now=NOON)
+    (contest,) = api.get("pipelines/welcome/conversion/").json()["splits"]
+    assert (contest["goal"], contest["best"], contest["winner"]) == (None, None, None)
+    assert sum(each["runs"] for each in contest["variants"]) == 20
+    client = sign_in("manager")
+    page = client.get(f"/admin/pipelines/pipeline/{pipeline.pk}/conversion/").content.decode()
+    assert "This pipeline has no goals" in page and "Without a goal nobody can say" in page
+    for each in contest["variants"]:
+        assert f'{each["variant"]}</th><td class="pl-number">{each["runs"]}</td>' in page
+    address = f"/admin/pipelines/pipeline/{pipeline.pk}/winner/test/short/"
+    question = client.get(address).content.decode()
+    assert address in page and "Without a goal" in question and "By “" not in question
+
+
 def test_the_report_costs_the_same_for_many_runs(team: Team, test_clock: None, django_assert_num_queries: Any) -> None:
     pipeline = tried(team, runs=30)
     with django_assert_num_queries(5):
