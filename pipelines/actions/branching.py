@@ -31,7 +31,7 @@ class Switch(Kind):
         "properties": {
             "cases": {
                 "title": "Cases",
-                "description": "In order; each has a name, which `on` leads somewhere, and a condition.",
+                "description": "In order; each has a name, which leads somewhere, and a condition.",
                 "x-widget": "json",
                 "type": "array",
                 "minItems": 1,
@@ -79,7 +79,7 @@ class Split(Kind):
         "properties": {
             "variants": {
                 "title": "Variants",
-                "description": "Each has a name, which `on` leads somewhere, and a weight (1 when left out).",
+                "description": "Each has a name, which leads somewhere, and a weight (1 when left out).",
                 "x-widget": "json",
                 "type": "array",
                 "minItems": 2,
@@ -97,7 +97,7 @@ class Split(Kind):
             "holdout": {
                 "type": "number",
                 "title": "Holdout (%)",
-                "description": "So many of a hundred take no variant and go the way of `holdout`, to compare with.",
+                "description": "So many of a hundred take no variant and go a way of their own, to compare with.",
                 "minimum": 0,
                 "exclusiveMaximum": 100,
             },

@@ -35,7 +35,7 @@ class RunCode(Kind):
                 "type": "string",
                 "title": "Code",
                 "description": "Reads context, such as context['steps']['find']['records'], and sets result.",
-                "x-widget": "textarea",
+                "x-widget": "code",
                 "minLength": 1,
                 "maxLength": running.LONGEST_SOURCE,
             },

@@ -62,6 +62,27 @@ class JsonField(forms.JSONField):
             raise ValidationError("This is nested too deeply.") from None
 
 
+class SpanField(JsonField):
+    """How long something may take: seconds, or a span such as 2d, which stands in quotes like any text of JSON."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return json.dumps(value.strip()) if isinstance(value, str) and _is_span(value) else super().prepare_value(value)
+
+    def _read(self, text: str) -> Any:
+        return text.strip() if _is_span(text) else super()._read(text)
+
+
+def _is_span(text: str) -> bool:
+    """Whether this is a span as it stands in documents, with its unit."""
+    if not text.strip()[-1:].isalpha():
+        return False
+    try:
+        parse_duration(text.strip())
+    except DurationError:
+        return False
+    return True
+
+
 class ConditionField(JsonField):
     """A condition: rows as JSON, or an expression written as it is."""
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import BooleanField, Count, Exists, F, IntegerField, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
@@ -58,6 +57,11 @@ class StepInline(TeamScopedStackedInline):
     formset = StepFormSet
     template = "admin/pipelines/steps_inline.html"
     verbose_name_plural = "Steps"
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        formset.refused_code = getattr(request, "refused_code", "")
+        return formset
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Taking a step out is a change of its pipeline."""
@@ -206,6 +210,10 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
                 # What a pipeline promises is played now, with nothing locked and no transaction open.
                 self._publish(request, saved.pipeline)
             return answer
+        except MayNotWriteCode as error:
+            # Nothing was kept: the page comes back as it was sent, with the reason beside its code.
+            request.refused_code = str(error)  # type: ignore[attr-defined]
+            return super().changeform_view(request, object_id, form_url, more)
         except AnswerFirst as asked:
             # Nothing was kept: the form goes round once more, with the answer in it.
             sent = [(name, value) for name, values in request.POST.lists() for value in values]
@@ -243,12 +251,8 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         pipeline = form.instance
         before = code_in(document_of(pipeline)) if change else frozenset()
         super().save_related(request, form, formsets, change)
-        after = code_in(document_of(pipeline))
-        try:
-            check_code(team=pipeline.team, by=request.user, before=before, after=after)
-        except MayNotWriteCode as error:
-            # Nothing of the form is kept: it is saved in one transaction.
-            raise PermissionDenied(str(error)) from error
+        # Where it refuses, nothing of the form is kept: it is saved in one transaction.
+        check_code(team=pipeline.team, by=request.user, before=before, after=code_in(document_of(pipeline)))
         self._ask_before_publishing(request, pipeline)
 
     def _ask_before_publishing(self, request: HttpRequest, pipeline: Pipeline) -> None:

@@ -7,7 +7,7 @@ from django import forms
 from django.forms.models import BaseInlineFormSet
 
 from pipelines.actions.registry import kinds
-from pipelines.admin.fields import ConditionField, DelayField, JsonField, delay_text
+from pipelines.admin.fields import ConditionField, DelayField, JsonField, SpanField, delay_text
 from pipelines.admin.inner_steps import BLOCKS, InsideField, inside_of, keys_inside, named, put_inside
 from pipelines.models import Pipeline, PipelineStep
 from pipelines.step_rows import archive_steps, name_steps, steps_of, with_inside
@@ -29,7 +29,7 @@ class StepForm(forms.ModelForm[PipelineStep]):
     inside = InsideField(label="Steps inside (JSON)")
     edges = JsonField(expect=dict, default={}, label="Edges (JSON)")
     retry = JsonField(label="Try again")
-    timeout = JsonField(label="It may take at most")
+    timeout = SpanField(label="It may take at most")
     assign = JsonField(expect=dict, label="Set variables afterwards")
 
     class Meta:
@@ -76,7 +76,12 @@ class StepForm(forms.ModelForm[PipelineStep]):
 class StepFormSet(BaseInlineFormSet[PipelineStep, Pipeline, StepForm]):
     """All steps of a pipeline: whatever numbers arrive, rows become 1..n in that order."""
 
+    # Why the code that was sent may not be kept, once saving it was refused.
+    refused_code = ""
+
     def clean(self) -> None:
+        if self.refused_code:
+            self._refuse_code()
         # A row that was deleted meanwhile, or was never of this pipeline, would leave two steps with one number.
         if any(form.instance.pk is None for form in self.initial_forms):
             raise forms.ValidationError("A step of this page is no longer there: load the page again.")
@@ -146,6 +151,14 @@ class StepFormSet(BaseInlineFormSet[PipelineStep, Pipeline, StepForm]):
         taken = {form.instance.key for form in rows if form.instance.key} | self._archived_keys()
         taken |= set(self._inner_keys(rows))
         name_steps([form.instance for form in rows if "action_type" in form.cleaned_data], taken=taken)
+
+    def _refuse_code(self) -> None:
+        """Beside each step whose code is not as it was; above all of them where it stands inside others."""
+        rows = [form for form in self._ordered() if form.instance.action_type == "code" and "data" in form.changed_data]
+        for form in rows:
+            form.add_error("data", self.refused_code)
+        if not rows:
+            raise forms.ValidationError(self.refused_code)
 
     def _refuse_double_keys(self, rows: Iterable[StepForm]) -> None:
         rows = list(rows)

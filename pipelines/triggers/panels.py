@@ -18,6 +18,7 @@ from pipelines.queries import contact_runs, runs_of
 from pipelines.states import RunStatus
 
 SHOWN = 10
+_OVER = (RunStatus.COMPLETED, RunStatus.CANCELLED)
 ENDED = {RunStatus.COMPLETED.value: "completed", RunStatus.FAILED.value: "failed", RunStatus.CANCELLED.value: "ended"}
 
 
@@ -37,9 +38,11 @@ def _line(run: PipelineRun) -> dict[str, Any]:
         "name": run.pipeline.name,
         "url": reverse("admin:pipelines_pipelinerun_change", args=(run.pk,)),
         "status": status.name.lower(),
-        "step": step_title(step) if step is not None and status in (RunStatus.PENDING, RunStatus.RUNNING) else "",
+        "step": step_title(step) if step is not None and status not in _OVER else "",
         "at": run.next_step_at if status == RunStatus.PENDING else run.finished_at,
         "waits": status == RunStatus.PENDING,
+        # The deadline of what it waits for, where it has one.
+        "until": run.next_step_at if status == RunStatus.WAITING else None,
     }
 
 

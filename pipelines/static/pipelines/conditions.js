@@ -65,7 +65,7 @@
     function draw() {
       const state = read(raw.value);
       box.replaceChildren();
-      raw.hidden = state !== null && !raw.closest(".pl-has-errors");
+      raw.hidden = state !== null && !raw.closest(".pl-field.pl-has-errors");
       if (state === null) {
         box.append(el("p", { class: "pl-muted", text: "Written as text or JSON:" }));
         return;

@@ -122,6 +122,7 @@
     text: (value, changed) => textInput(value, changed),
     template: (value, changed) => textInput(value, changed),
     textarea: (value, changed) => area(value, changed),
+    code: (value, changed) => area(value, changed, { class: "pl-input pl-code", rows: 8, spellcheck: "false" }),
     html: (value, changed) => area(value, changed, { class: "pl-input pl-code" }),
     number: (value, changed) => textInput(value, (text) => changed(text === undefined ? undefined : parsed(text)), { inputmode: "decimal" }),
     duration: (value, changed) => editor.durationControl(value === undefined ? "" : typeof value === "number" ? inUnits(value) : String(value), (text) => changed(text === "" ? undefined : text)),
@@ -189,7 +190,7 @@
   }
 
   const TEMPLATED = new Set(["template", "textarea", "html"]);
-  const WIDE = new Set(["textarea", "html", "json", "fields", "condition", "retry", "window"]);
+  const WIDE = new Set(["textarea", "code", "html", "json", "fields", "condition", "retry", "window"]);
 
   editor.drawParameters = function (box, schema, data, changed) {
     box.replaceChildren();

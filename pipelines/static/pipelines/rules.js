@@ -191,7 +191,7 @@
     };
     field.addEventListener("change", () => { if (!internal) redraw(); });
     redraw();
-    if (field.closest(".pl-has-errors")) json.open = true;
+    if (field.closest(".pl-field.pl-has-errors")) json.open = true;
     return json;
   };
 })();

@@ -27,7 +27,7 @@
       row.querySelector("[data-description]").textContent = kind ? kind.description : "";
       row.querySelector("[data-icon]").textContent = kind ? kind.icon : "bolt";
       const message = inRow(row, "message");
-      show("message", Boolean(message.value) || Boolean(kind && kind.speaks) || message.closest(".pl-has-errors"));
+      show("message", Boolean(message.value) || Boolean(kind && kind.speaks) || message.closest(".pl-field.pl-has-errors"));
       show("inside", editor.isBlock(action.value));
       editor.sayLongest(row.querySelector(".pl-when-wrong"), action.value);
       row.querySelector('.pl-field-condition label').textContent = action.value === "condition" ? "Condition" : "Only if";

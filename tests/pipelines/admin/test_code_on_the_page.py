@@ -35,7 +35,7 @@ def source_of(pipeline: Pipeline) -> str:
 
 
 def test_a_manager_may_change_everything_but_the_code(manager: Client, coded: Pipeline) -> None:
-    assert changed(manager, coded, source="result = {'n': 2}") == 403
+    assert changed(manager, coded, source="result = {'n': 2}") == 200, "the page comes back"
     assert source_of(coded) == "result = {'n': 1}"
     assert changed(manager, coded, source="result = {'n': 1}") == 302
     coded.refresh_from_db()
@@ -45,3 +45,30 @@ def test_a_manager_may_change_everything_but_the_code(manager: Client, coded: Pi
 def test_an_admin_changes_the_code(sign_in: SignIn, coded: Pipeline) -> None:
     assert changed(sign_in("admin"), coded, source="result = {'n': 2}") == 302
     assert source_of(coded) == "result = {'n': 2}"
+
+
+def test_what_a_manager_wrote_beside_code_is_not_lost_when_that_is_refused(manager: Client, coded: Pipeline) -> None:
+    path = f"{PIPELINE}{coded.pk}/change/"
+    form = form_of(manager.get(path))
+    name = next(name for name, value in form.items() if "result = " in value)
+    page = manager.post(path, {**form, name: json.dumps({"source": "result = {'n': 2}"}), "name": "Typed for an hour"})
+    assert page.status_code == 200
+    rows = page.context["inline_admin_formsets"][0].formset
+    assert rows.forms[0].errors["data"] == ["This brings in code, which only owners and admins of the team may write."]
+    before_advanced = page.content.decode().partition("Advanced")[0]
+    assert "which only owners and admins of the team may write." in before_advanced, "where nobody need unfold it"
+    again = form_of(page)
+    assert again["name"] == "Typed for an hour" and "'n': 2" in again[name]
+    assert source_of(coded) == "result = {'n': 1}"
+
+
+def test_code_inside_a_block_is_refused_above_the_steps(manager: Client, coded: Pipeline) -> None:
+    path = f"{PIPELINE}{coded.pk}/change/"
+    form = form_of(manager.get(path))
+    name = next(name for name, value in form.items() if "result = " in value).replace("data", "")
+    inner = [{"key": "more", "type": "code", "with": {"source": "result = {'n': 3}"}}]
+    block = {"action_type": "loop", "data": json.dumps({"times": 2}), "inside": json.dumps({"": inner})}
+    page = manager.post(path, {**form, **{f"{name}{field}": value for field, value in block.items()}})
+    assert page.status_code == 200
+    assert "only owners and admins" in page.context["inline_admin_formsets"][0].formset.non_form_errors()[0]
+    assert source_of(coded) == "result = {'n': 1}"

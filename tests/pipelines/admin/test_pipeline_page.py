@@ -18,6 +18,7 @@ from pipelines.operations import publish
 from pipelines.operations.gates import forget_gate, register_gate
 from tests.pipelines.admin.conftest import SignIn
 from tests.pipelines.admin.pages import PIPELINE, form_of, text_of, with_automatic, with_step
+from tests.pipelines.engine.building import active
 
 DATA = json.dumps({"subject": "Welcome {{ contact.first_name }}"})
 
@@ -328,3 +329,18 @@ def test_a_team_without_types_of_records_is_not_asked_for_one(manager: Client) -
     about = str(ContentType.objects.get_for_model(Record).pk)
     page = save(manager, new_form(manager, subject_type=about))
     assert "This team has no types of records yet" in text_of(page)
+
+
+@pytest.mark.parametrize("timeout", ["2d", "PT4H", 90])
+def test_how_long_a_step_may_take_goes_round_through_its_page(manager: Client, team: Team, timeout: Any) -> None:
+    wait = {"key": "answer", "type": "wait_for", "with": {"events": [{"event": "paid"}]}, "timeout": timeout}
+    pipeline = active(team, [{**wait, "on": {"timeout": "end"}}])
+    page = f"{PIPELINE}{pipeline.pk}/change/"
+    answer = manager.post(page, {**form_of(manager.get(page)), "name": "Another name"})
+    assert answer.status_code == 302, text_of(answer)
+    assert document_of(Pipeline.objects.get())["steps"][0]["timeout"] == timeout
+    form = form_of(manager.get(page))
+    (name,) = (name for name in form if name.endswith("-timeout") and "__prefix__" not in name)
+    assert manager.post(page, {**form, name: "3d"}).status_code == 302
+    assert document_of(Pipeline.objects.get())["steps"][0]["timeout"] == "3d"
+    assert manager.post(page, {**form, name: "3 moons"}).status_code == 200

@@ -6,10 +6,17 @@ import pytest
 from pytest_django import Settings
 
 from crm.models import MessageTemplate, Team
+from crm.teams import create_team
 from pipelines.operations.checking import validate_document
 
 pytestmark = pytest.mark.django_db
 HTML = '<p>Look <a href="https://example.org/tour">here</a>.</p>'
+
+
+@pytest.fixture
+def team(settings: Settings) -> Team:
+    settings.MAIL_PROVIDERS = []
+    return create_team(name="Acme", slug="acme")
 
 
 def warned(team: Team, event: str = "email_clicked", **mail: Any) -> list[str]:
