@@ -54,13 +54,18 @@ def enroll(
     idempotency_key: str | None = None,
     variables: Mapping[str, Any] | None = None,
     now: datetime | None = None,
+    restarts: bool = True,
 ) -> EnrollResult:
-    """Put subjects into a pipeline by hand; those already in it stay where they are.
+    """Put subjects into a pipeline by a trigger or, without one, by hand; those already in it stay where they are.
 
-    Raises NotEnrollable when the pipeline is not active. Subjects of other teams are refused.
+    By hand the first trigger of that kind decides, if the pipeline has one: who fits, who may come in again, and what
+    the variables are that nobody gave. Without `restarts` nobody's run is ended to begin anew. Subjects of other teams
+    are refused. Raises NotEnrollable when the pipeline is not active.
     """
     if pipeline.status != Pipeline.Status.ACTIVE or pipeline.current_version_id is None:
         raise NotEnrollable(f"{pipeline.name} is not active: activate it first.")
+    trigger = trigger or _by_hand(pipeline)
+    reentry = trigger.reentry if trigger else WHILE_ACTIVE
     facts = pipeline_facts({pipeline.pk})[pipeline.pk]
     loaded = programs({pipeline.current_version_id})[pipeline.current_version_id]
     entry = Entry(
@@ -69,7 +74,7 @@ def enroll(
         trigger_id=trigger.pk if trigger else None,
         trigger_revision=trigger.revision if trigger else 0,
         where=compile_condition(trigger.where) if trigger and trigger.where is not None else None,
-        reentry=trigger.reentry if trigger else WHILE_ACTIVE,
+        reentry=WHILE_ACTIVE if reentry == RESTART and not restarts else reentry,
         assign=trigger.assign if trigger else None,
         max_per_hour=trigger.max_per_hour if trigger else None,
     )
@@ -80,6 +85,12 @@ def enroll(
             subject_ids=subject_ids,
             occasion=Occasion(now or engine_now(), payload, variables, idempotency_key or uuid.uuid4().hex),
         )
+
+
+def _by_hand(pipeline: Pipeline) -> Trigger | None:
+    """What the pipeline says about those whom somebody chooses; nothing where it has no such trigger, or it is off."""
+    rows = Trigger.objects.filter(pipeline=pipeline, kind=Trigger.Kind.MANUAL, enabled=True)
+    return rows.order_by("position", "pk").first()
 
 
 def enroll_batch(
@@ -184,9 +195,9 @@ def _remember(entered: Sequence[tuple[int, Candidate]]) -> None:
         entry, occasion = candidate.entry, candidate.occasion
         if not occasion.payload and not occasion.variables and not entry.assign:
             continue
-        found = dict(occasion.variables or {})
-        if entry.assign:
-            found |= entry.assigned(context_of(entry, candidate.subject, occasion))
+        # What somebody gave stands before what the trigger says, as in the conditions at the door.
+        given = dict(occasion.variables or {})
+        found = {**entry.assigned(context_of(entry, candidate.subject, occasion)), **given} if entry.assign else given
         rows.append((run_id, plain(occasion.payload or {}), plain(held(entry.program.types, found))))
     if rows:
         store().insert_memories(rows)

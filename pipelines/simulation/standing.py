@@ -170,7 +170,8 @@ def _open_ways() -> Any:
 
 def keep_open_ways() -> None:
     """In the database in memory: only those triggers stay open."""
-    Trigger.objects.exclude(pk__in=_open_ways().values("pk")).update(enabled=False)
+    closed = Trigger.objects.exclude(pk__in=_open_ways().values("pk")).exclude(kind=Trigger.Kind.MANUAL)
+    closed.update(enabled=False)
 
 
 def _read_subjects(world: World) -> None:

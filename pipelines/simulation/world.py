@@ -219,7 +219,7 @@ def keep_segments() -> None:
 def install(*, world: World, document: Mapping[str, Any]) -> tuple[Pipeline, dict[str, Trigger]]:
     """Publish the document in the database in memory, with the engine's own compiler; its triggers by key.
 
-    No trigger fires by itself there: a simulation enrolls who it is about.
+    No trigger fires by itself there: a simulation enrolls who it is about. Those by hand never do.
     """
     pipeline = Pipeline.objects.filter(team=world.team, key=document["key"]).first()
     if pipeline is None:
@@ -229,7 +229,7 @@ def install(*, world: World, document: Mapping[str, Any]) -> tuple[Pipeline, dic
         pipeline.save()
     apply_document(pipeline, document)
     version: PipelineVersion = publish(pipeline=pipeline, note="simulation", force=True)
-    Trigger.objects.update(enabled=False)
+    Trigger.objects.exclude(kind=Trigger.Kind.MANUAL).update(enabled=False)
     keep_segments()
     Pipeline.objects.filter(pk=pipeline.pk).update(status=Pipeline.Status.ACTIVE, current_version=version)
     pipeline.refresh_from_db()

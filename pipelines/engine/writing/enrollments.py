@@ -71,7 +71,11 @@ def _enter(pipeline: Pipeline, several: Sequence[tuple[Cursor, Enroll]]) -> None
     keys = "+".join(f"{cursor.id}:{cursor.seq}" for cursor, _ in several)
     with caused_by(max(cursor.depth for cursor, _ in several)):
         try:
-            enroll(pipeline=pipeline, subject_ids=subjects, variables=first.variables, idempotency_key=keys[:500])
+            # A step ends nobody's run, which might be the one it belongs to.
+            enroll(
+                pipeline=pipeline, subject_ids=subjects, variables=first.variables, idempotency_key=keys[:500],
+                restarts=False,
+            )  # fmt: skip
         except NotEnrollable as error:
             raise ForeignRecord(str(error)) from error
 
