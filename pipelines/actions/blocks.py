@@ -1,6 +1,6 @@
 """Steps that open lists of their own: branches side by side, a body run many times, another pipeline."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from pipelines.actions.base import (
     Done,
     Exit,
     Fail,
+    Fault,
     Input,
     Joined,
     Kind,
@@ -18,11 +19,11 @@ from pipelines.actions.base import (
     Spawn,
     deadline_of,
 )
-from pipelines.actions.looping import next_iteration
-from pipelines.actions.settling import late, next_branches
+from pipelines.actions.looping import left_by_rounds, next_iteration
+from pipelines.actions.settling import by_name, late, left_by, next_branches
 from pipelines.definition.blocks import Loop, Parallel
 from pipelines.definition.program import Step
-from pipelines.definition.values import ParameterError
+from pipelines.definition.values import ParameterError, is_dynamic
 
 JOINING: dict[str, Any] = {
     "join": {"title": "Goes on when", "description": "all, any, a number, or a condition on total, completed, failed."},
@@ -67,12 +68,16 @@ class BlockKind(Kind):
         except ParameterError as error:
             return Fail(str(error), code="expression")
         if isinstance(outcome, Spawn) and visit.deadline is not None and visit.now >= visit.deadline:
-            return late(step)
+            return late(step, self.left(step, visit))
         return outcome
 
     def look(self, step: Step, visit: Input) -> Outcome:
         """Start more children, go on waiting, or leave."""
         raise NotImplementedError
+
+    def left(self, step: Step, visit: Input) -> Mapping[str, Any]:
+        """What the children left so far, as fields of `Joined`."""
+        return {}
 
 
 class ParallelBranches(BlockKind):
@@ -125,6 +130,9 @@ class ParallelBranches(BlockKind):
             return Fail("This step has no branches.", code="validation")
         return next_branches(step, step.block, visit, _deadline(step, visit))
 
+    def left(self, step: Step, visit: Input) -> Mapping[str, Any]:
+        return left_by(step.block, by_name(step.block, visit)) if isinstance(step.block, Parallel) else {}
+
 
 class LoopBody(BlockKind):
     """A list of steps run for each item, a number of times, while a condition holds or until one does."""
@@ -160,6 +168,9 @@ class LoopBody(BlockKind):
             return Fail("This step has no body.", code="validation")
         return next_iteration(step, step.block, visit, _deadline(step, visit))
 
+    def left(self, step: Step, visit: Input) -> Mapping[str, Any]:
+        return left_by_rounds(step, step.block, visit) if isinstance(step.block, Loop) else {}
+
 
 class Call(BlockKind):
     """Another pipeline of the team for the same record, in the version it has at the call."""
@@ -189,6 +200,10 @@ class Call(BlockKind):
             "set": {"type": "object", "title": "Variables", "description": "Values for its variables."},
         },
     }
+
+    def check(self, step: Mapping[str, Any]) -> Iterator[Fault]:
+        if is_dynamic(step["with"]["pipeline"]):
+            yield ("with", "pipeline"), "this must be fixed, not a template"
 
     def look(self, step: Step, visit: Input) -> Outcome:
         if visit.children:

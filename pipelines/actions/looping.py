@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from pipelines.actions.base import Child, ChildResult, Fail, Input, Joined, Outcome, Spawn
-from pipelines.actions.settling import Standing, join_is_met, standing, wake_at
+from pipelines.actions.settling import Standing, holds, join_is_met, standing, wake_at
 from pipelines.definition.blocks import Loop
-from pipelines.definition.conditions import Condition
 from pipelines.definition.program import Step
 
 
@@ -92,13 +91,8 @@ def _to_start(
 def _goes_on(block: Loop, context: Mapping[str, Any], index: int) -> bool:
     at = {**context, block.index: index}
     if block.while_ is not None:
-        return _met(block.while_, at)
-    return block.until is not None and (index == 0 or not _met(block.until, at))
-
-
-def _met(condition: Condition, context: Mapping[str, Any]) -> bool:
-    verdict = condition.evaluate(context)
-    return verdict.met and not verdict.error
+        return holds(block.while_, at, what="while")
+    return block.until is not None and (index == 0 or not holds(block.until, at, what="until"))
 
 
 def _child(block: Loop, slot: int, item: Any) -> Child:
@@ -117,18 +111,24 @@ def _exported(block: Loop, children: Sequence[ChildResult]) -> dict[str, Any]:
     return found
 
 
+def left_by_rounds(step: Step, block: Loop, visit: Input) -> dict[str, Any]:
+    """What the rounds left so far: the output of the loop, the outputs of the steps inside, and exported variables."""
+    plan = _items(step, block, visit)
+    total = len(plan) if isinstance(plan, list) else len(visit.children)
+    return _left(visit.children, _exported(block, visit.children), standing(visit.children, total))
+
+
+def _left(children: Sequence[ChildResult], exported: Mapping[str, Any], counts: Standing) -> dict[str, Any]:
+    return {"exported": exported, "output": _output(children, counts), "outputs": _last(children)}
+
+
 def _joined(block: Loop, children: Sequence[ChildResult], exported: Mapping[str, Any], counts: Standing) -> Joined:
-    return Joined(
-        cancel_rest=block.cancel_rest, exported=exported, output=_output(children, counts), outputs=_last(children)
-    )
+    return Joined(cancel_rest=block.cancel_rest, **_left(children, exported, counts))
 
 
 def _error(block: Loop, children: Sequence[ChildResult], exported: Mapping[str, Any], counts: Standing) -> Joined:
     sentence = f"{counts.failed} of {counts.total} rounds failed." if counts.failed != 1 else "One round failed."
-    return Joined(
-        outcome="error", error=sentence, code="branch", exported=exported, output=_output(children, counts),
-        outputs=_last(children),
-    )  # fmt: skip
+    return Joined(outcome="error", error=sentence, code="branch", **_left(children, exported, counts))
 
 
 def _output(children: Sequence[ChildResult], counts: Standing) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from pipelines.actions.base import Child, ChildResult, Input, Joined, Outcome, Spawn
 from pipelines.definition.blocks import Branch, Join, Parallel
+from pipelines.definition.conditions import Condition
 from pipelines.definition.program import Step
+from pipelines.definition.values import ParameterError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,15 @@ def join_is_met(join: Join, counts: Standing, context: Mapping[str, Any]) -> boo
         return counts.completed >= join
     if isinstance(join, str):
         return counts.is_settled
-    verdict = join.evaluate({**context, **counts.as_names()})
-    return verdict.met and not verdict.error
+    return holds(join, {**context, **counts.as_names()}, what="join")
+
+
+def holds(condition: Condition, context: Mapping[str, Any], *, what: str) -> bool:
+    """Whether a condition of a block is met; raises ParameterError, naming `what` it is, where that cannot be told."""
+    verdict = condition.evaluate(context)
+    if verdict.error:
+        raise ParameterError(what, verdict.error)
+    return verdict.met
 
 
 def wake_at(join: Join, counts: Standing, still_open: int, *, pending: bool) -> int:
@@ -66,7 +75,7 @@ def wake_at(join: Join, counts: Standing, still_open: int, *, pending: bool) -> 
 
 def next_branches(step: Step, block: Parallel, visit: Input, deadline: datetime | None) -> Outcome:
     """Start the branches whose time has come, go on waiting, or leave the block."""
-    known = {block.branches[child.slot].name: child for child in visit.children if child.slot < len(block.branches)}
+    known = by_name(block, visit)
     broken = [name for name, child in known.items() if _broken(child) and not _branch(block, name).optional]
     if broken and block.on_branch_error == "fail":
         return _error(block, visit, known, f"The branch {broken[0]} failed.")
@@ -85,6 +94,11 @@ def next_branches(step: Step, block: Parallel, visit: Input, deadline: datetime 
         wake_at=wake_at(block.join, counts, still_open, pending=pending),
         deadline=deadline,
     )
+
+
+def by_name(block: Parallel, visit: Input) -> dict[str, ChildResult]:
+    """The branches that have begun or were skipped."""
+    return {block.branches[child.slot].name: child for child in visit.children if child.slot < len(block.branches)}
 
 
 def _all_settled(
@@ -136,8 +150,7 @@ def _skip(branch: Branch, settled: Mapping[str, ChildResult | None], visit: Inpu
         return "not_reached"
     if branch.guard is None:
         return ""
-    verdict = branch.guard.evaluate(visit.context)
-    return "" if verdict.met and not verdict.error else "condition"
+    return "" if holds(branch.guard, visit.context, what=f"{branch.name}.if") else "condition"
 
 
 def _as_wanted(child: ChildResult | None, outcome: str | None) -> bool:
@@ -184,8 +197,8 @@ def left_by(block: Parallel, known: Mapping[str, ChildResult], skipped: Sequence
     }
 
 
-def late(step: Step) -> Joined:
-    """A block whose time is over: its own edge if it has one, else an error of the class `timeout`."""
+def late(step: Step, left: Mapping[str, Any]) -> Joined:
+    """A block whose time is over keeps what was left by then: its own edge if it has one, else the error `timeout`."""
     if "timeout" in step.on:
-        return Joined(outcome="timeout")
-    return Joined(outcome="error", error="The block took longer than its timeout.", code="timeout")
+        return Joined(outcome="timeout", **left)
+    return Joined(outcome="error", error="The block took longer than its timeout.", code="timeout", **left)

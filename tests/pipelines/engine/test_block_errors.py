@@ -102,3 +102,75 @@ def test_a_loop_beyond_its_bound_fails_with_a_sentence(
     loop = {"key": "rounds", "type": "loop", "with": {"max": 3, "steps": [rest("turn", "0s")], **bound}}
     run = begun(team, run_at, loop, variables=things)
     assert states(run)[0] == "failed" and said(run) == sentence
+
+
+def loop_that(**bound: Any) -> Step:
+    body = [{"key": "count", "type": "set_variable", "with": {"seen": "= seen + 1"}}]
+    return {"key": "again", "type": "loop", "with": {"steps": body, **bound}}
+
+
+@pytest.mark.parametrize(
+    ("block", "what"),
+    [
+        (loop_that(**{"while": "limit + 1 > seen"}), "while"),
+        (loop_that(until="limit + 1 > seen"), "until"),
+        (
+            {"key": "fork", "type": "parallel", "with": {"branches": [
+                {"name": "maybe", "if": "limit + 1 > 0", "steps": [rest("a", "1h")]},
+                {"name": "surely", "steps": [rest("b", "1h")]},
+            ]}},
+            "maybe.if",
+        ),
+        (
+            {"key": "fork", "type": "parallel", "with": {"join": {"when": "limit + completed > 0"}, "branches": [
+                {"name": "one", "steps": [rest("a", "1h")]}, {"name": "two", "steps": [rest("b", "2h")]},
+            ]}},
+            "join",
+        ),
+    ],
+    ids=["while", "until", "if of a branch", "when of a join"],
+)  # fmt: skip
+def test_a_condition_of_a_block_that_cannot_be_told_is_an_error_not_a_no(
+    team: Team, run_at: Run, block: Step, what: str
+) -> None:
+    variables = [{"name": "limit", "type": "number"}, {"name": "seen", "type": "number", "default": 0}]
+    run = begun(team, run_at, block, variables=variables)
+    assert states(run)[0] == "failed"
+    assert said(run).startswith(f"{what}: expected a number, got nothing")
+
+
+@pytest.mark.parametrize("edge", [{"timeout": "after"}, {"error": "after"}], ids=["timeout", "error"])
+def test_what_branches_left_before_the_time_of_their_block_is_kept(
+    team: Team, run_at: Run, edge: dict[str, str]
+) -> None:
+    scored = {"key": "score", "type": "set_variable", "with": {"points": 42}}
+    ended = {name: f"= steps.fork.branches.{name}.status" for name in ("quick", "slow")}
+    fork = {"key": "fork", "type": "parallel", "timeout": "2h", "on": edge, "with": {
+        "export": ["points"],
+        "branches": [{"name": "quick", "steps": [scored]}, {"name": "slow", "steps": [rest("long", "5h")]}],
+    }}  # fmt: skip
+    active(
+        team, [fork, {"key": "after", "type": "set_variable", "with": {"told": {**ended, "points": "= points"}}}],
+        variables=[{"name": "points", "type": "number", "default": 0}, {"name": "told", "type": "object"}],
+    )  # fmt: skip
+    Contact.objects.create(team=team, first_name="Ann")
+    run_at(NOON)
+    run_at(later(hours=2))
+    run = PipelineRun.objects.get(parent=None)
+    assert run.context.vars["told"] == {"points": 42, "quick": "completed", "slow": "pending"}
+
+
+def test_what_rounds_left_before_the_time_of_their_loop_is_kept(team: Team, run_at: Run) -> None:
+    rounds = {"key": "rounds", "type": "loop", "timeout": "150m", "on": {"timeout": "after"}, "with": {
+        "over": "= ['a', 'b', 'c', 'd']", "as": "letter",
+        "steps": [rest("pause", "1h"), {"key": "keep", "type": "set_variable", "with": {"last": "= letter"}}],
+    }}  # fmt: skip
+    after = {"key": "after", "type": "set_variable", "with": {"told": "= [steps.rounds.total, steps.rounds.completed]"}}
+    active(
+        team, [rounds, after],
+        variables=[{"name": "last", "type": "string"}, {"name": "told", "type": "list"}],
+    )  # fmt: skip
+    Contact.objects.create(team=team, first_name="Ann")
+    for hours in (0, 1, 2, 2.5):
+        run_at(later(hours=hours))
+    assert PipelineRun.objects.get(parent=None).context.vars["told"] == [4, 2]

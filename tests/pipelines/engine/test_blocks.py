@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from contacts.models import Contact
 from crm.models import Team
 from pipelines.models import PipelineRun, StepExecution
+from pipelines.operations import InvalidDocument
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, later, log
 from tests.pipelines.engine.conftest import Run
@@ -161,6 +164,11 @@ def test_a_loop_runs_until_its_condition_holds(team: Team, run_at: Run) -> None:
     assert ended(run).status == RunStatus.COMPLETED
     assert variables(run) == {"attempts": 3}
     assert PipelineRun.objects.filter(parent=run).count() == 3
+
+
+def test_which_pipeline_is_called_is_known_before(team: Team) -> None:
+    with pytest.raises(InvalidDocument, match="this must be fixed, not a template"):
+        active(team, [{"key": "call", "type": "call", "with": {"pipeline": "{{ contact.first_name }}"}}])
 
 
 def test_another_pipeline_is_called_and_gives_its_result(team: Team, run_at: Run) -> None:
