@@ -4,7 +4,8 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import NON_FIELD_ERRORS
+from django.conf import settings
+from django.core.exceptions import NON_FIELD_ERRORS, RequestDataTooBig
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import IntegrityError
 from django.db.models import ProtectedError
@@ -36,6 +37,14 @@ class Unprocessable(APIException):
     default_code = "unprocessable"
 
 
+class TooLarge(APIException):
+    """The body of the request is longer than this installation reads."""
+
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_detail = "This request is too large."
+    default_code = "too_large"
+
+
 def problem_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Answer of DRF for an exception; None lets an unknown one reach the handler of status 500."""
     known = _known(exc)
@@ -57,6 +66,9 @@ def problem_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
 def _known(exc: Exception) -> Exception:
     if isinstance(exc, ModelValidationError):
         return ValidationError(detail=as_detail(exc))
+    if isinstance(exc, RequestDataTooBig):
+        most = (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0) / 1024**2
+        return TooLarge(f"This request is larger than {most:.1f} MiB: send it in parts.")
     if isinstance(exc, ProtectedError):
         return Conflict("Other records still need this one, so it cannot be deleted.")
     if isinstance(exc, IntegrityError):

@@ -36,6 +36,12 @@ def test_every_problem_of_a_document_is_told_with_its_path(api: Api) -> None:
     assert not Pipeline.objects.exists()
 
 
+def test_a_request_that_is_too_large_is_a_problem_like_any_other(api: Api) -> None:
+    answer = api.post("pipelines/validate/", document([{"type": "wait", "notes": "x" * 3_000_000}]))
+    assert answer.status_code == 413 and answer["Content-Type"] == "application/problem+json"
+    assert "larger than 2.5 MiB" in answer.json()["detail"]
+
+
 def test_a_key_is_taken_once(api: Api) -> None:
     created(api)
     assert api.post("pipelines/", document([email()])).status_code == 409
