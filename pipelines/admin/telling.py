@@ -114,6 +114,9 @@ def clause(leaf: Mapping[str, Any]) -> SafeString:
     expected = "" if leaf.get("expected") is None else shown(leaf["expected"])
     met = bool(leaf.get("met"))
     found = "" if met and leaf.get("operator") == "equals" else f", it was {shown(leaf.get('actual'))}"
+    if operator == "expression":
+        operator, expected = "", ""
+        found = "".join(f", {name} was {shown(value)}" for name, value in leaf.get("values", {}).items())
     return format_html(
         "<code>{}</code> {} {} → <b class='pl-{}'>{}</b>{}",
         leaf["field"], operator, expected, "met" if met else "unmet", "yes" if met else "no", found,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .comparing import as_moment, different, same
 from .durations import DurationError, parse_duration
-from .expressions import ExpressionError, compile_expression, suggestion
+from .expressions import Expression, ExpressionError, compile_expression, look_up, suggestion
 from .operators import CHANGE_OPERATORS, OPERATORS, Operator
 from .patterns import PatternError, compile_pattern
 from .values import ParameterError, Value, compile_value
@@ -52,15 +52,19 @@ class Leaf(NamedTuple):
     expected: Any
     actual: Any
     met: bool
+    # What an expression read, by dotted path.
+    values: tuple[tuple[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The clause as plain JSON, long values shortened."""
+        values = {"values": {name: _shown(value) for name, value in self.values}} if self.values else {}
         return {
             "field": self.field,
             "operator": self.operator,
             "expected": _shown(self.expected),
             "actual": _shown(self.actual),
             "met": self.met,
+            **values,
         }
 
 
@@ -153,24 +157,26 @@ class _Compiler:
         return [self.build(part, _join(path, str(i)), depth + 1) for i, part in enumerate(parts)]
 
     def _expression(self, source: str, path: str) -> _Test:
-        read = self._reader(source, path)
-        shown = source.strip()
+        expression = self._compiled_expression(source, path)
+        read, shown = expression.evaluate, source.strip()
+        # When it was decided is told anyway.
+        values = [(".".join(each), each) for each in sorted(expression.paths) if each != ("now",)][:_MOST_SHOWN]
 
         def test(context: Context, why: list[Leaf]) -> bool:
             value = read(context)
             met = bool(value)
-            why.append(Leaf(shown, "expression", True, value, met))
+            why.append(Leaf(shown, "expression", True, value, met, _found(values, context)))
             return met
 
         return test
 
-    def _reader(self, source: str, path: str) -> Callable[[Context], Any]:
+    def _compiled_expression(self, source: str, path: str) -> Expression:
         try:
             expression = compile_expression(source, names=self.names)
         except ExpressionError as error:
             raise ConditionError(path, str(error)) from None
         self.paths |= expression.paths
-        return expression.evaluate
+        return expression
 
     def _clause(self, condition: Mapping[Any, Any], path: str) -> _Test:
         unknown = sorted(str(key) for key in condition if key not in ("field", "operator", "value"))
@@ -195,7 +201,7 @@ class _Compiler:
         return operator
 
     def _field(self, source: str, path: str) -> Callable[[Context], Any]:
-        return self._reader(source, _join(path, "field"))
+        return self._compiled_expression(source, _join(path, "field")).evaluate
 
     def _value(self, operator: Operator, name: str, condition: Mapping[Any, Any], path: str) -> Value:
         where = _join(path, "value")
@@ -232,6 +238,19 @@ class _Compiler:
             return met
 
         return test
+
+
+def _found(paths: list[tuple[str, tuple[str, ...]]], context: Context) -> tuple[tuple[str, Any], ...]:
+    """What stood at these paths; whole records and lists of them say nothing to people and are left out."""
+    found = []
+    for name, path in paths:
+        value = context.get(path[0])
+        for key in path[1:]:
+            value = look_up(value, key)
+        first = value[0] if value and isinstance(value, list | tuple) else value
+        if not isinstance(first, Mapping):
+            found.append((name, value))
+    return tuple(found)
 
 
 def _constant(met: bool) -> _Test:

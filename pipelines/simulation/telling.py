@@ -80,6 +80,7 @@ def leaf_words(leaf: Mapping[str, Any]) -> str:
     if "field" not in leaf:
         return str(leaf.get("error") or leaf.get("note") or leaf)
     if leaf.get("operator") == "expression":
-        return f"{leaf['field']} is {'met' if leaf.get('met') else 'not met'}"
+        values = ", ".join(f"{name} is {value!r}" for name, value in leaf.get("values", {}).items())
+        return f"{leaf['field']} is {'met' if leaf.get('met') else 'not met'}" + (f": {values}" if values else "")
     operator = str(leaf.get("operator", "")).replace("_", " ")
     return f"{leaf['field']} {operator} {leaf.get('expected')!r}, it is {leaf.get('actual')!r}"

@@ -147,6 +147,23 @@ def test_the_reasons_say_what_was_expected_and_found() -> None:
     assert [leaf.as_dict()["actual"] for leaf in verdict.why] == [["vip", "new"], 12]
 
 
+def test_an_expression_tells_what_it_read() -> None:
+    source = "user.score > 50 and user['missing'] == None and user.last_activity < now"
+
+    (leaf,) = compile_condition(source).evaluate(CONTEXT).why
+
+    assert leaf.as_dict() == {
+        "field": source, "operator": "expression", "expected": True, "actual": False, "met": False,
+        "values": {"user.last_activity": CONTEXT["user"]["last_activity"], "user.missing": None, "user.score": 12},
+    }  # fmt: skip
+
+
+def test_whole_records_are_no_values() -> None:
+    (leaf,) = compile_condition("user != None").evaluate(CONTEXT).why
+
+    assert "values" not in leaf.as_dict()
+
+
 def test_reasons_are_plain_json_of_bounded_size() -> None:
     context = {"a": {"d": NOW, "n": Decimal("1.5"), "t": "x" * 9_000, "l": list(range(900))}}
 
