@@ -12,6 +12,8 @@ from crm.channels.email import valid_address
 
 KEY: Final = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
 MOST_FIELDS: Final = 100
+MOST_OPTIONS: Final = 500
+LONGEST_OPTION: Final = 200
 LONGEST: Final = 10_000
 LONGEST_NUMBER: Final = 60
 # Names that every record has anyway.
@@ -67,13 +69,20 @@ def _field_problems(given: Mapping[str, Any]) -> Problems:
         for name in ("required", "personal")
         if not isinstance(given.get(name, False), bool)
     ]
-    options = given.get("options")
-    if given.get("type") == "select":
-        if not isinstance(options, list) or not options or not all(isinstance(each, str) and each for each in options):
-            found.append(("options", "A select needs a list of texts."))
-    elif options is not None:
-        found.append(("options", "Only a select has options."))
-    return found
+    problem = _options_problem(given.get("options"), is_select=given.get("type") == "select")
+    return [*found, ("options", problem)] if problem else found
+
+
+def _options_problem(options: object, *, is_select: bool) -> str:
+    if not is_select:
+        return "" if options is None else "Only a select has options."
+    if not isinstance(options, list) or not options or not all(isinstance(each, str) and each for each in options):
+        return "A select needs a list of texts."
+    if len(options) > MOST_OPTIONS:
+        return f"At most {MOST_OPTIONS} options."
+    if any(len(each) > LONGEST_OPTION for each in options):
+        return f"An option has at most {LONGEST_OPTION} characters."
+    return ""
 
 
 def checked(fields: Sequence[Mapping[str, Any]], values: Mapping[str, Any], *, partial: bool = False) -> dict[str, Any]:

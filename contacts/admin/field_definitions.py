@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
@@ -13,8 +12,6 @@ from contacts.custom import key_from_header
 from contacts.models import FieldDefinition
 from contacts.own_fields import count_misfits, held_by
 from crm.scoping import TeamScopedAdmin
-
-MOST_OPTIONS = 500
 
 
 class OptionsField(forms.CharField):
@@ -29,10 +26,7 @@ class OptionsField(forms.CharField):
         return _lines(self.prepare_value(initial)) != _lines(data)
 
     def clean(self, value: Any) -> Any:
-        options = _lines(super().clean(value))
-        if len(options) > MOST_OPTIONS:
-            raise ValidationError(f"At most {MOST_OPTIONS} options.")
-        return options
+        return _lines(super().clean(value))
 
 
 def _lines(text: Any) -> list[str]:

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from contacts.custom import merged, problems
 from contacts.models import FieldDefinition
 from contacts.own_fields import Field, checked_custom, definitions
-from contacts.record_fields import InvalidValues
+from contacts.record_fields import LONGEST_OPTION, MOST_OPTIONS, InvalidValues
 from crm.api.problems import as_detail
 from crm.scoping import TeamScopedSerializer, TeamScopedViewSet
 from crm.scoping.api import team_of_context
@@ -67,9 +67,9 @@ class FieldDefinitionSerializer(TeamScopedSerializer):
     """A field of contacts, companies or deals."""
 
     options: Any = serializers.ListField(
-        child=serializers.CharField(max_length=200),
+        child=serializers.CharField(max_length=LONGEST_OPTION),
         required=False,
-        max_length=500,
+        max_length=MOST_OPTIONS,
         help_text="What may be chosen, where the type is select.",
     )
 

@@ -90,6 +90,31 @@ def test_fields_that_cannot_be_kept_are_refused(api: Api, field: Any) -> None:
     assert api.post("record-types/", {"key": "t", "label": "T", "fields": [field]}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([str(number) for number in range(501)], "At most 500 options."),
+        (["a", "x" * 201], "An option has at most 200 characters."),
+    ],
+    ids=["many", "long"],
+)
+def test_a_choice_of_an_own_type_has_the_limits_of_all_choices(
+    api: Api, team: Team, sign_in: SignIn, options: list[str], told: str
+) -> None:
+    field = {"key": "size", "label": "Size", "type": "select"}
+    refused = api.post("record-types/", {"key": "t", "label": "T", "fields": [{**field, "options": options}]})
+    assert refused.status_code == 400 and told in refused.content.decode()
+    assert api.post("fields/", {"model": "contacts.deal", **field, "options": options}).status_code == 400
+    typed = {**_table(a={**field, "options": "\n".join(options)}), "key": "t"}
+    page = sign_in().post("/admin/contacts/recordtype/add/", typed)
+    assert f"Field 1, options: {told}" in page.content.decode()
+    allowed = ["x" * 200, *(str(number) for number in range(499))]
+    assert (
+        api.post("record-types/", {"key": "t", "label": "T", "fields": [{**field, "options": allowed}]}).status_code
+        == 201
+    )
+
+
 def test_every_kind_of_field_takes_its_values_and_nothing_else() -> None:
     good: dict[str, Any] = {
         "text": "x", "textarea": "x\ny", "number": 1.5, "integer": 7, "boolean": False, "date": "2027-03-01",

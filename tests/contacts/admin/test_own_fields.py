@@ -29,6 +29,10 @@ def test_a_field_is_defined_with_its_options_one_on_each_line(sign_in: SignIn, t
     assert b"There is a field of this key already." in again.content
     empty = client.post(f"{PAGE}add/", {**NEW, "label": "Size", "options": ""})
     assert empty.context["adminform"].form.errors["options"] == ["A select needs a list of texts."]
+    many = client.post(f"{PAGE}add/", {**NEW, "label": "Size", "options": "\n".join(map(str, range(501)))})
+    assert many.context["adminform"].form.errors["options"] == ["At most 500 options."]
+    long = client.post(f"{PAGE}add/", {**NEW, "label": "Size", "options": "x" * 201})
+    assert long.context["adminform"].form.errors["options"] == ["An option has at most 200 characters."]
     assert client.post(f"{PAGE}add/", {**NEW, "label": "Seats", "type": "integer"}).status_code == 302
     assert FieldDefinition.objects.get(key="seats").options == []
     assert sign_in(Role.MANAGER).get(f"{PAGE}add/").status_code == 403
