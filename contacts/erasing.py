@@ -16,9 +16,10 @@ from contacts.models import Activity, Contact, ContactImport, Deal, ImportMappin
 from contacts.own_fields import definitions
 from contacts.queries import with_email
 from crm.channels.letters import e164, phone_number
-from crm.erasing import Person, erase_ground, ground_rows, scrub
+from crm.erasing import erase_ground, ground_rows, scrub
+from crm.holdings import Person, ground_holdings
 from crm.integrations import enabled_by_channel
-from crm.models import AuditEntry, Device, Task
+from crm.models import AuditEntry, Device
 from crm.opt_in import country_of
 
 
@@ -91,8 +92,9 @@ def _personal_addresses(contact: Contact) -> set[str]:
 
 def _release_tasks(person: Person) -> None:
     """Forms that people were asked belong to runs, whose record stays: empty them instead of deleting them."""
-    mine = Task.objects.filter(person.about("subject"), team_id=person.team_id)
-    mine.filter(run_id__isnull=False).update(title="Erased", description="", subject_type=None, subject_id=None)
+    ground_holdings(person)["tasks"].filter(run_id__isnull=False).update(
+        title="Erased", description="", subject_type=None, subject_id=None
+    )
 
 
 def searched_tables(team_id: int) -> Iterator[QuerySet[Any]]:

@@ -36,7 +36,15 @@ def _rows(
 # Resource names are those of the API. Every registered model names its resource in RESOURCES.
 MATRIX: Final[Mapping[str, Verbs]] = {
     "contacts": _rows(
-        view=EVERYONE, write=WORKERS, delete=LEADERS, bulk=LEADERS, export=LEADERS, merge=LEADERS, erase=ADMINS
+        view=EVERYONE,
+        write=WORKERS,
+        delete=LEADERS,
+        bulk=LEADERS,
+        export=LEADERS,
+        merge=LEADERS,
+        erase=ADMINS,
+        # Everything that is held of one person, messages and decisions as well.
+        hand_out=ADMINS,
     ),
     # Who brings files sees what stands in them.
     "contact-imports": {"view": LEADERS, "add": LEADERS, "change": NOBODY, "delete": NOBODY, "run": LEADERS},

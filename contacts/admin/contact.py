@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 
 from contacts import hooks, operations
-from contacts.admin import duplicates, erasing, importing
+from contacts.admin import duplicates, erasing, handing_out, importing
 from contacts.admin.bulk import BulkActions
 from contacts.admin.contact_form import ContactForm
 from contacts.admin.own_field_forms import OwnFieldsPage
@@ -92,7 +92,7 @@ class ContactAdmin(RememberingPage, BulkActions, OwnFieldsPage, RecordPage, Team
     search_help_text = "Name, email, phone, company or tag"
     ordering = ("-id",)
     actions_list = ("import_page", "export_shown", "duplicates_page")
-    actions_detail = ("erase_page",)
+    actions_detail = ("hand_out_page", "erase_page")
     fieldsets = (
         (
             None,
@@ -150,6 +150,10 @@ class ContactAdmin(RememberingPage, BulkActions, OwnFieldsPage, RecordPage, Team
     @action(description="Duplicates", icon="group_remove", permissions=["merge"], url_path="duplicates")
     def duplicates_page(self, request: HttpRequest) -> HttpResponse:
         return duplicates.duplicates_view(request, model_admin=self)
+
+    @action(description="Hand out data", icon="folder_zip", permissions=["hand_out"], url_path="hand-out")
+    def hand_out_page(self, request: HttpRequest, object_id: str) -> Any:
+        return handing_out.hand_out_view(request, object_id, model_admin=self)
 
     @action(description="Erase…", icon="person_remove", permissions=["erase"], url_path="erase")
     def erase_page(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -12,7 +12,7 @@ from contacts.imports.keys import Digits
 from contacts.imports.seen import mark_of
 from contacts.models import ContactImport, ImportProblem
 from crm.channels.letters import phone_number
-from crm.erasing import Person, whole_words
+from crm.holdings import Person, whole_words
 
 CHUNK: Final = 1000
 # The end of a number, which stands in every spelling of it.
@@ -51,13 +51,18 @@ def _marks(texts: Iterable[str], salt: str) -> set[str]:
 
 
 def forget_refused_rows(person: Person) -> int:
-    """Delete the refused rows that name one of the person's addresses or numbers in a cell; how many.
+    """Delete the refused rows that name one of the person's addresses or numbers in a cell; how many."""
+    return sum(ImportProblem.objects.filter(pk__in=mine).delete()[0] for mine in refused_rows(person))
+
+
+def refused_rows(person: Person) -> Iterator[list[int]]:
+    """Ids of the refused rows that name one of the person's addresses or numbers in a cell, some at a time.
 
     The database finds rows in which such a text stands anywhere, and their cells are compared here.
     """
     words = person.searched
     if not words:
-        return 0
+        return
     exact = whole_words([word for word in words if not word.isdigit()])
     numbers = {phone_number(word) for word in words if "@" not in word} - {""}
 
@@ -65,11 +70,10 @@ def forget_refused_rows(person: Person) -> int:
         text = str(cell)
         return exact.search(text) is not None or phone_number(text) in numbers
 
-    forgotten = 0
     for rows in _chunks(_candidates(person.team_id, words, numbers)):
         mine = [pk for pk, cells in rows if any(map(named, cells))]
-        forgotten += ImportProblem.objects.filter(pk__in=mine).delete()[0] if mine else 0
-    return forgotten
+        if mine:
+            yield mine
 
 
 def _candidates(team_id: int, words: Sequence[str], numbers: set[str]) -> QuerySet[ImportProblem, Any]:

@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from contacts import erasing
-from crm.erasing import ERASED, Person
+from contacts.holdings import more_holdings
+from crm.erasing import ERASED
+from crm.holdings import Person
 from pipelines.engine.controls import cancel_runs
 from pipelines.models import (
     Effect,
@@ -24,7 +26,7 @@ from pipelines.models import (
     WebhookDelivery,
 )
 from pipelines.states import RunStatus
-from pipelines.subjects import subject_label
+from pipelines.triggers.holdings import all_holdings, pipeline_holdings, run_holdings, told_of
 
 LIVE = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PAUSED)
 
@@ -33,37 +35,35 @@ def connect() -> None:
     """Register; called once when the apps are ready."""
     erasing.erasers.register(erase_runs)
     erasing.tables.register(searched)
+    more_holdings.register(all_holdings)
 
 
 def erase_runs(person: Person, /) -> dict[str, int]:
     """End the person's runs and empty them, with the events and webhooks that were about them."""
+    held = pipeline_holdings(person)
     mine = PipelineRun.objects.filter(person.about("subject"))
-    cancel_runs(run_ids=list(mine.filter(status__in=LIVE).values_list("pk", flat=True)), reason=ERASED)
     roots = list(mine.values_list("pk", flat=True))
-    ids = list(PipelineRun.objects.filter(Q(pk__in=roots) | Q(root__in=roots)).values_list("pk", flat=True))
-    RunContext.objects.filter(run__in=ids).update(trigger={}, vars={}, outputs={}, locals={})
-    StepExecution.objects.filter(run_id__in=ids).update(why=None, output=None, error=None)
-    Effect.objects.filter(run__in=ids).update(payload={}, result=None, error=None)
-    EventWait.objects.filter(run__in=ids).update(match=None, match_names="", where=None, payload=None)
-    HumanTask.objects.filter(run__in=ids).update(form=[], response=None)
-    events = Event.objects.filter(person.about("subject"), team_id=person.team_id).update(payload={}, key=None)
-    EnrollmentDecision.objects.filter(person.about("subject")).update(why=None)
-    Quiet.objects.filter(person.about("subject")).delete()
-    HookDelivery.objects.filter(run_id__in=ids).update(body={}, outcome=ERASED)
+    cancel_runs(run_ids=list(mine.filter(status__in=LIVE).values_list("pk", flat=True)), reason=ERASED)
+    of_runs = run_holdings(list(held["runs"].values_list("pk", flat=True)))
+    of_runs["memory"].update(trigger={}, vars={}, outputs={}, locals={})
+    of_runs["visits"].update(why=None, output=None, error=None)
+    of_runs["effects"].update(payload={}, result=None, error=None)
+    of_runs["waits"].update(match=None, match_names="", where=None, payload=None)
+    of_runs["forms"].update(form=[], response=None)
+    of_runs["incoming_webhooks"].update(body={}, outcome=ERASED)
+    events = held["events"].update(payload={}, key=None)
+    held["decisions"].update(why=None)
+    held["quiet"].delete()
     return {"runs": len(roots), "events": events, "webhooks": _empty_deliveries(person)}
 
 
 def _empty_deliveries(person: Person) -> int:
     """What webhooks were told of the person: receivers still hear that something happened to the id, and no more."""
-    about = {"type": subject_label(person.type_id, ""), "id": person.pk}
-    told = WebhookDelivery.objects.filter(webhook__team=person.team_id, body__contains=json.dumps(about)[1:-1])
     rows = []
-    for row in told.iterator():
-        body = json.loads(row.body)
-        if body["data"]["subject"] == about:
-            body["data"]["payload"] = {}
-            row.body, row.answer = json.dumps(body), ""
-            rows.append(row)
+    for row, body in told_of(person):
+        body["data"]["payload"] = {}
+        row.body, row.answer = json.dumps(body), ""
+        rows.append(row)
     WebhookDelivery.objects.bulk_update(rows, ["body", "answer"], batch_size=500)
     return len(rows)
 

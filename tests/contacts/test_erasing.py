@@ -18,7 +18,8 @@ from contacts.erasing import erase_contact, searched_tables
 from contacts.models import Contact, Deal, FieldDefinition
 from contacts.operations import add_note
 from crm.consent import Act, subscribe, unsubscribe
-from crm.erasing import Person, holds_text, scrub
+from crm.erasing import scrub
+from crm.holdings import Person, holds_text
 from crm.models import AuditEntry, Message, OptIn, Suppression, Task, Team, Topic
 from crm.opt_in import say
 from crm.suppression import kept_rows, suppressed
