@@ -3,14 +3,14 @@
 import json
 import re
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from django.db import connection
 
-from tests.commands import Commands
+from tests.commands import Commands, Done
 from tests.databases import postgres_copy, sqlite_copy
 from tests.project.processes import Program
 from tests.sinks.smtp import SmtpSink, free_port
@@ -34,13 +34,20 @@ class Installation:
 
     def command(self, *arguments: str, status: int | None = 0, **environment: str) -> str:
         """Standard output of a `manage.py` command, which must end with this status, or with any for None."""
+        return self._done(arguments, status, environment).out
+
+    def refused(self, *arguments: str, **environment: str) -> str:
+        """The sentence with which a command says no, ending with status 2."""
+        return self._done(arguments, 2, environment).err
+
+    def _done(self, arguments: Sequence[str], status: int | None, environment: dict[str, str]) -> Done:
         wanted = {**self.environment, **environment}
         if self._commands is None or self._commands.environment != wanted:
             self._forget_commands()
             self._commands = Commands(wanted)
         done = self._commands.run(*arguments)
         assert status in (None, done.status), f"{arguments}: {done.status}\n{done.out[-2000:]}\n{done.err[-2000:]}"
-        return done.out
+        return done
 
     def start(self, *arguments: str) -> Program:
         self._programs.append(Program(*arguments, environment=self.environment))

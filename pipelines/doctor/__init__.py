@@ -17,6 +17,7 @@ EXAMINATIONS: Final[tuple[Examination, ...]] = (
     schedule.malformed_schedules,
     schedule.failed_ticks,
     work.no_tick,
+    work.held_after_restore,
     runs.stuck_runs,
     runs.overdue_runs,
     runs.expired_leases,

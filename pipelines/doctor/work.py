@@ -8,6 +8,7 @@ from crm.channels.letters import NAMES
 from crm.models import Message
 from pipelines.alarms import alarms
 from pipelines.doctor.findings import Clocks, Finding, some
+from pipelines.engine.hold import held_since
 from pipelines.engine.outage import outages
 from pipelines.models import EngineState, EnrollmentDecision
 from pipelines.queries import last_tick_at
@@ -34,6 +35,20 @@ def no_tick(clocks: Clocks) -> Sequence[Finding]:
             code="tick.silent",
             problem=f"The engine does not look for due runs ({when}).",
             advice="Start `manage.py worker`, and see in its output whether a cluster works.",
+        )
+    ]
+
+
+def held_after_restore(clocks: Clocks) -> Sequence[Finding]:
+    """A restored installation waits for somebody's word before it sends anything."""
+    held = held_since()
+    if held is None:
+        return []
+    return [
+        Finding(
+            code="engine.held",
+            problem=f"Restored at {held:%Y-%m-%d %H:%M} UTC: no run moves and nothing is sent.",
+            advice="Look at it, see that the original is stopped, then `manage.py restore --start`.",
         )
     ]
 

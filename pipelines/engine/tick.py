@@ -24,6 +24,7 @@ from pipelines.engine.expiry import NAME as EXPIRY
 from pipelines.engine.expiry import expire
 from pipelines.engine.firing import work_firing
 from pipelines.engine.glance import Work, look, look_for_work, note_tick
+from pipelines.engine.hold import is_held
 from pipelines.engine.incoming import work_off
 from pipelines.engine.outgoing.sending import send_due
 from pipelines.engine.programs import BROKEN
@@ -110,6 +111,8 @@ def process_due_runs(*, budget_seconds: float | None = None, call_help: Callable
     try:
         note_tick(now=real_now())
         glance = look(real_now=real_now(), now=engine_now(), host=this_host())
+        if is_held(glance.states):
+            return report
         keep_up(now=real_now(), last=glance.states.get(UPKEEP, (None, {}))[0])
         report.add(rescue(now=engine_now(), glance=glance))
         report.enrolled = sweep(now=engine_now(), glance=glance)
