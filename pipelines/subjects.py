@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -199,7 +199,7 @@ def _clean(field: Any, value: Any) -> Any:
     if value is None and not field.null:
         value = ""
     try:
-        cleaned = field.to_python(value)
+        cleaned = field.to_python(_rounded(field, value))
         field.run_validators(cleaned)
         if field.choices and cleaned not in {choice for choice, _ in field.flatchoices}:
             raise ValueError(f"{value!r} is not one of the choices")
@@ -207,6 +207,16 @@ def _clean(field: Any, value: Any) -> Any:
         messages = getattr(error, "messages", None) or [str(error)]
         raise ValueError(f"{field.name}: {messages[0]}") from None
     return _as_loaded(field, cleaned)
+
+
+def _rounded(field: Any, value: Any) -> Any:
+    """A number as the column can hold it: 0.1 and a third of a hundred have more decimals than anybody wrote."""
+    if not isinstance(field, models.DecimalField) or not isinstance(value, float | Decimal):
+        return value
+    exact = Decimal(repr(value)) if isinstance(value, float) else value
+    # What is far too large for the column is left to its validators.
+    fits = exact.is_finite() and exact.adjusted() <= field.max_digits
+    return exact.quantize(Decimal(1).scaleb(-field.decimal_places), ROUND_HALF_UP) if fits else exact
 
 
 def _as_loaded(field: Any, value: Any) -> Any:

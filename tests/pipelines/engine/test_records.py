@@ -167,6 +167,23 @@ def test_contacts_companies_deals_and_tasks_are_made(team: Team, run_at: Run) ->
     assert made == {deal.pk, deal.company.pk}
 
 
+@pytest.mark.parametrize(
+    ("given", "held"),
+    [(0.1, "0.10"), (19.99, "19.99"), ("= 0.1 + 0.2", "0.30"), ("= 100 / 3", "33.33"), ("= 1 / 8", "0.13"),
+     ("= deal.amount * 0.9", "17.99")],
+)  # fmt: skip
+def test_numbers_that_were_reckoned_are_rounded_to_what_the_column_holds(
+    team: Team, run_at: Run, given: Any, held: str
+) -> None:
+    auto = {"type": "created", "model": "contacts.deal", "automatic": True}
+    step = {"type": "update_record", "with": {"values": {"amount": given}}}
+    active(team, [step], subject="contacts.deal", triggers=[auto])
+    deal = Deal.objects.create(team=team, title="First", amount="19.99")
+    run_at(NOON)
+    deal.refresh_from_db()
+    assert str(deal.amount) == held
+
+
 def test_a_record_that_a_step_makes_enters_its_automatic_pipelines_and_circles_end(team: Team, run_at: Run) -> None:
     values = {"first_name": "Again"}
     active(team, [{"type": "create_record", "with": {"model": "contacts.contact", "values": values}}])
