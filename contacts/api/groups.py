@@ -27,6 +27,7 @@ from contacts.models import Record, RecordType, Segment, SegmentMembership
 from contacts.record_fields import InvalidValues, checked
 from contacts.segments import add_members, keep_rule, remove_members
 from crm.api.filters import refuse_unknown
+from crm.api.known_keys import KnownKeys
 from crm.scoping import SubjectField, TeamScopedSerializer, TeamScopedViewSet
 from crm.scoping.api import team_of_context
 from crm.scoping.rows import subject_types
@@ -85,7 +86,7 @@ class SegmentMemberSerializer(serializers.Serializer[Any]):
     run = serializers.IntegerField(source="run_id", allow_null=True)
 
 
-class ChangeMembersSerializer(serializers.Serializer[Any]):
+class ChangeMembersSerializer(KnownKeys):
     """Records of one kind that are to be in the segment, and those that are not."""
 
     type = serializers.CharField(default="contacts.contact")
@@ -110,7 +111,7 @@ class ChangeMembersSerializer(serializers.Serializer[Any]):
         return {**attrs, "model": model}
 
 
-class RuleSerializer(serializers.Serializer[Any]):
+class RuleSerializer(KnownKeys):
     """A rule that is to be tried."""
 
     where = serializers.JSONField()

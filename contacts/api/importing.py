@@ -18,6 +18,7 @@ from contacts.imports.mapping import MappingProblem, columns_of, full_key
 from contacts.imports.uploads import bring
 from contacts.models import ContactImport
 from crm.api.filters import refuse_unknown
+from crm.api.known_keys import KnownKeys
 from crm.api.problems import Conflict
 from crm.csv_files import UnreadableFile
 from crm.scoping import TeamScopedReadOnlyViewSet, TeamScopedSerializer
@@ -106,7 +107,7 @@ class ContactImportSerializer(TeamScopedSerializer):
         return [{"title": column.title, "field": column.target} for column in columns]
 
 
-class BringSerializer(serializers.Serializer[Any]):
+class BringSerializer(KnownKeys):
     """A file and how it is to be read."""
 
     file = serializers.FileField()

@@ -9,6 +9,7 @@ from contacts import operations
 from contacts.api.fields import CustomField, PipelinesField, TagNamesField
 from contacts.api.own_fields import HoldsOwnFields, HoldsOwnFieldsMerged
 from contacts.models import Activity, Company, Contact, Deal
+from crm.api.known_keys import KnownKeys
 from crm.channels.letters import number_problem
 from crm.scoping import SubjectField, TeamScopedSerializer
 
@@ -114,7 +115,7 @@ class BulkContactSerializer(ContactSerializer):
         return attrs
 
 
-class BulkSerializer(serializers.Serializer[Any]):
+class BulkSerializer(KnownKeys):
     """Up to 1,000 contacts, and what happens to all when some are wrong."""
 
     items = serializers.ListField(child=serializers.JSONField(), min_length=1, max_length=1000)
@@ -128,7 +129,7 @@ class ErasedSerializer(serializers.Serializer[Any]):
     namesakes = serializers.ListField(child=serializers.IntegerField())
 
 
-class MergeSerializer(serializers.Serializer[Any]):
+class MergeSerializer(KnownKeys):
     """Which contacts become part of this one."""
 
     others = serializers.ListField(child=serializers.IntegerField(min_value=1), min_length=1, max_length=20)

@@ -11,6 +11,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from crm.api.known_keys import KnownKeys
 from crm.channels.providers import PROVIDERS
 from crm.devices import BadDevice, Lost, forget, register_device
 from crm.integrations import WrongSettings, browser_key, keep_settings, masked, reports_url, troubles_of
@@ -95,7 +96,7 @@ class IntegrationSerializer(TeamScopedSerializer):
         return found
 
 
-class TryIn(serializers.Serializer[Any]):
+class TryIn(KnownKeys):
     """Which channel to try, and whom the message is to reach: nobody for chat."""
 
     channel = serializers.ChoiceField(choices=TESTABLE)

@@ -9,6 +9,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from crm.api.known_keys import KnownKeys
 from crm.channels.email import valid_address
 from crm.consent import Act, subscribe, unsubscribe
 from crm.models import ConsentEntry, Subscription, Topic
@@ -52,7 +53,7 @@ class SubscriptionSerializer(TeamScopedSerializer):
         read_only_fields = fields
 
 
-class SubscriptionIn(serializers.Serializer[Any]):
+class SubscriptionIn(KnownKeys):
     """Who wants what, how that was told, and what they read when they agreed."""
 
     address = serializers.CharField(max_length=254)

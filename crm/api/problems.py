@@ -94,9 +94,14 @@ def problem(*, status: int, detail: str = "", errors: list[dict[str, str]] | Non
         "type": "about:blank",
         "title": title,
         "status": status,
-        "detail": detail or title,
-        "errors": errors or [],
+        "detail": _sayable(detail or title),
+        "errors": [{name: _sayable(text) for name, text in error.items()} for error in errors or []],
     }
+
+
+def _sayable(text: Any) -> str:
+    """What a request held may be repeated in an answer: half characters are written out."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def flatten(detail: Any, path: str = "") -> list[dict[str, str]]:

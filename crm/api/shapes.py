@@ -7,6 +7,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from crm.api.known_keys import KnownKeys
 from crm.models import ApiKey, Member, Message, MessageEvent, MessageTemplate, Suppression, Task, Team
 from crm.scoping import SubjectField, TeamScopedSerializer
 from crm.scoping.api import team_of_context
@@ -141,14 +142,14 @@ class TaskSerializer(TeamScopedSerializer):
         return instance
 
 
-class CompletionIn(serializers.Serializer[Any]):
+class CompletionIn(KnownKeys):
     """What finishes a task: for one with a form the answers, and which of its outcomes."""
 
     outcome = serializers.CharField(required=False, allow_blank=True, max_length=40, default="")
     values = serializers.DictField(required=False, default=dict)
 
 
-class ReassignmentIn(serializers.Serializer[Any]):
+class ReassignmentIn(KnownKeys):
     """Who has a task from now on; null gives it back."""
 
     assignee = serializers.IntegerField(allow_null=True, min_value=1, max_value=2**63 - 1)

@@ -17,6 +17,7 @@ from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 
 from crm.api.filters import FilterFields
 from crm.api.idempotency import once
+from crm.api.known_keys import KnownKeys
 from crm.api.problems import as_detail
 from crm.auditing import audit_request
 from crm.models import ApiKey, Team
@@ -81,7 +82,7 @@ class SubjectField(serializers.Field[Any, Any, Any, Any]):
         return {f"{self.prefix}_type": found, f"{self.prefix}_id": key}
 
 
-class TeamScopedSerializer(serializers.ModelSerializer[Any]):
+class TeamScopedSerializer(KnownKeys, serializers.ModelSerializer[Any]):
     """A serializer with explicit fields, scoped relations, and the constraints of its table as messages."""
 
     serializer_related_field = TeamScopedRelatedField

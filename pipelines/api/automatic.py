@@ -8,6 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from crm.api.known_keys import KnownKeys
 from crm.scoping import TeamScopedSerializer, TeamScopedViewSet
 from pipelines.api.errors import told
 from pipelines.api.lookup import filter_by_pipeline, pipeline_of_team
@@ -36,7 +37,7 @@ class AutomaticSerializer(TeamScopedSerializer):
         return label_of(trigger.model_id, trigger.pipeline)
 
 
-class AutomaticIn(serializers.Serializer[Any]):
+class AutomaticIn(KnownKeys):
     """A pipeline by key or id, and the conditions under which records enter."""
 
     pipeline = serializers.CharField(max_length=40, required=False)

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
+from crm.api.known_keys import KnownKeys
 from pipelines.definition.document import Problem
 from pipelines.engine.existing import Existing
 
@@ -45,7 +46,7 @@ def existing_out(found: Existing) -> dict[str, Any]:
     }
 
 
-class PublishIn(serializers.Serializer[Any]):
+class PublishIn(KnownKeys):
     """A word about what changed, and what becomes of runs on their way; the settings decide when left out.
 
     `force` publishes in spite of expectations that are not met.
@@ -56,7 +57,7 @@ class PublishIn(serializers.Serializer[Any]):
     policy = serializers.ChoiceField(choices=["follow", "pin", "cancel"], required=False, allow_null=True, default=None)
 
 
-class ActivateIn(serializers.Serializer[Any]):
+class ActivateIn(KnownKeys):
     """Whether records that fit the triggers already enter as well; `existing` counts them before."""
 
     enroll_existing = serializers.BooleanField(required=False, default=False)
@@ -72,7 +73,7 @@ class ExistingOut(serializers.Serializer[Any]):
     first = serializers.ListField(child=serializers.IntegerField(), help_text="Ids of the newest.")
 
 
-class ReplayIn(serializers.Serializer[Any]):
+class ReplayIn(KnownKeys):
     """From which step, the run itself or a copy of it, and whether what was sent may be sent again."""
 
     step = serializers.CharField(max_length=40)
@@ -80,7 +81,7 @@ class ReplayIn(serializers.Serializer[Any]):
     confirm = serializers.BooleanField(required=False, default=False)
 
 
-class RetryFailedIn(serializers.Serializer[Any]):
+class RetryFailedIn(KnownKeys):
     """Failed runs of a step, all or those with one error; `confirm` retries them, without it they are counted."""
 
     pipeline = serializers.CharField(max_length=40)
@@ -98,19 +99,19 @@ class RetriedOut(serializers.Serializer[Any]):
     note = serializers.CharField(help_text="A sentence about those that cannot be retried, empty when all can.")
 
 
-class ArchiveIn(serializers.Serializer[Any]):
+class ArchiveIn(KnownKeys):
     """What becomes of live runs; needed only when there are any."""
 
     runs = serializers.ChoiceField(choices=["cancel", "finish"], required=False, allow_null=True, default=None)
 
 
-class DuplicateIn(serializers.Serializer[Any]):
+class DuplicateIn(KnownKeys):
     """The key of the copy; made up when it is left out."""
 
     key = serializers.RegexField(r"^([a-z][a-z0-9_]{0,39})?$", required=False, default="", allow_blank=True)
 
 
-class EnrollIn(serializers.Serializer[Any]):
+class EnrollIn(KnownKeys):
     """Ids of the records, and values for the variables of their runs."""
 
     subjects = serializers.ListField(
@@ -119,7 +120,7 @@ class EnrollIn(serializers.Serializer[Any]):
     variables = serializers.DictField(required=False, default=dict)
 
 
-class TriggerIn(serializers.Serializer[Any]):
+class TriggerIn(KnownKeys):
     """One record, or none for a pipeline that is about none."""
 
     subject = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=1, max_value=2**63 - 1)

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crm.api.filters import refuse_unknown
+from crm.api.known_keys import KnownKeys
 from pipelines import operations
 from pipelines.api import bodies
 from pipelines.api.errors import told
@@ -33,7 +34,7 @@ class CircuitOut(serializers.Serializer[Any]):
     waiting = serializers.IntegerField()
 
 
-class CircuitIn(serializers.Serializer[Any]):
+class CircuitIn(KnownKeys):
     """A step by its key: `try_again` lets a few through at once, `let_fail` everybody for a day."""
 
     step = serializers.CharField(max_length=40)

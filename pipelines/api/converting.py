@@ -9,6 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from crm.api.known_keys import KnownKeys
 from pipelines import operations
 from pipelines.api import bodies, shapes
 from pipelines.api.errors import told
@@ -26,7 +27,7 @@ class ConversionOut(serializers.Serializer[Any]):
     splits = serializers.ListField(child=serializers.DictField())
 
 
-class WinnerIn(serializers.Serializer[Any]):
+class WinnerIn(KnownKeys):
     """A split by the key of its step, and the variant that everybody gets from now on."""
 
     step = serializers.CharField(max_length=40)

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from crm.api.known_keys import KnownKeys
 from pipelines.api import bodies, shapes
 
 POLICIES = ["follow", "pin", "cancel"]
@@ -16,14 +17,14 @@ class PreviewQuery(serializers.Serializer[Any]):
     preview = serializers.BooleanField(required=False, default=False)
 
 
-class RollBackIn(serializers.Serializer[Any]):
+class RollBackIn(KnownKeys):
     """The number of the version to go back to, and what becomes of runs on their way."""
 
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
     policy = serializers.ChoiceField(choices=POLICIES, required=False, allow_null=True, default=None)
 
 
-class BackfillIn(serializers.Serializer[Any]):
+class BackfillIn(KnownKeys):
     """The key of the step, and whether those who completed the pipeline get it too."""
 
     step = serializers.CharField(max_length=40)

@@ -9,6 +9,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from crm.api.known_keys import KnownKeys
 from crm.api.problems import Conflict
 from crm.scoping import TeamScopedReadOnlyViewSet, TeamScopedSerializer, TeamScopedViewSet
 from pipelines.api.shapes import AnyJson
@@ -79,7 +80,7 @@ SECRET = inline_serializer(
 )
 
 
-class SinceIn(serializers.Serializer[Any]):
+class SinceIn(KnownKeys):
     """From when on."""
 
     since = serializers.DateTimeField()

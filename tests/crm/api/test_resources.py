@@ -8,7 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from crm.models import ApiKey, Member, Message, MessageTemplate, Suppression, Task, Team
+from contacts.models import Contact
+from crm.models import ApiKey, Member, Message, MessageTemplate, Suppression, Task, Team, Topic
 from crm.teams import create_team
 from tests.api import Api
 
@@ -142,3 +143,27 @@ def test_pages_tell_times_as_the_team_lives_them(team: Team, client: Any) -> Non
     Task.objects.create(team=team, title="Call", due_at=datetime(2027, 1, 1, 20, tzinfo=UTC))
     client.force_login(user)
     assert b"2 Jan 2027, 05:00" in client.get("/admin/crm/task/").content
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "wrong", "meant"),
+    [
+        ("topics/", {"key": "news", "name": "News", "confrim": True}, "confrim", "Did you mean 'confirm'?"),
+        ("sending-rules/", {"hours": ["09:00-17:00"]}, "hours", "Known: caps,"),
+        ("contacts/bulk/", {"items": [{"first_name": "Ann", "e_mail": "a@example.org"}]}, "items[0].e_mail", "'email'"),
+        ("contacts/", {"first_name": "Ann", "\ud800": 1}, "\\ud800", "There is no such field."),
+        ("contacts/", {"first_name": "Ann", "lifecycle_stage": "\ud800"}, "lifecycle_stage", "\\ud800"),
+    ],
+)
+def test_a_key_that_nobody_reads_is_refused(api: Api, path: str, body: Any, wrong: str, meant: str) -> None:
+    answer = api.post(path, body)
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert error["path"] == wrong and meant in error["message"]
+    assert not Topic.objects.exists() and not Contact.objects.exists()
+
+
+def test_an_answer_can_be_changed_and_put_back(api: Api) -> None:
+    made = api.post("topics/", {"key": "news", "name": "News"}).json()
+    answer = api.put(f"topics/{made['id']}/", {**made, "name": "Letters"})
+    assert (answer.status_code, answer.json()["name"]) == (200, "Letters")
