@@ -76,11 +76,12 @@ def _silent(live: QuerySet[Pipeline], now: datetime) -> list[Alarm]:
         first=Subquery(entered.order_by("id")[:1]),
         last=Subquery(newest[:1]),
         earlier=Subquery(newest[USUAL - 1 : USUAL]),
+        by_schedule=~Exists(by_itself.exclude(kind=Trigger.Kind.CRON)),
     )
     stopped = Q(last__lt=now - SILENT, earlier__gte=now - SILENT - WEEK)
     seldom = Q(last__lt=now - WEEK, earlier=None)
     found = list(rows.filter(stopped | seldom | Q(last=None)).order_by("pk"))
-    waits = _wait_since({row.pk: row.last for row in found if row.earlier is None})
+    waits = _wait_since({row.pk: row.last for row in found if row.earlier is None or row.by_schedule})
     return [
         Alarm(
             key=f"alarm:silent:{row.pk}",
@@ -99,13 +100,13 @@ def _silence(row: Any, waits: timedelta | None, now: datetime) -> timedelta | No
     """How long nobody entered, where that is to be told of.
 
     Where few ever came it is told after a week in which triggers were open, and not before they have stayed away
-    for as long as they came.
+    for as long as they came. Where people come by schedules alone it is told when one has fired since.
     """
     if row.last is None:
         return waits
     silence: timedelta = now - row.last
     if row.earlier is not None:
-        return silence
+        return None if row.by_schedule and waits is None else silence
     is_long = waits is not None and waits > WEEK and silence > row.last - row.first
     return silence if is_long else None
 

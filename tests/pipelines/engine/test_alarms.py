@@ -11,6 +11,7 @@ from crm.models import Member, Notification, Team
 from pipelines.alarms import alarms
 from pipelines.doctor import examine
 from pipelines.engine.clock import real_now
+from pipelines.engine.enroll import enroll
 from pipelines.models import Firing, Pipeline, PipelineRun, PipelineStep, StepStat, Trigger
 from tests.api import Api
 from tests.pipelines.engine.building import NOON, active, later
@@ -91,6 +92,21 @@ def test_a_pipeline_that_few_entered_is_told_after_a_week_and_not_before_its_usu
     assert told() == [("manager", "Nobody enters Welcome")]
     PipelineRun.objects.filter(pk=PipelineRun.objects.earliest("pk").pk).update(created_at=NOON - timedelta(days=9))
     assert not silent(8) and silent(10)
+
+
+def test_who_comes_by_a_weekly_schedule_is_not_missed_before_it_has_fired_again(team: Team, run_at: Run) -> None:
+    weekly = {"type": "cron", "cron": "0 8 * * 1", "tz": "UTC", "for_each": {"model": "contacts.contact"}}
+    active(team, [WAIT], key="weekly", triggers=[weekly])
+    entered(team, 8)
+    trigger = Trigger.objects.get()
+    Trigger.objects.update(armed_at=real_now() - timedelta(days=30))
+    enroll(pipeline=trigger.pipeline, subject_ids=list(Contact.objects.values_list("pk", flat=True)))
+    run_at(NOON)
+    Firing.objects.create(trigger=trigger, slot="first", at=NOON - timedelta(minutes=1), state=Firing.State.DONE)
+    assert not alarms(team=team, now=NOON + timedelta(days=6))
+    Firing.objects.create(trigger=trigger, slot="next", at=NOON + timedelta(days=6, hours=20), state=Firing.State.DONE)
+    (alarm,) = alarms(team=team, now=NOON + timedelta(days=7))
+    assert alarm.sentence == "“Weekly” is active, but nobody entered for 7 days."
 
 
 def test_a_pipeline_that_nobody_ever_entered_is_told_after_a_day(team: Team, run_at: Run) -> None:
