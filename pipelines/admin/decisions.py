@@ -17,6 +17,7 @@ from pipelines.admin.links import link_to, table_time
 from pipelines.admin.telling import clause
 from pipelines.engine.clock import engine_now
 from pipelines.models import EnrollmentDecision
+from pipelines.personal import personal_names_of, reasons_without_personal
 from pipelines.subjects import subject_types
 
 COLORS = {
@@ -51,6 +52,7 @@ class EnrollmentDecisionAdmin(TeamScopedReadOnlyAdmin[EnrollmentDecision]):
         changes = super().get_changelist_instance(request)
         now = engine_now()
         attach_subjects(changes.result_list)
+        hide_personal(changes.result_list)
         for row in changes.result_list:
             row.seen_at = now
         return changes
@@ -67,7 +69,9 @@ class EnrollmentDecisionAdmin(TeamScopedReadOnlyAdmin[EnrollmentDecision]):
 
     @display(description="Because")
     def because(self, row: EnrollmentDecision) -> SafeString | str:
-        leaves = [clause(leaf) for leaf in row.why or () if isinstance(leaf, dict)]
+        if not hasattr(row, "told"):
+            hide_personal([row])
+        leaves = [clause(leaf) for leaf in getattr(row, "told", ()) if isinstance(leaf, dict)]
         if not leaves:
             return "—"
         return format_html(
@@ -86,6 +90,14 @@ def who_of(row: EnrollmentDecision) -> str:
     found: Model | None = getattr(row, "found_subject", None)
     kind = row.subject_type.name if row.subject_type else "record"
     return link_to(found) if found is not None else f"Deleted {kind} {row.subject_id}"
+
+
+def hide_personal(rows: Iterable[EnrollmentDecision] | QuerySet[EnrollmentDecision] | Page[Any]) -> None:
+    """Give each decision its reasons as they may be told; two statements."""
+    rows = list(rows)
+    names = personal_names_of({row.pipeline.team_id for row in rows})
+    for row in rows:
+        row.told = reasons_without_personal(row.why or [], names=names)  # type: ignore[attr-defined]
 
 
 def attach_subjects(rows: Iterable[EnrollmentDecision] | QuerySet[EnrollmentDecision] | Page[Any]) -> None:

@@ -24,6 +24,7 @@ from pipelines.engine.replaying import CannotReplay, replay
 from pipelines.engine.retrying import entered_again_at, failed_at, retry_failed_at
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, Trigger
 from pipelines.operations.code_steps import check_replay
+from pipelines.personal import personal_names
 from pipelines.queries import STATUS_GROUPS, run_story
 from pipelines.states import RunStatus
 from pipelines.subjects import OWN, RECORD, subject_types
@@ -232,3 +233,7 @@ class DecisionViewSet(TeamScopedReadOnlyViewSet):
     }  # fmt: skip
     search_fields = ()
     ordering_fields = ("at",)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """With the names of what the team marked as personal: reasons are told without it."""
+        return {**super().get_serializer_context(), "personal": personal_names(team_id=self.team.pk)}

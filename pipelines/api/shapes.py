@@ -9,6 +9,7 @@ from rest_framework import serializers
 from crm.scoping import TeamScopedSerializer
 from pipelines.documents import document_of
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, PipelineVersion
+from pipelines.personal import reasons_without_personal
 from pipelines.queries import STATUS_GROUPS, StoryVisit
 from pipelines.states import RunStatus
 from pipelines.subjects import subject_label
@@ -161,6 +162,7 @@ class DecisionSerializer(TeamScopedSerializer):
     event = serializers.IntegerField(source="event_id", read_only=True, allow_null=True)
     subject = serializers.SerializerMethodField()
     decision = serializers.SerializerMethodField()
+    why = serializers.SerializerMethodField()
 
     class Meta:
         model = EnrollmentDecision
@@ -180,3 +182,7 @@ class DecisionSerializer(TeamScopedSerializer):
     @extend_schema_field({"type": "string"})
     def get_decision(self, row: EnrollmentDecision) -> str:
         return row.get_decision_display()
+
+    @extend_schema_field({"type": ["array", "null"], "items": {"type": "object", "additionalProperties": {}}})
+    def get_why(self, row: EnrollmentDecision) -> list[Any] | None:
+        return reasons_without_personal(row.why, names=self.context.get("personal", frozenset())) if row.why else None

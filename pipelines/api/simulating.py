@@ -141,7 +141,7 @@ class TriggersTestView(TeamScopedView):
             "TriggersTest",
             {
                 "model": serializers.CharField(required=False, default="contacts.contact"),
-                "subject": serializers.JSONField(help_text="Id of a record, or sample values."),
+                "subject": serializers.JSONField(help_text="A record by its id or as `{type, id}`, or sample values."),
                 "event": serializers.CharField(required=False, help_text="Type of an event; creation when left out."),
                 "payload": serializers.DictField(required=False),
             },
@@ -156,9 +156,12 @@ class TriggersTestView(TeamScopedView):
         payload = body.get("payload") or {}
         if not isinstance(payload, Mapping):
             raise ValidationError({"payload": ["must be an object"]})
+        model, subject = str(body.get("model") or "contacts.contact"), body.get("subject")
+        if isinstance(subject, Mapping) and set(subject) == {"type", "id"}:
+            model, subject = str(subject["type"]), subject["id"]
         with playable():
             results = trigger_verdicts(
-                team=self.team, model=str(body.get("model") or "contacts.contact"), subject=body.get("subject"),
+                team=self.team, model=model, subject=subject,
                 event=str(body.get("event") or ""), payload=payload,
             )  # fmt: skip
         return Response({"results": plain(results)})

@@ -13,6 +13,7 @@ from pipelines.circuits import is_kept
 from pipelines.engine.clock import engine_now
 from pipelines.engine.entry import Occasion
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, PipelineStep, StepExecution, Trigger
+from pipelines.personal import personal_names, told_without_personal
 from pipelines.simulation.triggers import verdicts
 from pipelines.states import RunStatus
 from pipelines.subjects import SubjectType, subject_of_record
@@ -63,7 +64,8 @@ def explain(
     found = _facts(team, kind, subject, pipeline, template)
     data = kind.load([subject.pk]).get(subject.pk, {})
     _judge_now(found, kind, subject.pk, data, now or engine_now())
-    return [_answer(facts, template) for facts in found]
+    names = personal_names(team_id=team.pk)
+    return [told_without_personal(_answer(facts, template), names=names) for facts in found]
 
 
 def _facts(team: Team, kind: SubjectType, subject: Model, pipeline: Pipeline | None, template: str) -> list[Facts]:

@@ -15,6 +15,7 @@ from pipelines.engine.programs import pipeline_facts, programs
 from pipelines.engine.rules import UPDATED
 from pipelines.engine.ways import ENTERED_SEGMENT
 from pipelines.models import Pipeline, PipelineRun, Trigger
+from pipelines.personal import personal_names, told_without_personal
 from pipelines.simulation.reading import read_only
 from pipelines.simulation.samples import make_sample
 from pipelines.simulation.scenario import ScenarioError
@@ -42,7 +43,8 @@ def trigger_verdicts(
     occasion = Occasion(engine_now(), payload=payload or {}, key="test")
     triggers = list(rows.order_by("pipeline__key", "position", "id"))
     found = verdicts(triggers, kind, subject_id, data, occasion)
-    return [_told(trigger, found[trigger.pk]) for trigger in triggers]
+    names = personal_names(team_id=team.pk)
+    return [told_without_personal(_told(trigger, found[trigger.pk]), names=names) for trigger in triggers]
 
 
 def _listening_to(event: str) -> Q:

@@ -309,6 +309,32 @@ def test_what_is_personal_stands_neither_beside_an_error_nor_in_reasons_nor_on_t
     assert "size" in page and not any(word in told for word in ("Minnie", "4711", "98765"))
 
 
+def test_why_somebody_did_not_enter_is_told_without_what_is_personal(
+    team: Team, run_at: Run, admin_client: Client
+) -> None:
+    define(team)
+    FieldDefinition.objects.filter(key="seats").update(personal=True)
+    auto = {"type": "created", "model": "contacts.contact", "automatic": True}
+    clauses = [{"field": "contact.seats", "operator": "equals", "value": 98765},
+               {"field": "contact.first_name", "operator": "equals", "value": "Bea"}]  # fmt: skip
+    active(team, [{"type": "wait"}], triggers=[{**auto, "where": {"any": clauses}}])
+    ann = Contact.objects.create(team=team, first_name="Ann", custom={"seats": 4711})
+    run_at(NOON)
+    api = Api(team)
+    [decision] = api.get("enrollment-decisions/").json()["results"]
+    assert [(each["expected"], each["actual"]) for each in decision["why"]] == [("…", "…"), ("Bea", "Ann")]
+    about = {"subject": {"type": "contacts.contact", "id": ann.pk}}
+    pages = [
+        api.post("triggers/test/", about),
+        api.get(f"contacts/{ann.pk}/explain/"),
+        admin_client.get("/admin/pipelines/enrollmentdecision/"),
+        admin_client.get(f"/admin/pipelines/enrollmentdecision/{decision['id']}/change/"),
+    ]
+    for page in pages:
+        told = page.content.decode()
+        assert "Ann" in told and "Bea" in told and "98765" not in told and "4711" not in told
+
+
 def test_runs_that_write_defined_fields_read_the_definitions_once(team: Team, run_at: Run) -> None:
     define(team)
     active(team, [{"type": "update_record", "with": {"values": {"seats": "3"}}}])
