@@ -135,6 +135,10 @@ def test_whoever_follows_the_hidden_link_or_everything_at_once_is_a_program(mess
     Message.objects.update(sent_at=timezone.now())
     reader.get(links[0])
     assert MessageEvent.objects.get(place=0).reason == "at once after sending"
+    # A test has moved the clock of the engine, and readers live by their own.
+    Message.objects.update(sent_at=timezone.now() + timedelta(days=30))
+    reader.get(links[0])
+    assert MessageEvent.objects.filter(place=0, likely_human=True).count() == 1
 
 
 def test_an_open_is_told_but_never_counts_as_a_person(message: Message, reader: Client) -> None:
