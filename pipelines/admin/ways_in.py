@@ -9,7 +9,7 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from contacts.queries import with_email
-from pipelines.admin.decisions import attach_subjects, who_of
+from pipelines.admin.decisions import attach_subjects, hide_personal, who_of
 from pipelines.admin.fields import JsonField
 from pipelines.admin.telling import clause
 from pipelines.engine.clock import engine_now
@@ -111,11 +111,17 @@ def _tried(pipeline: Pipeline, form: TryForm) -> list[dict[str, Any]]:
 
 
 def _refused(pipeline: Pipeline) -> list[dict[str, Any]]:
-    found = EnrollmentDecision.objects.filter(pipeline=pipeline).select_related("subject_type").order_by("-pk")
-    rows = list(found[:SHOWN])
+    found = EnrollmentDecision.objects.filter(pipeline=pipeline).select_related("subject_type", "pipeline")
+    rows = list(found.order_by("-pk")[:SHOWN])
     attach_subjects(rows)
+    hide_personal(rows)
     return [
-        {"row": row, "who": who_of(row), "reason": row.get_decision_display(), "clauses": _clauses(row.why)}
+        {
+            "row": row,
+            "who": who_of(row),
+            "reason": row.get_decision_display(),
+            "clauses": _clauses(getattr(row, "told", [])),
+        }
         for row in rows
     ]
 

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from contacts.models import Company, Contact, Deal, FieldDefinition, Record, RecordType, Segment, SegmentMembership
 from crm.models import Task, Team
 from pipelines.engine.tick import run_until_idle
-from pipelines.models import PipelineRun, RunContext, StepExecution
+from pipelines.models import Pipeline, PipelineRun, RunContext, StepExecution
 from pipelines.operations import InvalidDocument
 from pipelines.simulation.scenario import scenario_of
 from pipelines.simulation.simulate import simulate
@@ -328,6 +328,7 @@ def test_why_somebody_did_not_enter_is_told_without_what_is_personal(
         api.post("triggers/test/", about),
         api.get(f"contacts/{ann.pk}/explain/"),
         admin_client.get("/admin/pipelines/enrollmentdecision/"),
+        admin_client.get(f"/admin/pipelines/pipeline/{Pipeline.objects.get().pk}/ways-in/"),
         admin_client.get(f"/admin/pipelines/enrollmentdecision/{decision['id']}/change/"),
     ]
     for page in pages:
