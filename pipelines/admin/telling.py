@@ -14,7 +14,7 @@ from pipelines.actions.registry import kinds, step_title
 from pipelines.admin.links import clock_time, link_to
 from pipelines.circuits import is_kept
 from pipelines.engine.clock import engine_now
-from pipelines.models import Effect, PipelineRun
+from pipelines.models import Effect, PipelineRun, Trigger
 from pipelines.queries import Story, StoryVisit
 
 MOST_VALUES: Final = 6
@@ -142,7 +142,8 @@ def words(code: str) -> str:
 
 def _entered(run: PipelineRun) -> Told:
     trigger = run.trigger
-    how = f"by “{trigger}”" if trigger else "by hand or through the API"
+    chosen = trigger is None or trigger.kind == Trigger.Kind.MANUAL
+    how = "by hand or through the API" if chosen else f"by “{trigger}”"
     sentence = format_html("Entered {} with {}.", how, run.version)
     return Told(run.created_at, "Start", "login", "good", sentence)
 

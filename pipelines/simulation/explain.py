@@ -273,6 +273,8 @@ def _why_there(facts: Facts, run: PipelineRun, step_id: int | None) -> list[Any]
 def _of_run(facts: Facts, run: PipelineRun) -> dict[str, Any]:
     """How the run began, and the decisions on its way."""
     trigger = run.trigger
+    if trigger is not None and trigger.kind == Trigger.Kind.MANUAL:
+        trigger = None
     return {
         "run": run.pk,
         "entered": {

@@ -45,6 +45,12 @@ def selected(verb: str, runs: Sequence[PipelineRun], **more: str) -> dict[str, A
     return {"action": f"{verb}_selected", "_selected_action": [str(run.pk) for run in runs], **more}
 
 
+def test_who_was_chosen_entered_by_hand(viewer: Client, team: Team) -> None:
+    pipeline = active(team, [email()], triggers=[{"key": "hand", "type": "manual"}])
+    (run,) = enroll(pipeline=pipeline, subject_ids=[ann(team).pk]).enrolled
+    assert "Entered by hand or through the API with version 1." in story(viewer, PipelineRun.objects.get(pk=run))
+
+
 def test_the_story_says_what_happened_and_why(viewer: Client, team: Team) -> None:
     rule = {"field": "contact.lifecycle_stage", "operator": "equals", "value": "lead"}
     active(

@@ -96,3 +96,10 @@ def test_the_simulation_says_the_same(api: Api, contact: Contact) -> None:
     for entry in ("hand", "by_hand"):
         report = api.post("pipelines/chosen/simulate/", {"subject": contact.pk, "entry": entry}).json()
         assert report["status"] == "not_enrolled", entry
+
+
+def test_it_is_told_as_by_hand(api: Api, contact: Contact) -> None:
+    made(api, reentry="once")
+    enter(api, contact)
+    (answer,) = api.get(f"contacts/{contact.pk}/explain/", pipeline="chosen").json()["results"]
+    assert answer["entered"]["by"] == "by hand"
