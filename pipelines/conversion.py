@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, Sum
 
+from pipelines.actions.registry import step_title
 from pipelines.chosen import Chosen, chosen_variants
 from pipelines.definition.confidence import Share, compare, wilson
 from pipelines.models import GoalHit, Pipeline, PipelineRun, PipelineStep, StepExecution
@@ -181,7 +182,7 @@ def _contest(
     verdict = compare(shares if goal else [])
     return Contest(
         step=step.key,
-        title=step.name or step.key,
+        title=step_title(step),
         goal=goal,
         variants=tuple(variants),
         best=verdict.best,

@@ -74,6 +74,12 @@ def step_title(step: Any) -> str:
     return str(step.name or (kind.label if kind else step.action_type))
 
 
+def title_of(step: Mapping[str, Any]) -> str:
+    """The same for a step of a document."""
+    kind = kinds().get(str(step.get("type")))
+    return str(step.get("name") or (kind.label if kind else step.get("type")))
+
+
 def _custom() -> list[type[Kind]]:
     classes: list[type[Kind]] = []
     for dotted in settings.PIPELINES_ACTIONS:

@@ -9,6 +9,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from pipelines import operations
+from pipelines.actions.registry import title_of
 from pipelines.admin.confirming import Choice, Confirming, Question
 from pipelines.definition.layout import places
 from pipelines.models import Pipeline, PipelineVersion
@@ -29,11 +30,15 @@ def offer_backfill(request: HttpRequest, *, pipeline: Pipeline, before: int | No
         found = operations.preview_backfill(pipeline=pipeline, step=place.key)
         if found.on_the_way:
             address = reverse("admin:pipelines_pipeline_backfill", args=(pipeline.pk, place.key))
+            who, verb, skip = _counted(found.on_the_way)
             sentence = (
-                "{} people on the way have passed “{}” already and skip it."
-                ' <a class="pl-link" href="{}">Give it to them too</a>'
+                '{} on the way {} passed “{}” already and {} it. <a class="pl-link" href="{}">Give it to them too</a>'
             )
-            messages.info(request, format_html(sentence, f"{found.on_the_way:,}", found.name, address))
+            messages.info(request, format_html(sentence, who, verb, title_of(place.step), skip, address))
+
+
+def _counted(people: int) -> tuple[str, str, str]:
+    return ("1 person", "has", "skips") if people == 1 else (f"{people:,} people", "have", "skip")
 
 
 class BackfillPages(Confirming):
@@ -62,16 +67,23 @@ class BackfillPages(Confirming):
         def perform(choice: str) -> str:
             done = operations.backfill(pipeline=pipeline, step=step, completed=choice == "all", by=request.user)
             more = " There are more: do it again for the rest." if done.left else ""
-            return f"{done.done:,} people get “{found.name}” now.{more}"
+            who, gets = ("1 person", "gets") if done.done == 1 else (f"{done.done:,} people", "get")
+            return f"{who} {gets} “{found.name}” now.{more}"
 
         back = reverse("admin:pipelines_pipeline_change", args=(pipeline.pk,))
         return self.ask(request, target=found.name, question=_question(found), perform=perform, back=back)
 
 
+def _those(people: int) -> str:
+    return "The one who is" if people == 1 else f"The {people:,} who are"
+
+
 def _question(found: Passed) -> Question:
     choices = [
-        Choice("live", f"The {found.on_the_way:,} who are on their way", "Those who completed the pipeline do not."),
-        Choice("all", f"Also the {found.completed:,} who completed it", "Everybody who has passed this step."),
+        Choice("live", f"{_those(found.on_the_way)} on the way", "Those who completed the pipeline do not."),
+        Choice(
+            "all", f"Also {_those(found.completed).lower()} through it already", "Everybody who has passed this step."
+        ),
     ]
     fitting: Mapping[bool, list[Choice]] = {True: choices, False: choices[:1]}
     return Question(

@@ -7,8 +7,9 @@ from django.contrib.auth.models import User
 
 from contacts.models import Contact
 from crm.models import Team
+from pipelines.operations import update_document
 from tests.browser.conftest import PASSWORD
-from tests.pipelines.engine.building import active, email
+from tests.pipelines.engine.building import active, document, email
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -46,3 +47,18 @@ def test_a_page_opens_quietly(page: "Page", team: Team, path: str) -> None:
     answer = page.goto(path)
     assert answer is not None and answer.status == 200
     page.wait_for_load_state("networkidle")
+
+
+def test_the_way_back_to_a_version_is_seen_on_a_laptop_without_scrolling(
+    page: "Page", team: Team, manager: User
+) -> None:
+    manager.email = "maya.of-the-house@department.example"
+    manager.save()
+    pipeline = active(team, [email(delay=60)])
+    for seconds in (120, 180):
+        update_document(pipeline=pipeline, document=document([email(delay=seconds)]), by=manager)
+        pipeline.refresh_from_db()
+    page.goto(f"/admin/pipelines/pipeline/{pipeline.pk}/versions/")
+    box = page.get_by_role("link", name="Go back to this").last.bounding_box()
+    assert box and box["x"] + box["width"] <= 1280
+    assert page.locator(".pl-scroll").evaluate("box => box.scrollWidth - box.clientWidth") <= 0

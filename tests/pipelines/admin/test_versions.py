@@ -133,9 +133,9 @@ def test_a_new_step_is_offered_to_those_who_have_passed_it(manager: Client, team
     first, last = {"type": "wait", "key": "one"}, email(key="last", delay="1d")
     update_document(pipeline=pipeline, document=document([first, task, last]))
     published = manager.post(f"{PIPELINE}{pipeline.pk}/publish/", {"policy": "follow"}, follow=True)
-    assert "1 people on the way have passed “Ask” already" in text_of(published)
+    assert "1 person on the way has passed “Ask” already and skips it." in text_of(published)
     address = f"{PIPELINE}{pipeline.pk}/backfill/ask/"
-    assert "The 1 who are on their way" in text_of(manager.get(address))
+    assert "The one who is on the way" in text_of(manager.get(address))
     assert Task.objects.count() == 0
     manager.post(address, {"choice": "live"})
     process_due_runs()

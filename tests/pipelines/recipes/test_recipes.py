@@ -1,6 +1,7 @@
 """Every recipe becomes a draft without an error, leaves as it came, and does what it promises."""
 
 import pytest
+from pytest_django import Settings
 
 from crm.models import Team
 from crm.permissions import allows
@@ -44,6 +45,14 @@ def test_a_recipe_is_imported_without_an_error_and_leaves_byte_for_byte(team: Te
     assert not [each for each in validate_document(recipe.document, team) if each.severity == "error"]
     pipeline = import_document(team=team, document=recipe.document)
     assert export_document(pipeline=pipeline) == recipe.text == dumps(recipe.document)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_recipe_that_waits_for_clicks_counts_them(team: Team, key: str, settings: Settings) -> None:
+    settings.MAIL_PROVIDERS = []
+    use_recipe(recipe=recipes()[key], team=team, may=owner)
+    found = validate_document(recipes()[key].document, team)
+    assert not [each for each in found if "tells of" in each.message]
 
 
 @pytest.mark.parametrize("key", KEYS)
