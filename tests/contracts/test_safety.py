@@ -16,7 +16,7 @@ from crm.addresses import client_address
 from crm.models import Role
 from crm.permissions import RESOURCES
 from crm.scoping import rows_of_team
-from tests.contracts.test_admin_isolation import address, addresses, named, pages, signed_in, text_of
+from tests.contracts.isolation.test_admin import address, addresses, named, pages, signed_in, text_of
 from tests.contracts.world import SECRET, Side
 from tests.pipelines.admin.pages import form_of
 

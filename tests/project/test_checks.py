@@ -13,6 +13,8 @@ from django.apps import AppConfig, apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
 import config
@@ -328,8 +330,13 @@ def test_an_unknown_cluster_name_ends_the_start_in_a_sentence() -> None:
     assert "KeyError" not in result.stderr
 
 
-@pytest.mark.parametrize("command", ["worker", "dev"])
-def test_who_starts_others_checks_for_them(command: str) -> None:
-    result = _check({"SECRET_KEY": LONG, "DEBUG": "1", "BASE_URL": "nowhere"}, command=command)
+def test_a_worker_checks_for_its_clusters() -> None:
+    result = _check({"SECRET_KEY": LONG, "DEBUG": "1", "BASE_URL": "nowhere"}, command="worker")
     assert result.returncode == 1
     assert "BASE_URL" in result.stderr and result.stdout == ""
+
+
+def test_dev_checks_for_what_it_starts(settings: Settings) -> None:
+    settings.BASE_URL = "nowhere"
+    with pytest.raises(SystemCheckError, match="BASE_URL"):
+        call_command("dev", skip_checks=False)
