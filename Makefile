@@ -56,7 +56,8 @@ properties: $(VENV)/dev ## an hour or more: what holds for any pipeline, tried o
 	EXAMPLES=thorough $(BIN)/python -m pytest -q -n 2 tests/pipelines/definition tests/pipelines/operations \
 		tests/pipelines/simulation/test_graphs_in_motion.py \
 		tests/pipelines/simulation/test_simulation_is_execution.py \
-		tests/pipelines/simulation/test_calendar_is_execution.py tests/pipelines/engine/test_company.py
+		tests/pipelines/simulation/test_calendar_is_execution.py tests/pipelines/engine/test_company.py \
+		tests/faults/test_random_documents.py
 
 # The suite's faults on both databases, then the storms on servers of their own; some need root, for mounts and networks.
 chaos: $(VENV)/dev ## minutes of trouble: workers killed, databases stopped, networks cut

@@ -120,7 +120,7 @@ def build(key: str, steps: list[dict[str, Any]]) -> None:
     """An active pipeline that takes the contacts whose lead source is its key."""
     trigger = {"type": "created", "model": "contacts.contact", "automatic": True,
                "where": {"field": "contact.lead_source", "operator": "equals", "value": key}}  # fmt: skip
-    _open_channels({step["type"] for step in steps})
+    open_channels({step["type"] for step in steps}, team=_team())
     if any(step["type"] == "call" for step in steps):
         task = {"key": "task", "type": "create_task", "with": {"title": "Call {{ contact.first_name }}"}}
         called = document([task], key=f"{key}_called", triggers=[{"type": "manual"}])
@@ -172,7 +172,7 @@ def build_asked(key: str, steps: list[dict[str, Any]]) -> None:
     Topic.objects.create(team=_team(), key=key, name=key, confirm=True)
 
 
-def _open_channels(kinds: set[str]) -> None:
+def open_channels(kinds: set[str], *, team: Team) -> None:
     """The providers that these kinds of steps send by."""
     web = os.environ.get(WEB, "")
     meta = {"access_token": "a-long-token", "app_secret": SECRET, "verify_token": "word"}
@@ -184,8 +184,8 @@ def _open_channels(kinds: set[str]) -> None:
         "send_chat": ("slack", {"address": f"{web}/chat"}),
     }
     for provider, settings in [needed[kind] for kind in sorted(kinds & needed.keys())]:
-        if not Integration.objects.filter(provider=provider).exists():
-            row = Integration(team=_team(), provider=provider)
+        if not Integration.objects.filter(team=team, provider=provider).exists():
+            row = Integration(team=team, provider=provider)
             keep_settings(row, settings)
             row.save()
 

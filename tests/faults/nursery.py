@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,7 +53,7 @@ class Child:
 class Nursery:
     """`do("work")` runs a deed to its end in a new process, `start("work", fault="after_claim:kill9")` a doomed one.
 
-    `at_hand("work")` leaves it to the process that lives on.
+    `at_hand("work")` leaves it to the process that lives on. Deeds of another module are called by their whole path.
     """
 
     def __init__(self, *, folder: Path, environment: dict[str, str]) -> None:
@@ -163,7 +164,15 @@ def _get_ready() -> None:
     gc.freeze()
 
 
+def _deed(name: str) -> Callable[..., Any]:
+    module, _, name = name.rpartition(".")
+    found: Callable[..., Any] = getattr(importlib.import_module(module or DEEDS), name)
+    return found
+
+
 def _fork(request: dict[str, Any]) -> int:
+    # Its module is imported once, not by every child again.
+    _deed(request["start"])
     pid = os.fork()
     if pid:
         return pid
@@ -180,7 +189,7 @@ def _live(request: dict[str, Any]) -> int:
 
     target = Path(request["answer"])
     try:
-        deed = getattr(importlib.import_module(DEEDS), request["start"])
+        deed = _deed(request["start"])
         faults.arm(request["fault"])
         answer = json.dumps(deed(**request["arguments"]), default=str)
         # Whole or not at all.

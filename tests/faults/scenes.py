@@ -1,7 +1,7 @@
 """Small pipelines, one for each kind of effect, on an installation whose workers can be broken anywhere."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -173,15 +173,16 @@ class Scene:
 
 
 @contextmanager
-def house(folder: Path, *, name: str) -> Iterator[House]:
-    """An installation at noon, with sinks and a nursery."""
+def house(folder: Path, *, name: str, allow: Sequence[int] = (), **settings: str) -> Iterator[House]:
+    """An installation at noon, with sinks and a nursery; these ports of this machine may be called, too."""
     folder.mkdir(exist_ok=True)
     with (
         installation(folder, name=name) as made,
         HttpSink(folder / "web.jsonl") as web,
         SmsGateway(folder / "sms.jsonl") as sms,
     ):
-        made.environment |= environment_for(web, sms, folder)
+        made.environment |= environment_for(web, sms, folder) | settings
+        made.environment["OUTBOUND_HTTP_ALLOW"] += "".join(f",127.0.0.0/8:{port}" for port in allow)
         nursery = Nursery(folder=folder / "answers", environment=made.environment)
         try:
             nursery.do("clock", at=NOON.isoformat())

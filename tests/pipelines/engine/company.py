@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -19,15 +20,17 @@ from crm.models import Member, Team
 from crm.work import worker_of_member
 from pipelines.actions.registry import kinds
 from pipelines.engine.events import Fact, publish_all
-from pipelines.models import HumanTask, Pipeline, PipelineRun
+from pipelines.models import Effect, HumanTask, Pipeline, PipelineRun, PipelineStep, StepExecution
 from pipelines.models.human import OPEN
 from pipelines.operations.people import answer_form
 from pipelines.sandbox import running
+from pipelines.states import RunStatus
 from tests.pipelines.engine.building import active
-from tests.pipelines.simulation.stories import BESIDE, CALLED, OWN_FIELDS, PLAIN, VARIABLES, Step
+from tests.pipelines.simulation.stories import BESIDE, CALLED, OWN_FIELDS, PLAIN, VARIABLES, Step, every_step
 from tests.sinks.http import Answer, HttpSink
 
 PEOPLE = 3
+Rows = list[tuple[Any, ...]]
 TRACED = [*VARIABLES, {"name": "trace", "type": "string", "default": ""}]
 # Kinds of steps that go on by themselves. What `find_records` finds is the run's own.
 OTHERS: dict[str, list[dict[str, Any]]] = {
@@ -180,16 +183,20 @@ class Steady(HttpSink):
         super().__init__(path)
         self._asked: Counter[str] = Counter()
 
+    def is_new(self, asked: str) -> bool:
+        """Whether this question counts as asked for the first time."""
+        self._asked[asked] += 1
+        return self._asked[asked] == 1
+
     def answer_to(self, path: str, headers: Any, body: bytes) -> Answer:
         number = crc32(path.encode())
-        asked = str(headers.get("webhook-id", path))
-        self._asked[asked] += 1
+        new = self.is_new(str(headers.get("webhook-id", path)))
         match number % 6:
             case 0:
                 return Answer(404)
             case 1:
                 return Answer(503)
-            case 2 if self._asked[asked] == 1:
+            case 2 if new:
                 return Answer(503)
         return Answer(body=json.dumps({"score": number % 5}).encode())
 
@@ -254,6 +261,72 @@ def open_children_are_right() -> bool:
     mine = Q(children__finished_at=None, children__parent_seq=F("seq"), children__isnull=False)
     counted = PipelineRun.objects.filter(finished_at=None).annotate(really=Count("children", filter=mine))
     return not counted.exclude(open_children=F("really")).exists()
+
+
+def next_try(*, after: datetime, before: datetime) -> datetime | None:
+    """When the next of the calls that failed is tried again."""
+    queued = Effect.objects.filter(status=Effect.Status.QUEUED, available_at__gt=after, available_at__lt=before)
+    return queued.order_by("available_at").values_list("available_at", flat=True).first()
+
+
+def results(pipeline: Pipeline, steps: list[Step]) -> Rows:
+    """How every run of every contact ended that something is asked of: when, as what, and what it remembers.
+
+    A row begins with the number of the contact, whether the run is its own or one inside it, and where inside.
+    """
+    runs = asked_of(pipeline, steps)
+    first = min(run.subject_id or 0 for run in runs)
+    found = []
+    for run in runs:
+        kept = getattr(run, "context", None)
+        place = (run.subject_id or 0) - first, run.parent_id is None, run.parent_seq or 0, run.slot or 0
+        ending = run.status, str(run.reason), str(run.finished_at)
+        # Whoever remembers nothing may have a row for it or none.
+        found.append((*place, *ending, str((kept.vars if kept is not None else None) or {})))
+    return sorted(found)
+
+
+def asked_of(pipeline: Pipeline, steps: list[Step]) -> list[PipelineRun]:
+    """The runs whose ending is no race, in the order in which they came to be.
+
+    Nothing is asked of branches that were called off, or that ended at the very moment at which their block needed no
+    more of them: which of them was first is a race. How the run itself goes on is none, and neither is the time of
+    a block: what was due before it ends goes first, and what was not does not go.
+    """
+    runs = PipelineRun.objects.filter(pipeline=pipeline)
+    rows = list(runs.select_related("context").order_by("pk"))
+    over = moments(runs, [step["key"] for step in every_step(steps) if may_end_early(step)])
+    # A step that ends everything ends what runs beside it at any point of that moment.
+    ends = {
+        run.pk: run.finished_at
+        for run in rows
+        if any(step.get("with", {}).get("terminate") for step in every_step(steps))
+    }
+    lost: set[int] = set()
+    found = []
+    for run in rows:
+        if run.parent_id is not None and (
+            run.parent_id in lost
+            or run.status == RunStatus.CANCELLED
+            or run.finished_at in (over.get((run.parent_id, run.parent_seq)), ends.get(run.root_id or 0))
+        ):
+            lost.add(run.pk)
+        else:
+            found.append(run)
+    return found
+
+
+def moments(runs: Any, keys: Sequence[str]) -> dict[tuple[int | None, int | None], Any]:
+    """When visits of these steps were over, by run and number of the visit."""
+    steps = PipelineStep.objects.filter(key__in=keys, pipeline__in=runs.values("pipeline"))
+    visits = StepExecution.objects.filter(run_id__in=runs.values("pk"), step_id__in=steps.values("pk"))
+    return {(visit.run_id, visit.seq): visit.at for visit in visits.order_by("pk")}
+
+
+def may_end_early(step: Step) -> bool:
+    given = step.get("with", {})
+    fails = given.get("on_branch_error") == "fail"
+    return step["type"] in ("parallel", "loop") and (given.get("join") != "all" or fails)
 
 
 def kinds_left_out(used: set[str]) -> set[str]:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pytest_django import Settings
@@ -14,22 +13,24 @@ from contacts.models import Contact
 from crm.models import Team
 from pipelines.engine.clock import pretend
 from pipelines.engine.tick import process_due_runs
-from pipelines.models import Effect, Pipeline, PipelineRun, PipelineStep, StepExecution
 from pipelines.sandbox import running
 from pipelines.states import RunStatus
 from tests.examples import examples
 from tests.pipelines.engine.building import NOON, later
 from tests.pipelines.engine.company import (
     Documents,
+    Rows,
     Steady,
     enter,
     furnish,
     happen,
     kinds_left_out,
+    next_try,
     open_children_are_right,
     published,
+    results,
 )
-from tests.pipelines.simulation.stories import Step, every_step
+from tests.pipelines.simulation.stories import every_step
 
 HOURS = 14
 # So many random pipelines share a database and its passes.
@@ -38,7 +39,6 @@ TOGETHER = min(20, examples(6))
 FIRST = int(os.environ.get("FIRST_GROUP", "0"))
 GROUPS = range(FIRST, FIRST + examples(TOGETHER) // TOGETHER)
 SHOWN = 3
-Rows = list[tuple[Any, ...]]
 
 
 @pytest.fixture
@@ -100,60 +100,6 @@ def through_the_hours(team: Team) -> None:
                     pass
             moment = next_try(after=moment, before=later(hours=hour + 0.5))
         assert open_children_are_right()
-
-
-def next_try(*, after: datetime, before: datetime) -> datetime | None:
-    """When the next of the calls that failed is tried again."""
-    queued = Effect.objects.filter(status=Effect.Status.QUEUED, available_at__gt=after, available_at__lt=before)
-    return queued.order_by("available_at").values_list("available_at", flat=True).first()
-
-
-def results(pipeline: Pipeline, steps: list[Step]) -> Rows:
-    """How every run of every contact ended: when, as what, and what it remembers.
-
-    Nothing is asked of branches that were called off, or that ended at the very moment at which their block needed no
-    more of them: which of them was first is a race. How the run itself goes on is none, and neither is the time of
-    a block: what was due before it ends goes first, and what was not does not go.
-    """
-    runs = PipelineRun.objects.filter(pipeline=pipeline)
-    rows = list(runs.select_related("context").order_by("pk"))
-    over = moments(runs, [step["key"] for step in every_step(steps) if may_end_early(step)])
-    # A step that ends everything ends what runs beside it at any point of that moment.
-    ends = {
-        run.pk: run.finished_at
-        for run in rows
-        if any(step.get("with", {}).get("terminate") for step in every_step(steps))
-    }
-    first = min(run.subject_id or 0 for run in rows)
-    lost: set[int] = set()
-    found = []
-    for run in rows:
-        if run.parent_id is not None and (
-            run.parent_id in lost
-            or run.status == RunStatus.CANCELLED
-            or run.finished_at in (over.get((run.parent_id, run.parent_seq)), ends.get(run.root_id or 0))
-        ):
-            lost.add(run.pk)
-            continue
-        kept = getattr(run, "context", None)
-        place = (run.subject_id or 0) - first, run.parent_id is None, run.parent_seq or 0, run.slot or 0
-        ending = run.status, str(run.reason), str(run.finished_at)
-        # Whoever remembers nothing may have a row for it or none.
-        found.append((*place, *ending, str((kept.vars if kept is not None else None) or {})))
-    return sorted(found)
-
-
-def moments(runs: Any, keys: Sequence[str]) -> dict[tuple[int | None, int | None], Any]:
-    """When visits of these steps were over, by run and number of the visit."""
-    steps = PipelineStep.objects.filter(key__in=keys, pipeline__in=runs.values("pipeline"))
-    visits = StepExecution.objects.filter(run_id__in=runs.values("pk"), step_id__in=steps.values("pk"))
-    return {(visit.run_id, visit.seq): visit.at for visit in visits.order_by("pk")}
-
-
-def may_end_early(step: Step) -> bool:
-    given = step.get("with", {})
-    fails = given.get("on_branch_error") == "fail"
-    return step["type"] in ("parallel", "loop") and (given.get("join") != "all" or fails)
 
 
 def told(seed: int, alone: dict[int, Rows], together: dict[int, Rows]) -> str:
