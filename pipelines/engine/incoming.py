@@ -138,7 +138,15 @@ def _subject(hook: Hook, trigger: Trigger, body: Any, now: datetime, left_out: d
     raise Unusable(f"{wanted} is neither the id of a record nor an email address here.")
 
 
+def _alone_with(address: str, team_id: int) -> None:
+    """Two workers that look for one new address at the same moment would both make a contact; SQLite has one writer."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [address.lower(), team_id])
+
+
 def _contact(hook: Hook, body: Any, address: str, now: datetime, left_out: dict[str, str]) -> int:
+    _alone_with(address, hook.team_id)
     known = with_email(team=hook.team, emails=[address]).order_by("pk").values_list("pk", flat=True).first()
     if known is not None:
         return known

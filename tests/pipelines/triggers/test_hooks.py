@@ -3,6 +3,7 @@
 import json
 import logging
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from html import unescape
 from itertools import pairwise
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.contrib.auth.models import User
+from django.db import connection, transaction
 from django.test import Client
 from django.utils.html import strip_tags
 from pytest_django import Settings
@@ -19,12 +21,14 @@ from pytest_django import Settings
 from contacts.models import Contact, FieldDefinition
 from crm.models import ConsentEntry, Member, Role, Team, Topic
 from crm.signatures import sign
+from pipelines.engine.incoming import work_off
 from pipelines.engine.tick import process_due_runs
 from pipelines.models import Hook, HookDelivery, PipelineRun, StepExecution, Trigger
 from pipelines.triggers.hooks import UNSIGNED, Opened, open_hook
 from tests.api import Api
 from tests.pipelines.engine.building import NOON, active, email
 from tests.pipelines.engine.conftest import Run
+from tests.project.processes import eventually
 from tests.sinks.smtp import SmtpSink
 
 ADA = {"email": "ada@example.org", "name": "Ada", "score": 7}
@@ -384,3 +388,30 @@ def test_who_signs_up_for_a_topic_that_asks_is_sent_nothing_before_the_answer(
     assert "has not confirmed" in str(StepExecution.objects.exclude(error=None).exclude(error="").get().error)
     asked = ConsentEntry.objects.get()
     assert (asked.address, asked.how, asked.wording) == ("ada@example.org", "webhook Signup form", "Send me news.")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+def test_two_workers_make_one_contact_of_one_new_address(team: Team) -> None:
+    first, second = opened(team), opened(team, key="purchase")
+    post(first)
+
+    def work() -> None:
+        try:
+            post(second, {**ADA, "email": "ADA@example.org"})
+            work_off(now=NOON)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic(), connection.cursor() as cursor:
+            work_off(now=NOON)
+            working = pool.submit(work)
+
+            def it_waits() -> bool:
+                cursor.execute("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+                return bool(cursor.fetchone()[0])
+
+            eventually(it_waits)
+        working.result()
+    assert Contact.objects.count() == 1 and PipelineRun.objects.count() == 2
