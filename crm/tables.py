@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 
+# The byte order mark is what tells spreadsheets that a file is UTF-8.
+BOM: Final = "\ufeff"
 _FORMULA: Final = "=+\\-@|\uff1d\uff0b\uff0d\uff20\uff5c"
 _UNSEEN: Final = "'\\s\x00-\x1f\x7f-\x9f\u00a0\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
 _DANGEROUS: Final = re.compile(f"(?:[{_UNSEEN}]*[{_FORMULA}])|(?:'*[\t\r\n])")
@@ -74,8 +76,7 @@ def csv_rows(name: str, columns: Sequence[str], rows: QuerySet[Any, Any]) -> Str
 
 def download(name: str, lines: Iterable[str]) -> StreamingHttpResponse:
     """Lines of CSV as a file that is written while it is read."""
-    # The byte order mark is what tells spreadsheets that the file is UTF-8.
-    answer = StreamingHttpResponse(("\ufeff" if index == 0 else "") + line for index, line in enumerate(lines))
+    answer = StreamingHttpResponse((BOM if index == 0 else "") + line for index, line in enumerate(lines))
     answer["Content-Type"] = "text/csv; charset=utf-8"
     answer["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return answer

@@ -14,6 +14,7 @@ from unfold.decorators import display
 
 from contacts.admin.exporting import ExportPage
 from contacts.admin.field_table import FieldTable, FieldTableField
+from contacts.admin.importing_records import ImportPage
 from contacts.admin.own_enrolling import EnrollOwnRecords
 from contacts.admin.own_values import RecordForm, own_fields
 from contacts.admin.page import RecordPage
@@ -93,12 +94,12 @@ class RecordTypeAdmin(TeamScopedAdmin[RecordType]):
 
 
 @admin.register(Record)
-class RecordAdmin(RememberingPage, ExportPage, EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
+class RecordAdmin(RememberingPage, ImportPage, ExportPage, EnrollOwnRecords, RecordPage, TeamScopedAdmin[Record]):
     """Records of one's own types, newest first."""
 
     form = RecordForm
     actions = ("enroll_selected", "export_selected")
-    actions_list = ("export_shown",)
+    actions_list = ("import_page", "export_shown")
     list_display = ("__str__", "type", "created_at", "updated_at")
     list_filter = ("type", "created_at")
     extra_lookups = ("type__id__exact",)

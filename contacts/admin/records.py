@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from contacts.admin.exporting import ExportPage
 from contacts.admin.fields import CustomValuesField
+from contacts.admin.importing_records import ImportPage
 from contacts.admin.own_field_forms import OwnFieldsPage
 from contacts.admin.page import SHOWN, Card, Line, RecordPage
 from contacts.admin.remembering import RememberingForm, RememberingPage
@@ -33,12 +34,12 @@ class CompanyForm(RememberingForm):
 
 
 @admin.register(Company)
-class CompanyAdmin(RememberingPage, ExportPage, OwnFieldsPage, RecordPage, TeamScopedAdmin[Company]):
+class CompanyAdmin(RememberingPage, ImportPage, ExportPage, OwnFieldsPage, RecordPage, TeamScopedAdmin[Company]):
     """Organizations."""
 
     form = CompanyForm
     actions = ("export_selected",)
-    actions_list = ("export_shown",)
+    actions_list = ("import_page", "export_shown")
     list_display = ("name", "domain", "industry", "owner", "people")
     list_filter = ("industry", "owner")
     search_fields = ("name", "domain", "phone")
@@ -88,12 +89,12 @@ class DealForm(RememberingForm):
 
 
 @admin.register(Deal)
-class DealAdmin(RememberingPage, ExportPage, OwnFieldsPage, RecordPage, TeamScopedAdmin[Deal]):
+class DealAdmin(RememberingPage, ImportPage, ExportPage, OwnFieldsPage, RecordPage, TeamScopedAdmin[Deal]):
     """Business that may be won."""
 
     form = DealForm
     actions = ("export_selected",)
-    actions_list = ("export_shown",)
+    actions_list = ("import_page", "export_shown")
     list_display = ("title", "contact", "company", "stage_label", "worth", "expected_close", "owner")
     list_filter = ("stage", "owner", "expected_close")
     search_fields = ("title", "contact__last_name", "contact__email", "company__name")

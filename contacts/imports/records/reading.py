@@ -92,7 +92,7 @@ def told_of(*, row: Row, columns: ColumnMap, key: str, clear: bool = False) -> T
     cells = {column.target: _text(row, column.index) for column in columns.used}
     value = cells.pop(key) if key == ID else cells[key]
     if not value:
-        cure = ": rows without one are created with another --key" if key == ID else ""
+        cure = ": rows without one are created by another key" if key == ID else ""
         return f"The row has no {key}, by which records are recognized{cure}."
     return Told(row, value, {target: text for target, text in cells.items() if text or clear})
 

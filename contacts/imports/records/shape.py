@@ -1,6 +1,6 @@
 """What a file may fill of companies, of deals, or of records of a type: their columns, and fields of the team's own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -54,6 +54,11 @@ class Shape:
         """One of them, in a sentence."""
         return str(self.model._meta.verbose_name if self.type is None else self.type.label)
 
+    @property
+    def plural(self) -> str:
+        """The kind as commands name it: `companies`, `deals`, or the key of a type."""
+        return str(self.model._meta.verbose_name_plural if self.type is None else self.type.key)
+
     @cached_property
     def plain(self) -> tuple[str, ...]:
         """Columns that hold what the cell says."""
@@ -101,6 +106,19 @@ class Shape:
     def key_of(self, target: str) -> str:
         """The key of an own value."""
         return target.removeprefix(CUSTOM) if self.type is None else target
+
+    def keys(self, header: Sequence[str] = ()) -> dict[str, str]:
+        """By what records can be recognized, with labels; free values where a file has a column of them."""
+        found = [target for target in (*self.targets, *header) if self.can_be_key(target)]
+        return {target: self.label(target) for target in found}
+
+    def label(self, target: str) -> str:
+        """What people call that which a column fills."""
+        if target in self.own:
+            return str(self.own[target].get("label") or target)
+        if self._is_free(target):
+            return f"Custom value “{self.key_of(target)}”"
+        return "ID" if target == ID else target.replace("_", " ").capitalize().replace(" id", " ID")
 
     def can_be_key(self, target: str) -> bool:
         """Whether records can be recognized by this."""
