@@ -382,7 +382,7 @@ def test_a_change_of_a_deals_stage_is_an_event_and_a_quiet_import_starts_nothing
         (["--model", "robots"], "There is no kind of record robots"),
         (["--model", "companies", "--team", "nobody"], "There is no team nobody"),
         (["--model", "companies"], "No column holds the id; the first line names name, industry"),
-        (["--model", "deals"], "choose another key by which rows are recognized, such as title."),
+        (["--model", "deals"], "Choose another key by which rows are recognized, such as title."),
         (
             ["--model", "companies", "--key", "industry"],
             "recognized by “industry”: use one of id, name, domain",

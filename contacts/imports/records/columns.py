@@ -80,7 +80,7 @@ def _check(shape: Shape, columns: ColumnMap, key: str) -> None:
     titles = ", ".join(column.title or "(blank)" for column in columns.columns[:20])
     if key not in targets:
         others = [target for target in shape.targets if target != ID and shape.can_be_key(target)]
-        cure = f" Or choose another key by which rows are recognized, such as {others[0]}." if others else ""
+        cure = f" Choose another key by which rows are recognized, such as {others[0]}." if others else ""
         raise MappingProblem(f"No column holds the {key}; the first line names {titles}.{cure if key == ID else ''}")
     if targets == {ID}:
         raise MappingProblem(f"No column but the id says anything of a {shape.spoken}; the first line names {titles}.")

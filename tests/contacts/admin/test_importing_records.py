@@ -153,7 +153,7 @@ def test_a_file_that_does_not_fit_says_what_to_do_and_need_not_be_brought_again(
     FieldDefinition.objects.create(team=team, model="contacts.company", key="nr", label="Number", type="text")
     client = sign_in()
     wrong = bring(client, COMPANIES, "custom.code,Number,name\nx,7,Tea\n", enroll="no")
-    assert "No column holds the id" in wrong.text and "choose another key" in wrong.text
+    assert "No column holds the id" in wrong.text and "Choose another key" in wrong.text
     assert "rows.csv, 1 row." in wrong.text and wrong.fields["enroll"] == "no"
     for key, label in (("custom.nr", "Number"), ("custom.code", "Custom value “code”"), ("name", "Name")):
         assert f'<option value="{key}">{label}</option>' in wrong.text
