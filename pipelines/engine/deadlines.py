@@ -27,7 +27,11 @@ def out_of_turn(batch: Batch) -> set[int]:
 
 def _by_its_time(batch: Batch, cursor: Cursor) -> bool:
     """Whether a run is here because it was due, and not because something came back."""
-    if cursor.next_step_at is None or cursor.id in batch.answers or cursor.id in batch.errors:
+    if cursor.next_step_at is None or cursor.next_step_at > batch.now or cursor.id in batch.errors:
+        return False
+    answer = batch.answers.get(cursor.id)
+    # That nothing came is no answer: the time of a wait is over.
+    if answer is not None and answer.signal.status != "timeout":
         return False
     return cursor.status in (RunStatus.PENDING, RunStatus.WAITING)
 

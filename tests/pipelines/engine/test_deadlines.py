@@ -59,6 +59,16 @@ def test_what_is_due_at_the_very_end_of_a_block_does_not_go(team: Team, run_at: 
     assert made(tied) == {"late_block": PEOPLE}
 
 
+def test_a_wait_for_an_event_that_ends_with_its_block_does_not_go_on(team: Team, run_at: Run, size: int) -> None:
+    events = {"events": [{"event": "order.paid"}]}
+    waiting = {"key": "inside", "type": "wait_for", "with": events, "timeout": "1h", "on": {"timeout": "next"}}
+    tied = pipeline(team, block(waiting, wait("then"), timeout="1h"))
+    enter(team)
+    run_at(NOON)
+    run_at(later(hours=1))
+    assert made(tied) == {"late_block": PEOPLE}
+
+
 def test_what_is_due_after_the_end_does_not_go_however_late_the_engine_looks(
     team: Team, run_at: Run, size: int
 ) -> None:
