@@ -12,11 +12,10 @@ from functools import partial
 from django.db import InterfaceError, OperationalError, transaction
 
 from crm.faults import point, register
-from pipelines.actions.registry import kinds
 from pipelines.engine.batch import Batch
 from pipelines.engine.circuits import judge
 from pipelines.engine.cursor import Answer, Cursor
-from pipelines.engine.deadlines import out_of_turn
+from pipelines.engine.deadlines import is_block, out_of_turn
 from pipelines.engine.rejoining import is_between, rejoin
 from pipelines.engine.starting import pace_starts
 from pipelines.engine.step import WATCHDOG, run_step
@@ -163,9 +162,7 @@ def _needs_answer(batch: Batch, cursor: Cursor) -> bool:
     """Whether something came back that nobody handed in; blocks look at their children instead."""
     if not _comes_back(cursor) or cursor.id in batch.answers:
         return False
-    step = batch.programs[cursor.version_id].program.by_id.get(cursor.step_id or 0)
-    kind = kinds().get(step.kind) if step is not None else None
-    return kind is None or not kind.opens_scopes
+    return not is_block(batch, cursor)
 
 
 def _comes_back(cursor: Cursor) -> bool:
