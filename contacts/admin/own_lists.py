@@ -1,6 +1,6 @@
 """Fields that a team defined, in lists: a filter for each, and the first few as columns."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -16,10 +16,10 @@ from contacts.models import Record, RecordType
 from contacts.own_fields import Field, definitions
 from contacts.own_values import DATES, NUMBERS, containing, equal, within
 from crm.models import Team
+from crm.once import once
 
 # A list that shows every field is read by nobody; whoever wants another column moves its field to the front.
 COLUMNS: Final = 2
-_READ: Final = "own_fields"
 _LONGEST: Final = 60
 _YES_NO: Final = (("true", "Yes"), ("false", "No"))
 
@@ -43,7 +43,7 @@ class OwnFieldsList:
 
     def _defined(self, request: HttpRequest) -> Sequence[Field]:
         if self.model is Record:
-            return _once(request, Record, lambda: _of_type(request))
+            return once(request, ("own fields", Record), lambda: _of_type(request))
         return defined(request, team=getattr(request, "team", None), model=self.model)
 
 
@@ -51,15 +51,8 @@ def defined(request: HttpRequest, *, team: Team | int | None, model: type[Model]
     """The fields that a team defines for a model; of no team, none."""
     if team is None:
         return ()
-    return _once(request, (getattr(team, "pk", team), model), lambda: definitions(team=team, model=model))
-
-
-def _once(request: HttpRequest, key: Hashable, read: Callable[[], Sequence[Field]]) -> Sequence[Field]:
-    """Read once for each request, for a page asks several times."""
-    known: dict[Hashable, Sequence[Field]] = request.__dict__.setdefault(_READ, {})
-    if key not in known:
-        known[key] = read()
-    return known[key]
+    key = ("own fields", getattr(team, "pk", team), model)
+    return once(request, key, lambda: definitions(team=team, model=model))
 
 
 def _of_type(request: HttpRequest) -> Sequence[Field]:

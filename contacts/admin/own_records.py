@@ -23,6 +23,7 @@ from contacts.admin.remembering import RememberingPage
 from contacts.field_changes import touched_values
 from contacts.models import Record, RecordType
 from contacts.record_fields import LABELS
+from crm.once import once
 from crm.scoping import TeamScopedAdmin
 
 
@@ -143,11 +144,9 @@ class RecordAdmin(RememberingPage, ImportPage, ExportPage, EnrollOwnRecords, Rec
 
 
 def _type_of(request: HttpRequest, pk: int) -> RecordType | None:
-    """A type of the team, read once for each request, for a page asks several times."""
-    known: dict[int, RecordType | None] = request.__dict__.setdefault("own_types", {})
-    if pk not in known:
-        known[pk] = RecordType.objects.for_team(getattr(request, "team", None)).filter(pk=pk).first()
-    return known[pk]
+    """A type of the team."""
+    rows = RecordType.objects.for_team(getattr(request, "team", None)).filter(pk=pk)
+    return once(request, ("own type", pk), rows.first)
 
 
 def _in_words(field: Mapping[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """Runs: where each stands and why, to look at; buttons to pause, resume, cancel and retry."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +16,7 @@ from unfold.decorators import display
 
 from contacts.models import Contact
 from contacts.queries import search
+from crm.once import once
 from crm.scoping import TeamScopedReadOnlyAdmin
 from pipelines import pictures
 from pipelines.actions.registry import step_title
@@ -98,10 +101,8 @@ class PipelineRunAdmin(FailurePages, RunButtons, TeamScopedReadOnlyAdmin[Pipelin
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> PipelineRun | None:
         """The page of a run, its buttons and the form behind it ask for the same run: it is read once."""
-        asked: dict[Any, PipelineRun | None] = request.__dict__.setdefault("runs_asked_for", {})
-        if (object_id, from_field) not in asked:
-            asked[object_id, from_field] = super().get_object(request, object_id, from_field)
-        return asked[object_id, from_field]
+        read: Callable[[], PipelineRun | None] = partial(super().get_object, request, object_id, from_field)
+        return once(request, ("run", object_id, from_field), read)
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         run = self.get_object(request, object_id)

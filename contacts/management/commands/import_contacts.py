@@ -26,7 +26,7 @@ from contacts.imports.preview import preview_lines
 from contacts.imports.remembered import as_wishes, forget, recall
 from contacts.imports.running import claim, report_lines, run
 from contacts.imports.uploads import own_targets
-from contacts.management.importing import INTERRUPTED, UNREADABLE, given_columns, open_errors
+from contacts.management.importing import INTERRUPTED, UNREADABLE, given_columns, open_errors, result_lines
 from contacts.management.progress import ProgressLine
 from contacts.models import ContactImport
 from crm.csv_files import FileBytes, Table, UnreadableFile, inspect
@@ -201,19 +201,10 @@ class Command(BaseCommand):
             answer = {**result.as_dict(), "dry_run": options["dry_run"], "errors_file": report, "import": number}
             self.stdout.write(json.dumps(answer))
         else:
-            self._tell(result, report, would="would be " if options["dry_run"] else "")
+            for line in result_lines(result.as_dict(), report=report, dry_run=options["dry_run"]):
+                self.stdout.write(line)
         if result.failed:
             sys.exit(1)
-
-    def _tell(self, result: Result, report: str, would: str) -> None:
-        self.stdout.write(
-            f"{result.rows} rows: {result.created} {would}created, {result.updated} {would}updated, "
-            f"{result.skipped} skipped, {result.failed} failed. {result.enrolled} runs {would}started."
-        )
-        for key, each in result.pipelines.items():
-            self.stdout.write(f"  {each['runs']} in {each['name']} ({key})")
-        if report:
-            self.stdout.write(f"Rows that were not taken, with the reasons: {report}")
 
     def _say(self, line: str, options: Mapping[str, Any]) -> None:
         if not options["json"]:

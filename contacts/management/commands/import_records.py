@@ -15,7 +15,7 @@ from contacts.imports.records.preview import preview_lines
 from contacts.imports.records.reading import Options, Result, import_records
 from contacts.imports.records.shape import ID, Shape, shape_of
 from contacts.imports.refused import Refused, RefusedFile
-from contacts.management.importing import INTERRUPTED, UNREADABLE, given_columns, open_errors
+from contacts.management.importing import INTERRUPTED, UNREADABLE, given_columns, open_errors, result_lines
 from contacts.management.kinds import Kind, kind_named
 from contacts.management.progress import ProgressLine
 from crm.csv_files import FileBytes, Table, UnreadableFile, inspect
@@ -121,20 +121,10 @@ class Command(BaseCommand):
             answer = {**result.as_dict(), "dry_run": options["dry_run"], "errors_file": report}
             self.stdout.write(json.dumps(answer))
         else:
-            self._tell(result, report, would="would be " if options["dry_run"] else "")
+            for line in result_lines(result.as_dict(), report=report, dry_run=options["dry_run"]):
+                self.stdout.write(line)
         if result.failed:
             sys.exit(1)
-
-    def _tell(self, result: Result, report: str, would: str) -> None:
-        self.stdout.write(
-            f"{result.rows} rows: {result.created} {would}created, {result.updated} {would}updated, "
-            f"{result.unchanged} unchanged, {result.skipped} skipped, {result.failed} failed. "
-            f"{result.enrolled} runs {would}started."
-        )
-        for key, each in result.pipelines.items():
-            self.stdout.write(f"  {each['runs']} in {each['name']} ({key})")
-        if report:
-            self.stdout.write(f"Rows that were not taken, with the reasons: {report}")
 
 
 def _audit(kind: Kind, result: Result) -> None:
