@@ -11,16 +11,13 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
-from django.core.cache import cache
 from django.db import connection
 from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
 from pytest_socket import socket_allow_hosts
 
-from pipelines.engine.outgoing.hearing import forget_hearers
-from pipelines.engine.programs import forget_programs
-from pipelines.engine.short_way import forget_ways
 from tests import databases, families, order
+from tests.forgetting import forget_caches
 
 # Enough to catch a slip at every run; `make properties` asks for far more. Slow machines are no findings.
 settings.register_profile("suite", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -138,11 +135,7 @@ def _with_kinds_known(budget: Any, *args: Any, **named: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def nothing_left_over() -> None:
-    """Ids begin again with every test, so what is cached under them must not outlive one."""
-    forget_programs()
-    forget_hearers()
-    forget_ways()
-    cache.clear()
+    forget_caches()
 
 
 def pytest_runtest_setup() -> None:

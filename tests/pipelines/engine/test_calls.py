@@ -46,6 +46,29 @@ def test_every_attempt_carries_the_same_id(team: Team, run_at: Run, web: HttpSin
     assert PipelineRun.objects.get().status == RunStatus.COMPLETED
 
 
+@pytest.mark.parametrize(
+    ("trick", "named", "again"),
+    [
+        ("close", "connection", True),
+        ("cut", "connection", True),
+        ("silent", "timeout", True),
+        ("close", "timeout", False),
+    ],
+)
+def test_a_connection_that_breaks_and_silence_are_errors_of_their_own(
+    team: Team, run_at: Run, web: HttpSink, trick: str, named: str, again: bool
+) -> None:
+    web.script(Answer(trick=trick))
+    # Only silence is waited for; a receiver on a busy machine has the time to break the connection.
+    patience = 1 if trick == "silent" else 10
+    active(team, [call(f"{web.url}/", timeout=patience, retry={"max": 1, "delay": 60, "on": [named]})])
+    Contact.objects.create(team=team, email="a@example.org")
+    run_at(NOON)
+    run_at(later(minutes=2))
+    assert len(web.requests()) == 1 + again
+    assert PipelineRun.objects.get().status == (RunStatus.COMPLETED if again else RunStatus.FAILED)
+
+
 @pytest.mark.parametrize("own", [{}, {"timeout": 0.1}], ids=["of the pipeline", "its own"])
 def test_silence_is_borne_as_long_as_the_step_may_take(
     team: Team, run_at: Run, web: HttpSink, own: dict[str, Any]
@@ -112,7 +135,10 @@ def test_a_private_address_is_never_called(team: Team, run_at: Run, web: HttpSin
     assert "not a public address" in (StepExecution.objects.get().error or "")
 
 
-def test_a_receiver_that_never_answers_costs_one_deadline(team: Team, run_at: Run, web: HttpSink) -> None:
+def test_a_receiver_that_never_answers_costs_one_deadline(
+    team: Team, run_at: Run, web: HttpSink, settings: Settings
+) -> None:
+    settings.OUTBOUND_HTTP_SECONDS = 1.0
     web.script(Answer(trick="silent"))
     active(team, [call(f"{web.url}/", retry={"max": 2, "delay": 60})])
     Contact.objects.create(team=team, email="a@example.org")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from crm.models import Message, MessageEvent, OptIn, Suppression
 from pipelines.models import Effect, Event, PipelineRun, StepExecution
@@ -131,15 +132,35 @@ def test_who_withdraws_between_planning_and_sending_gets_nothing(desk: Desk, gat
         (said(429, {"code": 20429, "message": "Too many requests"}, Retry_After="600"), "sent", 2),
         (said(400, {"code": 21611, "message": "The queue of this number is full"}), "sent", 2),
         (said(500, {"message": "Internal"}), "sent", 2),
+        (Answer(502), "sent", 2),
+        (Answer(504), "sent", 2),
         (Answer(trick="close"), "uncertain", 1),
         (Answer(trick="silent"), "uncertain", 1),
         (Answer(201, body=b"", trick="cut"), "uncertain", 1),
     ],
-    ids=["not allowed", "too many", "queue full", "broken", "lost answer", "late answer", "cut answer"],
+    ids=[
+        "not allowed",
+        "too many",
+        "queue full",
+        "broken",
+        "bad gateway",
+        "late gateway",
+        "lost answer",
+        "late answer",
+        "cut answer",
+    ],
 )
 def test_a_no_is_a_no_and_a_lost_answer_is_never_repeated(
-    desk: Desk, gateway: SmsGateway, run_at: Run, answer: Answer, found: str, sent_after_an_hour: int
+    desk: Desk,
+    gateway: SmsGateway,
+    run_at: Run,
+    settings: Settings,
+    answer: Answer,
+    found: str,
+    sent_after_an_hour: int,
 ) -> None:
+    if answer.trick == "silent":
+        settings.OUTBOUND_HTTP_SECONDS = 1.0
     desk.agrees()
     gateway.script(answer)
     active(desk.team, [SMS])
@@ -150,6 +171,20 @@ def test_a_no_is_a_no_and_a_lost_answer_is_never_repeated(
         assert len(gateway.sent()) == 1
     run_at(later(hours=1))
     assert state()[0] == found and len(gateway.sent()) == sent_after_an_hour
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_a_lone_message_that_a_server_answers_no_is_tried_as_often_as_its_step_says(
+    desk: Desk, gateway: SmsGateway, run_at: Run, status: int
+) -> None:
+    desk.agrees()
+    gateway.script(*[Answer(status)] * 9)
+    active(desk.team, [{**SMS, "retry": {"max": 2, "delay": "1m"}}])
+    desk.contact()
+    for minutes in (0, 2, 4, 60):
+        run_at(later(minutes=minutes))
+    assert len(gateway.sent()) == 3
+    assert state()[0] == "failed" and str(status) in Message.objects.get().error
 
 
 def test_a_report_settles_what_was_uncertain(desk: Desk, gateway: SmsGateway, run_at: Run, client: Client) -> None:
