@@ -159,7 +159,7 @@ def _lines(team: Team | None, states: Iterable[StateCount]) -> list[Line]:
 
 
 def _failures(team: Team | None, now: datetime) -> list[dict[str, str]]:
-    failed = PipelineRun.objects.for_team(team).filter(status=RunStatus.FAILED.value, parent=None)
+    failed = PipelineRun.objects.for_team(team).entered().filter(status=RunStatus.FAILED.value)
     newest = failed.select_related("pipeline", "step", "last_step", "subject_type").prefetch_related("subject")
     return [
         {

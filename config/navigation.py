@@ -60,6 +60,7 @@ GROUPS: Final = (
             ("crm.team", "Settings", "settings", ""),
             ("pipelines.sendingrules", "Sending rules", "schedule_send", ""),
             ("crm.integration", "Channels", "cell_tower", ""),
+            ("crm.secret", "Secrets", "encrypted", ""),
             ("crm.device", "Devices", "devices", ""),
             ("crm.member", "Members", "group", ""),
             ("crm.apikey", "API keys", "key", ""),

@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "crm.short_forms.ShortForms",
     "crm.middleware.CurrentTeam",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -248,6 +249,10 @@ IMPORT_KEEP_DAYS: int = env.int("IMPORT_KEEP_DAYS", default=7)
 IMPORT_MAX_MB: int = env.int("IMPORT_MAX_MB", default=100)
 PIPELINES_MAX_STEPS: int = env.int("PIPELINES_MAX_STEPS", default=50)
 PIPELINES_MAX_DOCUMENT_BYTES: int = env.int("PIPELINES_MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)
+# A request holds a whole document, and a mebibyte for what stands around it; forms of strangers are short (ShortForms).
+DATA_UPLOAD_MAX_MEMORY_SIZE: int = PIPELINES_MAX_DOCUMENT_BYTES + 1024 * 1024
+# What one run may remember: the event that began it, its variables and the outputs that are read later.
+PIPELINES_MAX_CONTEXT_BYTES: int = env.int("PIPELINES_MAX_CONTEXT_BYTES", default=10 * 1024 * 1024)
 # A step's circuit opens when it fails for so many different records within so many seconds, and for at least this share
 # of those who reach it; 0 records switch the breakers off.
 PIPELINES_CIRCUIT_RECORDS: int = env.int("PIPELINES_CIRCUIT_RECORDS", default=20)

@@ -2,11 +2,12 @@
 
 from http import HTTPStatus
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.shortcuts import render
 from django.urls import resolve
 
-from crm.api.problems import problem_response, wants_problem
+from crm.api.problems import problem_response, too_large, wants_problem
 
 DETAILS = {
     400: "The request could not be understood.",
@@ -16,16 +17,23 @@ DETAILS = {
 }
 
 
+GO_BACK = (
+    "Go back with your browser, where all that you typed is still there, and make it shorter or bring it as a file."
+)
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 400)
+    if isinstance(exception, RequestDataTooBig):
+        return refuse(request, 413, f"{too_large(request)} {GO_BACK}")
+    return refuse(request, 400)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 403)
+    return refuse(request, 403)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 404)
+    return refuse(request, 404)
 
 
 def no_such_endpoint(request: HttpRequest) -> HttpResponse:
@@ -40,14 +48,15 @@ def no_such_endpoint(request: HttpRequest) -> HttpResponse:
 
 
 def broken(request: HttpRequest) -> HttpResponse:
-    return _answer(request, 500)
+    return refuse(request, 500)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return _answer(request, 403, "This form has expired. Reload the page and send it again.")
+    return refuse(request, 403, "This form has expired. Reload the page and send it again.")
 
 
-def _answer(request: HttpRequest, status: int, detail: str = "") -> HttpResponse:
+def refuse(request: HttpRequest, status: int, detail: str = "") -> HttpResponse:
+    """A page for people, problem details for programs, with the usual sentence of the status or another."""
     detail = detail or DETAILS[status]
     if wants_problem(request):
         return problem_response(status=status, detail=detail)

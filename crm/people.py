@@ -19,6 +19,10 @@ class LastOwner(Exception):
     """A team must keep an owner."""
 
 
+class ImpossibleManager(Exception):
+    """Nobody manages themselves, the one above them, or somebody of another team."""
+
+
 def may_grant(*, giver: str | None, role: str) -> bool:
     """Nobody gives more than they have; None is a superuser."""
     return giver is None or RANK[role] >= RANK[giver]
@@ -58,3 +62,38 @@ def require_other_owner(member: Member) -> None:
     was_owner = Member.objects.filter(pk=member.pk, role=Role.OWNER).exists()
     if was_owner and not owners.filter(user__is_active=True).exists():
         raise LastOwner("A team needs an owner: make somebody else owner first.")
+
+
+def require_possible_manager(*, member: Member, manager: Member | None) -> None:
+    """Raise when this person cannot be the member's manager; needs a transaction.
+
+    The members of the team are locked until it ends, so that two changes make no circle together.
+    """
+    if manager is None:
+        return
+    if manager.team_id != member.team_id:
+        raise ImpossibleManager("A manager belongs to the same team.")
+    if manager.pk == member.pk:
+        raise ImpossibleManager("Nobody is their own manager.")
+    above = _managers(manager.team_id)
+    seen = set[int]()
+    at: int | None = manager.pk
+    while at is not None and at not in seen:
+        if at == member.pk:
+            raise ImpossibleManager(f"{manager.called} works under this person already: that would be a circle.")
+        seen.add(at)
+        at = above.get(at)
+
+
+@transaction.atomic
+def set_manager(*, member: Member, manager: Member | None) -> None:
+    """Put a member under another; raises ImpossibleManager."""
+    require_possible_manager(member=member, manager=manager)
+    member.manager = manager
+    member.save(update_fields=["manager"])
+
+
+def _managers(team_id: int) -> dict[int, int | None]:
+    """Who is whose manager in a team."""
+    rows = Member.objects.filter(team_id=team_id).order_by("pk").select_for_update(no_key=True)
+    return dict(rows.values_list("pk", "manager_id"))

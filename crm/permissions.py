@@ -71,6 +71,8 @@ MATRIX: Final[Mapping[str, Verbs]] = {
     "consents": {"view": LEADERS, "add": NOBODY, "change": NOBODY, "delete": NOBODY, "export": LEADERS},
     # Whoever may read settings of channels sees no secrets.
     "integrations": _rows(view=LEADERS, write=ADMINS, delete=ADMINS),
+    # Values are only ever written.
+    "secrets": _rows(view=LEADERS, write=ADMINS, delete=ADMINS),
     "devices": {"view": EVERYONE, "add": WORKERS, "change": NOBODY, "delete": LEADERS},
     # What people said is added to, never changed.
     "opt-ins": {"view": LEADERS, "add": LEADERS, "change": NOBODY, "delete": NOBODY},
@@ -139,6 +141,7 @@ RESOURCES: Final[Mapping[str, str]] = {
     "crm.subscription": "subscriptions",
     "crm.consententry": "consents",
     "crm.integration": "integrations",
+    "crm.secret": "secrets",
     "crm.device": "devices",
     "crm.optin": "opt-ins",
     "crm.notification": "notifications",

@@ -21,8 +21,12 @@ class Starter:
 GREETING: Final = 'Hello {{ subject.first_name | default: "there" }},'
 
 
-def _starter(key: str, name: str, subject: str, *paragraphs: str) -> Starter:
-    return Starter(key, name, subject, "\n\n".join([GREETING, *paragraphs, "Kind regards\n{{ team.name }}"]))
+# Where the pipeline is about a deal, whose contact is written to.
+GREETING_OF_A_DEAL: Final = 'Hello {{ subject.contact.first_name | default: "there" }},'
+
+
+def _starter(key: str, name: str, subject: str, *paragraphs: str, greeting: str = GREETING) -> Starter:
+    return Starter(key, name, subject, "\n\n".join([greeting, *paragraphs, "Kind regards\n{{ team.name }}"]))
 
 
 STARTERS: Final = (
@@ -71,12 +75,16 @@ STARTERS: Final = (
         "After the demo",
         "Thank you for your time",
         "it was good to show you around. Here is what we agreed on; tell us if anything is missing.",
+        greeting=GREETING_OF_A_DEAL,
     ),
     _starter(
         "cart_reminder",
         "Cart reminder",
         "You left something behind",
-        "your cart is still as you left it. If something kept you from ordering, tell us what it was.",
+        "your cart is still as you left it.{% if cart_items %}\n\n"
+        "{% for item in cart_items %}- {{ item.name | default: item }}\n{% endfor %}"
+        "{% if cart_total %}{{ cart_total }} in all{% endif %}{% endif %}",
+        "If something kept you from ordering, tell us what it was.",
     ),
     _starter(
         "we_miss_you",

@@ -61,6 +61,11 @@ class TaskForm:
     address: str = ""
 
     @property
+    def asks(self) -> bool:
+        """Whether there is anything to say beyond that it is done."""
+        return bool(self.fields) or len(self.outcomes) > 1
+
+    @property
     def answered(self) -> Sequence[tuple[str, Any]]:
         """Each question with what was answered, in words."""
         return [(str(each["label"]), _spoken(self.values.get(each["name"]))) for each in self.fields]

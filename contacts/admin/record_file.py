@@ -16,8 +16,6 @@ from crm.csv_files import MemoryBytes, Table, UnreadableFile, inspect
 MEGABYTE: Final = 1_048_576
 # It is held in memory, and comes back compressed from the page that shows what would happen.
 LARGEST: Final = 5 * MEGABYTE
-# A request takes 2.5 MB beside its files, which is checked before anything can be said kindly.
-LONGEST_PASTE: Final = 2_000_000
 ENROLL: Final = (("yes", "Yes"), ("no", "No"))
 
 
@@ -33,7 +31,7 @@ class RecordFileForm(forms.Form):
         required=False,
         strip=False,
         label="Or paste rows, the titles of their columns first",
-        widget=UnfoldAdminTextareaWidget({"rows": 5, "maxlength": LONGEST_PASTE, "spellcheck": "false"}),
+        widget=UnfoldAdminTextareaWidget({"rows": 5, "spellcheck": "false"}),
     )
     brought = forms.CharField(required=False, strip=False)
     key = forms.CharField(initial=ID)
@@ -95,15 +93,17 @@ class RecordFileForm(forms.Form):
         if file and text.strip():
             raise UnreadableFile("Choose a file or paste rows, not both.")
         if not file:
+            self._fits("The rows have", len(text.encode()))
             return "Pasted rows", text
-        if file.size > LARGEST:
-            size = f"{file.size / MEGABYTE:.1f}"
-            raise UnreadableFile(
-                f"The file has {size} MB; this page takes {LARGEST // MEGABYTE}. {larger_files(self._shape)}"
-            )
+        self._fits("The file has", file.size)
         content = file.read()
         encoding = inspect(source=MemoryBytes(content)).encoding
         return str(file.name), content.decode(encoding)
+
+    def _fits(self, what: str, size: int) -> None:
+        if size > LARGEST:
+            told = f"{what} {size / MEGABYTE:.1f} MB; this page takes {LARGEST // MEGABYTE}."
+            raise UnreadableFile(f"{told} {larger_files(self._shape)}")
 
     def _known(self, brought: str) -> tuple[str, str]:
         found = self._along.open(brought)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from unfold.decorators import action
 
@@ -13,6 +13,7 @@ from crm.channels.letters import NAMES
 from crm.consent import USUAL
 from crm.models import MessageTemplate, Suppression
 from crm.scoping import TeamScopedAdmin
+from crm.template_checks import template_warnings
 from crm.topics import topic_choices, topics_of
 
 
@@ -68,6 +69,11 @@ class MessageTemplateAdmin(TeamScopedAdmin[MessageTemplate]):
     fields = ["name", "key", "subject", "text", "html", "use_layout", "topic"]
     change_form_template = "admin/crm/message_template.html"
     prepopulated_fields = {"key": ["name"]}
+
+    def save_model(self, request: HttpRequest, obj: MessageTemplate, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        for said in template_warnings(obj):
+            messages.warning(request, said)
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)

@@ -17,7 +17,14 @@ from crm.messages import Decision, decide_message
 from crm.models import Message, MessageEvent
 from crm.scoping import TeamScopedReadOnlyAdmin, TeamScopedTabularInline
 
-LABELS = {"Sent": "success", "Failed": "danger", "Uncertain": "warning", "Queued": "info", "Sending": "info"}
+LABELS = {
+    "Sent": "success",
+    "Failed": "danger",
+    "Uncertain": "warning",
+    "Queued": "info",
+    "Sending": "info",
+    "Captured by a test": "primary",
+}
 TOLD_BY_SERVERS = frozenset(
     {
         MessageEvent.Kind.SENT,

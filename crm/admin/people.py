@@ -12,7 +12,16 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidg
 
 from crm.auditing import audit_request
 from crm.models import Member, Role, Team
-from crm.people import LastOwner, add_member, invitation_path, may_grant, require_other_owner
+from crm.people import (
+    ImpossibleManager,
+    LastOwner,
+    add_member,
+    invitation_path,
+    may_grant,
+    require_other_owner,
+    require_possible_manager,
+    set_manager,
+)
 from crm.scoping import TeamScopedAdmin
 from crm.starters import add_starter_templates
 
@@ -85,7 +94,7 @@ class RoleForm(forms.ModelForm[Member]):
 
     class Meta:
         model = Member
-        fields = ["role", "groups"]
+        fields = ["role", "groups", "manager"]
 
     def clean_role(self) -> str:
         role = str(self.cleaned_data["role"])
@@ -94,6 +103,16 @@ class RoleForm(forms.ModelForm[Member]):
         if self.instance.pk:
             self._check_change(role)
         return role
+
+    def clean_manager(self) -> Member | None:
+        """Somebody new manages nobody yet; that both are of one team is looked at with the rest of the form."""
+        manager: Member | None = self.cleaned_data["manager"]
+        if self.instance.pk:
+            try:
+                require_possible_manager(member=self.instance, manager=manager)
+            except ImpossibleManager as refused:
+                raise forms.ValidationError(str(refused)) from refused
+        return manager
 
     def _check_change(self, role: str) -> None:
         before = Member.objects.get(pk=self.instance.pk).role
@@ -131,14 +150,23 @@ class AddMemberForm(RoleForm):
 class MemberAdmin(TeamScopedAdmin[Member]):
     """People of the team and their roles."""
 
-    list_display = ["person", "email", "role_label", "works_in", "last_login", "created_at"]
+    list_display = ["person", "email", "role_label", "works_in", "managed_by", "last_login", "created_at"]
     list_filter = ["role"]
     search_fields = ["user__email", "user__first_name", "user__last_name", "user__username"]
-    list_select_related = ["user"]
+    list_select_related = ["user", "manager__user"]
     ordering = ["pk"]
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """A member is called by the name of their account, wherever one is chosen."""
+        return super().get_queryset(request).select_related("user")
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "manager":
+            kwargs["queryset"] = Member.objects.select_related("user")
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = ["user", "role", "groups"] if obj else ["email", "role", "groups"]
+        fields = ["user" if obj else "email", "role", "groups", "manager"]
         return fields if self._hides_team(request, obj) else ["team", *fields]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -162,6 +190,7 @@ class MemberAdmin(TeamScopedAdmin[Member]):
         if form.cleaned_data.get("groups"):
             member.groups = form.cleaned_data["groups"]
             member.save(update_fields=["groups"])
+        set_manager(member=member, manager=form.cleaned_data["manager"])
         obj.__dict__.update(member.__dict__)
         if new_user is not None:
             self._show_invitation(request, new_user)
@@ -198,11 +227,15 @@ class MemberAdmin(TeamScopedAdmin[Member]):
 
     @display(description="Name", ordering="user__last_name")
     def person(self, member: Member) -> str:
-        return member.user.get_full_name() or member.user.get_username()
+        return member.called
 
     @display(description="Groups")
     def works_in(self, member: Member) -> str:
         return ", ".join(member.groups) or "—"
+
+    @display(description="Manager", ordering="manager__user__last_name")
+    def managed_by(self, member: Member) -> str:
+        return member.manager.called if member.manager else "—"
 
     @display(description="Email")
     def email(self, member: Member) -> str:

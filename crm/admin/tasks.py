@@ -15,7 +15,7 @@ from crm.auditing import audit_request
 from crm.models import Task
 from crm.scoping import TeamScopedAdmin
 from crm.tasks import complete_task, follow_status, is_overdue, overdue
-from crm.work import form_slot
+from crm.work import TaskForm, TaskRefused, finish_task, form_slot, worker_of_member
 
 
 class MineFilter(admin.SimpleListFilter):
@@ -100,13 +100,14 @@ class TaskAdmin(TeamScopedAdmin[Task]):
         chosen = list(queryset)
         forms = form_slot.forms(chosen)
         done = [task for task in chosen if task.pk not in forms and complete_task(task=task, now=timezone.now())]
+        done += [task for task in chosen if _is_only_to_be_done(forms.get(task.pk)) and _finished(task, request)]
         for task in done:
             audit_request(request=request, action="tasks.completed", target=task, team=task.team)
         if done:
             messages.success(request, f"{len(done)} task{'' if len(done) == 1 else 's'} completed.")
         for task in chosen:
             form = forms.get(task.pk)
-            if form is not None and form.address:
+            if form is not None and form.address and form.asks:
                 link = format_html('<a href="{}">Answer it</a>', form.address)
                 messages.warning(request, format_html("“{}” has a form, so it was left open. {}", task.title, link))
 
@@ -126,3 +127,18 @@ class TaskAdmin(TeamScopedAdmin[Task]):
     @display(description="Status", ordering="status", label={"Open": "info", "Done": "success"})
     def status_label(self, task: Task) -> str:
         return task.get_status_display()
+
+
+def _is_only_to_be_done(form: TaskForm | None) -> bool:
+    return form is not None and bool(form.address) and not form.asks
+
+
+def _finished(task: Task, request: HttpRequest) -> bool:
+    """Done for a run that waits for it, which goes on; False, and said why, where it is not theirs to do."""
+    worker = worker_of_member(user=request.user, team=task.team)
+    try:
+        finish_task(task=task, worker=worker, now=timezone.now())
+    except TaskRefused as refused:
+        messages.warning(request, f"“{task.title}”: {refused}")
+        return False
+    return True

@@ -47,7 +47,7 @@ class TooLarge(APIException):
 
 def problem_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Answer of DRF for an exception; None lets an unknown one reach the handler of status 500."""
-    known = _known(exc)
+    known = _known(exc, context)
     response = exception_handler(known, context)
     if response is None:
         return None
@@ -63,12 +63,20 @@ def problem_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     return answer
 
 
-def _known(exc: Exception) -> Exception:
+def too_large(request: Any) -> str:
+    """How large a request is, and how large one may be."""
+    most = (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0) / 1024**2
+    announced = str(getattr(request, "META", {}).get("CONTENT_LENGTH") or "")
+    size = f"has {int(announced) / 1024**2:.1f} MiB" if announced.isascii() and announced.isdigit() else "is larger"
+    return f"This request {size}; at most {most:.1f} MiB are read."
+
+
+def _known(exc: Exception, context: dict[str, Any]) -> Exception:
     if isinstance(exc, ModelValidationError):
         return ValidationError(detail=as_detail(exc))
     if isinstance(exc, RequestDataTooBig):
-        most = (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0) / 1024**2
-        return TooLarge(f"This request is larger than {most:.1f} MiB: send it in parts.")
+        request = context.get("request")
+        return TooLarge(f"{too_large(request)} Send it in parts.")
     if isinstance(exc, ProtectedError):
         return Conflict("Other records still need this one, so it cannot be deleted.")
     if isinstance(exc, IntegrityError):

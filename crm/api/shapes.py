@@ -12,6 +12,7 @@ from crm.models import ApiKey, Member, Message, MessageEvent, MessageTemplate, S
 from crm.scoping import SubjectField, TeamScopedSerializer
 from crm.scoping.api import team_of_context
 from crm.tasks import follow_status
+from crm.template_checks import template_warnings
 from crm.topics import unknown_topics
 from crm.work import TaskForm, form_slot
 
@@ -48,7 +49,7 @@ class MemberSerializer(TeamScopedSerializer):
 
     class Meta:
         model = Member
-        fields = ("id", "user", "email", "name", "role", "groups", "created_at")
+        fields = ("id", "user", "email", "name", "role", "groups", "manager", "created_at")
         read_only_fields = fields
 
 
@@ -183,13 +184,25 @@ class TemplateSerializer(TeamScopedSerializer):
 
     class Meta:
         model = MessageTemplate
-        fields = ("id", "key", "name", "subject", "text", "html", "topic", "use_layout", "updated_at")
+        fields: tuple[str, ...] = ("id", "key", "name", "subject", "text", "html", "topic", "use_layout", "updated_at")
         read_only_fields = ("id", "updated_at")
 
     def validate_topic(self, value: str) -> str:
         if unknown_topics(team_of_context(self.context), {value}):
             raise serializers.ValidationError(f"This team has no topic '{value}': make it first, at topics/.")
         return value
+
+
+class OneTemplateSerializer(TemplateSerializer):
+    """One template, with what is likely to go wrong in the pipelines that send it."""
+
+    warnings = serializers.SerializerMethodField()
+
+    class Meta(TemplateSerializer.Meta):
+        fields = (*TemplateSerializer.Meta.fields, "warnings")
+
+    def get_warnings(self, template: MessageTemplate) -> list[str]:
+        return template_warnings(template)
 
 
 class SuppressionSerializer(TeamScopedSerializer):

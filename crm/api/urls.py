@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from crm.api import channels, consent, views
+from crm.api import channels, consent, secrets, views
 from crm.api.router import TeamRouter
 from crm.inbound.channel_views import channel_reports
 
@@ -25,5 +25,6 @@ def register(router: TeamRouter) -> None:
     router.register("subscriptions", consent.SubscriptionViewSet)
     router.register("consents", consent.ConsentViewSet)
     router.register("integrations", channels.IntegrationViewSet)
+    router.register("secrets", secrets.SecretViewSet)
     router.register("devices", channels.DeviceViewSet)
     router.register("opt-ins", channels.OptInViewSet)

@@ -56,7 +56,7 @@ class MemberViewSet(TeamScopedReadOnlyViewSet):
     resource = "members"
     queryset = Member.objects.select_related("user")
     serializer_class = shapes.MemberSerializer
-    filter_fields = {"role": "role", "user": "user"}
+    filter_fields = {"role": "role", "user": "user", "manager": "manager"}
     search_fields = ("user__email", "user__first_name", "user__last_name")
     ordering_fields = ("created_at",)
 
@@ -251,6 +251,9 @@ class TemplateViewSet(TeamScopedViewSet):
     filter_fields = {"key": "key", "topic": "topic"}
     search_fields = ("name", "key", "subject")
     ordering_fields = ("name", "key", "updated_at")
+
+    def get_serializer_class(self) -> Any:
+        return shapes.TemplateSerializer if self.action == "list" else shapes.OneTemplateSerializer
 
 
 class SuppressionViewSet(TeamScopedViewSet):

@@ -44,14 +44,16 @@ class HttpAnswer:
         return Refused(code=code, detail=detail, permanent=permanent, retry_after=self.retry_after, gone=gone)
 
     def shown(self) -> Any:
-        """The answer as later steps read it: JSON where it is JSON, else text, bounded."""
-        text = self.body[:SHOWN].decode("utf-8", errors="replace")
-        if len(self.body) <= SHOWN and "json" in self.content_type:
+        """The answer as later steps read it: JSON where it is JSON, as much as was taken; else text, bounded.
+
+        A part of JSON would be none, and whoever reads a field of it would read nothing without being told.
+        """
+        if "json" in self.content_type:
             try:
-                return storable(json.loads(text))
+                return storable(json.loads(self.body.decode("utf-8", errors="replace")))
             except (ValueError, RecursionError):
                 pass
-        return storable(text)
+        return storable(self.body[:SHOWN].decode("utf-8", errors="replace"))
 
 
 def storable(value: Any, *, depth: int = 0) -> Any:

@@ -39,9 +39,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It was handed over and the answer was lost: it may have arrived."""
+    """It was handed over and the answer was lost: it may have arrived. `code` says how, for rules of trying again."""
 
     detail: str
+    code: Literal["timeout", "connection"] = "timeout"
 
 
 DeliveryResult = Delivered | Refused | Unknown

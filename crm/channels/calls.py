@@ -62,6 +62,11 @@ def parse_url(url: str) -> Target:
     return Target(tls, _host(parts), port or (443 if tls else 80), _path(parts))
 
 
+def host_as_called(name: str) -> str:
+    """The name of a host, or an IP address without brackets, as calls spell it; raises BadRequest."""
+    return parse_url(f"https://[{name}]/" if ":" in name else f"https://{name}/").host
+
+
 def _host(parts: SplitResult) -> str:
     if "[" in parts.netloc or "]" in parts.netloc:
         return _literal_6(parts.netloc)

@@ -53,7 +53,7 @@ class HttpFailure(Exception):
 
     def to_result(self) -> DeliveryResult:
         if self.sent and self.code in ("timeout", "connection"):
-            return Unknown(detail=self.detail)
+            return Unknown(detail=self.detail, code="connection" if self.code == "connection" else "timeout")
         permanent = self.code in ("blocked", "validation")
         return Refused(code=cast(Code, self.code), detail=self.detail, permanent=permanent)
 

@@ -107,13 +107,16 @@ def dialled(letter: Letter, *, country: str) -> str | Refused:
     return to or Refused(code="validation", detail=sentence, permanent=True)
 
 
+NO_NUMBER: Final = "is no phone number: write it with its country, such as +49 151 12345678."
+
+
 def number_problem(text: str) -> str:
     """What is wrong with a number that somebody wrote down, as a sentence; empty when it can be called."""
     written = text.strip().replace("(", "").replace(")", "")
     digits = sum(character.isdigit() for character in written)
     if _WRITTEN.fullmatch(written) and 1 <= digits <= 23:
         return ""
-    return f"“{text.strip()[:40]}” is no phone number: write it with its country, such as +49 151 12345678."
+    return f"“{text.strip()[:40]}” {NO_NUMBER}"
 
 
 def phone_number(text: str) -> str:

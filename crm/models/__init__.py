@@ -9,6 +9,7 @@ from crm.models.integration import Device, Integration, OptIn
 from crm.models.member import Member, Role
 from crm.models.message import Message, MessageTemplate, Notification, Suppression
 from crm.models.message_event import MessageEvent
+from crm.models.secret import Secret
 from crm.models.task import Task
 from crm.models.team import Team
 
@@ -26,6 +27,7 @@ __all__ = [
     "Notification",
     "OptIn",
     "Role",
+    "Secret",
     "Subscription",
     "Suppression",
     "Task",

@@ -18,7 +18,7 @@ class Message(TeamScoped):
         CHAT = "chat", "Chat"
 
     class State(models.TextChoices):
-        """Queued → sending → sent, failed or uncertain; skipped and cancelled never left."""
+        """Queued → sending → sent, failed or uncertain; skipped, cancelled and captured never left."""
 
         QUEUED = "queued", "Queued"
         SENDING = "sending", "Sending"
@@ -27,6 +27,7 @@ class Message(TeamScoped):
         UNCERTAIN = "uncertain", "Uncertain"
         SKIPPED = "skipped", "Skipped"
         CANCELLED = "cancelled", "Cancelled"
+        CAPTURED = "captured", "Captured by a test"
 
     class Tracking(models.TextChoices):
         ON = "on", "On"

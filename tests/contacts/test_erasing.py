@@ -258,8 +258,9 @@ def test_the_command_erases_everybody_of_an_address(team: Team) -> None:
 def test_every_table_with_texts_of_people_is_searched_or_named_here(team: Team) -> None:
     """Content of the team, not of people: what its members write down as settings."""
     settings_of_teams = {
-        "crm.apikey", "crm.auditentry", "crm.integration", "crm.member", "crm.messagetemplate", "crm.team",
-        "crm.topic", "contacts.company", "contacts.fielddefinition", "contacts.recordtype", "contacts.segment",
+        "crm.apikey", "crm.auditentry", "crm.integration", "crm.member", "crm.messagetemplate", "crm.secret",
+        "crm.team", "crm.topic",
+        "contacts.company", "contacts.fielddefinition", "contacts.recordtype", "contacts.segment",
         "contacts.tag",
         "pipelines.engineworker", "pipelines.enginestate", "pipelines.eventtype", "pipelines.firing",
         "pipelines.hook", "pipelines.pipeline", "pipelines.pipelinerun", "pipelines.pipelinestep",

@@ -440,6 +440,25 @@ def test_an_import_that_is_stopped_keeps_its_batches_and_goes_on_from_the_beginn
     assert numbers(bring("companies", lines, "--key", "name")) == (3, 0, 2, 0, 0)
 
 
+def test_a_type_that_is_deleted_meanwhile_ends_the_import_with_a_sentence(
+    bring: Import, team: Team, product: RecordType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "BATCH", 2)
+
+    def delete_first(batch: Any) -> Any:
+        if batch.rows[0].key == "P2":
+            RecordType.objects.all().delete()
+        return write_batch(batch)
+
+    monkeypatch.setattr(reading, "write_batch", delete_first)
+    lines = "name\n" + "".join(f"P{n}\n" for n in range(5))
+    with pytest.raises(CommandError) as stopped:
+        bring("product", lines, "--key", "name")
+    gone = "The type of records “Product” was deleted, and its records with it."
+    assert str(stopped.value) == f"{gone} Stopped behind row 2 of 5."
+    assert stopped.value.returncode == 2 and AuditEntry.objects.filter(action="records.import").exists()
+
+
 @pytest.mark.parametrize("key", ["id", "title"])
 def test_a_batch_of_many_asks_no_more_than_one_of_few(bring: Import, team: Team, key: str) -> None:
     active(team, [END], key="made", subject="contacts.deal", triggers=[{**CREATED, "model": "contacts.deal"}])

@@ -96,6 +96,15 @@ def test_one_topic_again_after_everything_leaves_all_others_off(team: Team, page
     assert sends(team, "news") == "sent" and "unsubscribed" in sends(team, "marketing")
 
 
+def test_what_a_test_run_wrote_makes_no_topic_known(team: Team, page: str, reader: Client) -> None:
+    for state, topic in (("captured", "tried"), ("sent", "got")):
+        Message.objects.create(team=team, recipient=ANN, topic=topic, state=state, created_at=timezone.now())
+    reader.post(page, {"nothing": "1"})
+    reader.post(page, {"topic": ["news"]})
+    off = set(Suppression.objects.values_list("topic", flat=True))
+    assert "got" in off and "tried" not in off
+
+
 def test_who_bounced_or_complained_cannot_be_switched_on_by_the_page(team: Team, page: str, reader: Client) -> None:
     Suppression.objects.create(team=team, address=ANN, reason="complained")
     assert "reported as unwanted" in reader.get(page).content.decode()

@@ -195,3 +195,17 @@ def test_health_says_whether_the_work_can_be_done(settings: Settings) -> None:
 
 def a_broken_part() -> tuple[str, bool, str]:
     return "disk", False, "It is full."
+
+
+@pytest.mark.parametrize("path", ["/admin/login/", "/preferences/unknown", "/api/v1/contacts/"])
+def test_nobody_who_is_not_signed_in_sends_a_large_form(client: Client, path: str) -> None:
+    answer = client.post(path, b"a=" + b"%41" * 900_000, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 413
+    assert b"larger than 2.5 MiB: sign in first, or send less" in answer.content
+
+
+def test_who_is_signed_in_sends_larger_forms(client: Client, owner: User) -> None:
+    client.force_login(owner)
+    body = b"text=" + b"x" * 3_000_000
+    answer = client.post("/admin/pipelines/pipeline/import/", body, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 200 and b"Not valid JSON" in answer.content

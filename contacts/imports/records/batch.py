@@ -8,11 +8,20 @@ from django.utils import timezone
 
 from contacts import hooks
 from contacts.custom import merged
+from contacts.imports.mapping import MappingProblem
 from contacts.imports.records.drafting import Draft, Told, draft, fill, wanted
 from contacts.imports.records.keys import comparable, found_by
 from contacts.imports.records.relations import Relations
 from contacts.imports.records.shape import ID, Shape
+from contacts.models import RecordType
 from crm.models import Team
+
+
+class KindGone(MappingProblem):
+    """The type of records was deleted while its records came in."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(f"The type of records “{shape.spoken}” was deleted, and its records with it.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +47,8 @@ class Written:
 
 
 def write_batch(batch: Batch) -> Written:
-    """Create or change the records of a batch; a row about which there is a doubt is refused."""
+    """Create or change the records of a batch; a row about which there is a doubt is refused. Raises KindGone."""
+    _keep_type(batch.shape)
     # Two imports into one team take turns, so that neither creates what the other just did.
     Team.objects.select_for_update(no_key=True).get(pk=batch.shape.team.pk)
     refused: dict[int, str] = {}
@@ -61,6 +71,15 @@ def write_batch(batch: Batch) -> Written:
         enrolled=_announce(batch, created, fields, before),
         refused=refused,
     )
+
+
+def _keep_type(shape: Shape) -> None:
+    """Who deletes the type waits until the batch is written."""
+    if shape.type is None:
+        return
+    rows = RecordType.objects.select_for_update(no_key=True).filter(pk=shape.type.pk)
+    if not list(rows.values_list("pk", flat=True)):
+        raise KindGone(shape)
 
 
 def _drafts(batch: Batch, refused: dict[int, str]) -> list[Draft]:

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from contacts.imports.mapping import ColumnMap, MappingProblem
+from contacts.imports.records.batch import KindGone
 from contacts.imports.records.columns import key_named, map_columns
 from contacts.imports.records.preview import preview_lines
 from contacts.imports.records.reading import Options, Result, import_records
@@ -107,6 +108,9 @@ class Command(BaseCommand):
                 import_records(
                     shape=shape, table=table, columns=columns, options=wishes, refuse=refused.write, progress=progress
                 )
+            except KindGone as gone:
+                message = f"{gone} Stopped behind row {done.rows:,} of {table.row_count:,}."
+                raise CommandError(message, returncode=UNREADABLE) from None
             except KeyboardInterrupt:
                 message = f"Stopped behind row {done.rows:,} of {table.row_count:,}. The same command does the rest."
                 raise CommandError(message, returncode=INTERRUPTED) from None

@@ -224,9 +224,9 @@ def test_an_old_history_is_read_page_by_page(sign_in: SignIn, team: Team) -> Non
 
 
 def test_a_contact_of_another_team_is_not_there(sign_in: SignIn) -> None:
-    theirs = Contact.objects.create(team=Team.objects.create(name="B", slug="b"), first_name="Secret")
+    theirs = Contact.objects.create(team=Team.objects.create(name="B", slug="b"), first_name="Zebedee")
     client = sign_in()
     assert client.get(f"/admin/contacts/contact/{theirs.pk}/change/").status_code == 302
     client.post(f"/admin/contacts/contact/{theirs.pk}/note/", {"text": "x"})
     assert not Activity.objects.exists()
-    assert b"Secret" not in client.get("/admin/contacts/contact/").content
+    assert b"Zebedee" not in client.get("/admin/contacts/contact/").content

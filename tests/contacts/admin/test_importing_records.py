@@ -193,8 +193,16 @@ def test_what_is_too_much_for_a_page_names_the_command(
     assert "rows; this page takes" not in bring(client, COMPANIES, lines).text
     monkeypatch.setattr(record_file, "LARGEST", record_file.MEGABYTE)
     assert f"1.0 MB; this page takes 1. {command}companies" in bring(client, COMPANIES, " " * (1 << 20) + "id\n").text
+    pasted = bring(client, COMPANIES, text=" " * (1 << 20) + "id\n").text
+    assert f"The rows have 1.0 MB; this page takes 1. {command}companies" in pasted
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
     assert f"too large for this page. {command}companies" in bring(client, COMPANIES, "name\nTea\n", key="name").text
+
+
+def test_what_no_request_holds_is_told_with_its_size_and_the_way_back(sign_in: SignIn, team: Team) -> None:
+    answer = sign_in().post(COMPANIES, {"do": "look", "text": "x" * (12 << 20)})
+    assert answer.status_code == 413
+    assert "This request has 12.0 MiB; at most 11.0 MiB are read. Go back with your browser" in answer.content.decode()
 
 
 def test_records_go_one_type_at_a_time(sign_in: SignIn, team: Team, product: RecordType) -> None:

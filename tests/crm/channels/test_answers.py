@@ -101,8 +101,14 @@ def test_only_status_and_body_are_kept(sink: HttpSink) -> None:
 
 
 def test_what_is_shown_of_an_answer_is_bounded(sink: HttpSink) -> None:
-    shown = ask(sink, Answer(body=json.dumps("x" * 100_000).encode())).shown()
+    shown = ask(sink, Answer(headers={"Content-Type": "text/plain"}, body=b"x" * 100_000)).shown()
     assert isinstance(shown, str) and len(shown) == SHOWN
+    assert len(ask(sink, Answer(body=b"{" + b"x" * 100_000)).shown()) == SHOWN
+
+
+def test_json_is_read_whole_as_long_as_it_is_taken(sink: HttpSink) -> None:
+    products = [{"name": "x" * 100} for _ in range(2_000)]
+    assert ask(sink, Answer(body=json.dumps({"products": products}).encode())).shown() == {"products": products}
 
 
 @pytest.mark.parametrize(
