@@ -3,12 +3,13 @@
 import datetime as dt
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from .forms import FormField, Option
+from .forms import FormField, Option, parse_form
+from .values import is_dynamic
 
 LONGEST: Final = {"text": 1_000, "textarea": 20_000, "email": 254, "url": 2_000}
 _EMAIL = re.compile(r"[^\s@<>\"',;]+@[^\s@<>\"',;]+\.[^\s@<>\"',;.]+")
@@ -77,6 +78,30 @@ def prefilled(
         except _Refused:
             continue
     return found
+
+
+def misfits(form: object) -> Iterator[tuple[int, str]]:
+    """(position, sentence) for each default of a form as written that its field will never show.
+
+    Nothing is said of what is filled in later, nor of people and records, which only the team knows.
+    """
+    for index, each in enumerate(form) if isinstance(form, list | tuple) else ():
+        parts = (each.get(name) for name in ("default", "options", "min", "max")) if isinstance(each, Mapping) else ()
+        if any(_is_filled_in(part) for part in parts):
+            continue
+        for question in parse_form([each]):
+            if question.type not in ("user", "record") and not _is_blank(question.default):
+                try:
+                    _clean(question, question.default, dt.UTC, Lookups())
+                except _Refused as refused:
+                    yield index, str(refused)
+
+
+def _is_filled_in(value: object) -> bool:
+    """Whether a part of a field, or anything in its list, is worked out when somebody is asked."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    inner = [part for each in parts for part in (each.values() if isinstance(each, Mapping) else [each])]
+    return any(is_dynamic(part) for part in inner)
 
 
 def _clean(question: FormField, value: Any, zone: dt.tzinfo, lookups: Lookups) -> Any:

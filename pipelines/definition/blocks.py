@@ -8,6 +8,8 @@ from .conditions import Condition, compile_condition
 from .layout import scope_name
 from .values import Value, compile_value
 
+# Kinds of steps that go on with what runs inside them leaves.
+BLOCKS = frozenset({"parallel", "loop", "call"})
 MOST_ITERATIONS = 1_000
 INDEX = "index"
 ITEM = "item"
@@ -91,6 +93,11 @@ class Loop:
     def paths(self) -> frozenset[Path]:
         """What the block itself reads."""
         return _paths(self.over, self.times, self.while_, self.until, self.join)
+
+    @property
+    def goes_by_condition(self) -> bool:
+        """Whether nobody knows before how many rounds there will be."""
+        return self.over is None and self.times is None
 
 
 Block: TypeAlias = Parallel | Loop

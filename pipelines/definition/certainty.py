@@ -17,7 +17,7 @@ _ALSO: Final[Mapping[str, frozenset[str]]] = {
 _FUNCTIONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("len", "abs", "round", "number"), "number"),
     **dict.fromkeys(("lower", "upper", "strip"), "string"),
-    **dict.fromkeys(("is_empty", "startswith", "endswith", "matches", "any", "all"), "boolean"),
+    **dict.fromkeys(("is_empty", "startswith", "endswith", "recurs_on", "matches", "any", "all"), "boolean"),
     **dict.fromkeys(("now", "date"), "datetime"),
 }
 

@@ -10,26 +10,26 @@ from .durations import DurationError, parse_duration
 from .expressions import suggestion
 from .flow import KindSpec
 from .layout import RESERVED_TARGETS, Path, Place, context_names, every_place, own_parameters
+from .meant import Fields, no_fields
 from .naming import check_assigned, check_reads, only_event
-from .reading import Reads, note_condition, note_value
+from .reading import reads_of_rules, reads_of_trigger
 from .retries import ERROR_CLASSES, names_known_errors
 from .shapes import Problem, document_schema, parameter_shape, spoken_path
 from .values import is_dynamic
 from .variables import misfit
 from .windows import WindowError, parse_window
 
-MOST_STEPS = 50
 DEEPEST_BLOCK = 8
 
 # What the engine tells of contacts who are silent.
 INACTIVE = "contact_inactive"
 
 
-def check_steps(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) -> Iterator[Problem]:
+def check_steps(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec], most: int) -> Iterator[Problem]:
     """Keys, numbers, actions, parameters, times and the depth of blocks."""
     found = every_place(document)
-    if len(found) > MOST_STEPS:
-        yield Problem("steps", f"a pipeline has at most {MOST_STEPS} steps, this has {len(found)}")
+    if len(found) > most:
+        yield Problem("steps", f"a pipeline has at most {most} steps, this has {len(found)}")
         return
     yield from _duplicates(found)
     for place in found:
@@ -72,7 +72,7 @@ def check_settings(document: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(f"variables[{index}].default", f"{wrong}, as the type of '{variable['name']}' says")
 
 
-def check_triggers(document: Mapping[str, Any]) -> Iterator[Problem]:
+def check_triggers(document: Mapping[str, Any], *, fields: Fields = no_fields) -> Iterator[Problem]:
     """Conditions and assignments of triggers, and required variables that nothing sets."""
     triggers = document.get("triggers", [])
     keys = Counter(trigger["key"] for trigger in triggers if "key" in trigger)
@@ -80,7 +80,7 @@ def check_triggers(document: Mapping[str, Any]) -> Iterator[Problem]:
         at = ("triggers", index)
         if keys[trigger.get("key", "")] > 1:
             yield Problem(spoken_path((*at, "key")), f"the key '{trigger['key']}' is used twice")
-        yield from check_reads(_trigger_reads(trigger), at, document, also=only_event)
+        yield from check_reads(reads_of_trigger(trigger), at, document, fields, also=only_event)
         yield from check_assigned(trigger.get("set", {}), (*at, "set"), document)
         for name in ("every", "debounce", "silence"):
             if name in trigger:
@@ -91,19 +91,13 @@ def check_triggers(document: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _check_required(document)
 
 
-def check_goals_and_exits(document: Mapping[str, Any]) -> Iterator[Problem]:
+def check_goals_and_exits(document: Mapping[str, Any], *, fields: Fields = no_fields) -> Iterator[Problem]:
     """Conditions and values of goals and exit rules."""
-    for part in ("exit", "goals"):
-        for index, rule in enumerate(document.get(part, [])):
-            reads = Reads()
-            if "where" in rule:
-                note_condition(reads, ("where",), rule["where"])
-            for name in ("match", "value"):
-                if name in rule:
-                    note_value(reads, (name,), rule[name])
-            yield from check_reads(reads, (part, index), document, also=only_event)
-            if "within" in rule:
-                yield from _check_duration(rule["within"], (part, index, "within"))
+    for at, reads in reads_of_rules(document):
+        yield from check_reads(reads, at, document, fields, also=only_event)
+        rule = document[at[0]][at[1]]
+        if "within" in rule:
+            yield from _check_duration(rule["within"], (*at, "within"))
 
 
 def _duplicates(found: Sequence[Place]) -> Iterator[Problem]:
@@ -219,19 +213,6 @@ def _is_zone(name: str) -> bool:
     except (LookupError, ValueError, OSError):
         return False
     return True
-
-
-def _trigger_reads(trigger: Mapping[str, Any]) -> Reads:
-    reads = Reads()
-    if "where" in trigger:
-        note_condition(reads, ("where",), trigger["where"])
-    for name in ("set", "subject"):
-        if name in trigger:
-            note_value(reads, (name,), trigger[name])
-    reentry = trigger.get("reentry")
-    if isinstance(reentry, Mapping) and "key" in reentry:
-        note_value(reads, ("reentry", "key"), reentry["key"])
-    return reads
 
 
 def _check_required(document: Mapping[str, Any]) -> Iterator[Problem]:

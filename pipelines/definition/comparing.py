@@ -1,5 +1,6 @@
 """What equality, order, membership and emptiness mean, the same in conditions and expressions."""
 
+import calendar
 import datetime as dt
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -122,6 +123,31 @@ def starts_with(text: object, start: object) -> bool:
 def ends_with(text: object, end: object) -> bool:
     """Whether a text ends with another; false for anything that is not text."""
     return isinstance(text, str) and isinstance(end, str) and text.endswith(end)
+
+
+def days_recurring(day: object) -> frozenset[tuple[int, int]]:
+    """Month and day of the dates that come round on a day; in a year without 29 February, its dates do on the 28th."""
+    moment = moment_or_none(day)
+    if moment is None:
+        return frozenset()
+    found = (moment.month, moment.day)
+    leaps = found == (2, 28) and not calendar.isleap(moment.year)
+    return frozenset({found, (2, 29)} if leaps else {found})
+
+
+def recurs_on(date: object, day: object) -> bool:
+    """Whether a date comes round on a day, as birthdays do; a date that is a text is taken as it is written."""
+    days = days_recurring(day)
+    if isinstance(date, str):
+        return date[4:10] in map(written_day, days)
+    if isinstance(date, dt.datetime):
+        date = as_moment(date).astimezone(dt.UTC)
+    return isinstance(date, dt.date) and (date.month, date.day) in days
+
+
+def written_day(day: tuple[int, int]) -> str:
+    """The end of a date of this month and day, from its fifth letter on, such as "-02-28"."""
+    return f"-{day[0]:02}-{day[1]:02}"
 
 
 def _ordered(left: object, right: object, verdict: Callable[[int], bool]) -> bool:

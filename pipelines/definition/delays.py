@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from .comparing import as_moment
 from .durations import DurationError, format_duration, parse_duration
 from .values import ParameterError, Value, compile_value, is_dynamic
+from .zones import known_zone
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -125,7 +126,11 @@ class Delay:
         """Say the rule in words."""
         if self.is_zero:
             return "immediately"
-        parts = [self._describe_wait(), self._describe_calendar()]
+        wait, calendar = self._describe_wait(), self._describe_calendar()
+        # A first step has no step before it: where nothing is waited for, the hours say all there is.
+        parts = (
+            [calendar] if calendar and wait == "after the previous step" else [wait, calendar and f"then {calendar}"]
+        )
         if self._has_jitter:
             parts.append("spread by chance")
         if self.skips_past:
@@ -157,7 +162,7 @@ class Delay:
             days = "on " + ", ".join(_DAY_NAMES[day] for day in sorted(self.days))
         zones = {"subject": "in the contact's time zone", "team": "in the team's time zone"}
         zone = zones.get(self.zone, f"({self.zone})" if self.zone else "")
-        return " ".join(part for part in ("then", days, clock, zone) if part) if days or clock else ""
+        return " ".join(part for part in (days, clock, zone) if part) if days or clock else ""
 
     def _zone(self, fallback: str, data: Mapping[str, Any]) -> ZoneInfo:
         name: object = self.zone
@@ -321,13 +326,3 @@ def _zone_name(value: object) -> str:
     if not known_zone(value):
         raise DelayError("tz", f"unknown time zone '{value}': write 'Europe/Paris' or 'subject'")
     return str(value)
-
-
-def known_zone(name: object) -> ZoneInfo | None:
-    """A time zone by its name, None for what is none."""
-    if not isinstance(name, str) or not name:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from .canonical import canonical
-from .delays import DelayError, parse_delay
 from .layout import Place, every_place, own_parameters
-from .picture.words import condition_words, step_title, trigger_words
+from .picture.words import step_title, trigger_words
+from .wording import MISSING, change_words
 
 What = Literal["added", "removed", "moved", "changed"]
-LONGEST_VALUE: Final = 80
 _STEP_FIELDS: Final = {
     "type": "action",
     "name": "name",
@@ -30,7 +29,6 @@ _STEP_FIELDS: Final = {
 # Lists of the top level and what identifies their entries.
 _LISTS: Final = {"triggers": "trigger", "variables": "variable", "exit": "exit rule", "goals": "goal"}
 _TOP: Final = ("name", "key", "description", "subject", "edges", "meta")
-_MISSING: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +66,20 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], *, labels: Mappin
         *_top_changes(before, after),
         *_step_changes(before, after, labels),
         *(change for name, part in _LISTS.items() for change in _list_changes(name, part, before, after)),
+        *_list_changes("expect", "promise", before.get("meta") or {}, after.get("meta") or {}),
         *_setting_changes(before, after),
     ]
 
 
 def _top_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    old, new = ({**each, "meta": _without_promises(each.get("meta"))} for each in (old, new))
     fields = tuple(_fields(old, new, {name: name for name in _TOP}))
     if fields:
         yield Change("changed", "pipeline", "", "", fields)
+
+
+def _without_promises(meta: Any) -> dict[str, Any]:
+    return {name: value for name, value in (meta or {}).items() if name != "expect"}
 
 
 def _step_changes(old: Mapping[str, Any], new: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[Change]:
@@ -157,6 +161,7 @@ def _by_identity(name: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, M
             "triggers": [entry.get("key") or (entry.get("type"), entry.get("model"), entry.get("event"))],
             "variables": [entry.get("name")],
             "exit": [entry.get("event"), entry.get("status")],
+            "expect": [entry.get("name")],
             "goals": [entry.get("name") or entry.get("key") or entry.get("event")],
         }[name]
         stem = _text(parts[0] if len(parts) == 1 else parts)
@@ -183,34 +188,16 @@ def _setting_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator
 
 def _fields(old: Mapping[str, Any], new: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[FieldChange]:
     for field, said in names.items():
-        before, after = old.get(field, _MISSING), new.get(field, _MISSING)
-        if (before is _MISSING and after is _MISSING) or _text(before) == _text(after):
+        before, after = old.get(field, MISSING), new.get(field, MISSING)
+        if (before is MISSING and after is MISSING) or _text(before) == _text(after):
             continue
-        words = f"{said.replace('_', ' ')} {_words(field, before)} → {_words(field, after)}"
+        words = change_words(field, said.replace("_", " "), before, after)
         yield FieldChange(field, _known(before), _known(after), words)
 
 
 def _known(value: Any) -> Any:
-    return None if value is _MISSING else value
-
-
-def _words(field: str, value: Any) -> str:
-    if field == "delay":
-        return _delay_words(value)
-    if value is _MISSING or value is None:
-        return "none"
-    if field == "if":
-        return condition_words(value)
-    text = f"“{value}”" if isinstance(value, str) else _text(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
-
-
-def _delay_words(value: Any) -> str:
-    try:
-        return parse_delay(None if value is _MISSING else value).describe().removesuffix(" after the previous step")
-    except (DelayError, ValueError):
-        return _text(value)
+    return None if value is MISSING else value
 
 
 def _text(value: Any) -> str:
-    return "" if value is _MISSING else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return "" if value is MISSING else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)

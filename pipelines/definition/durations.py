@@ -44,6 +44,16 @@ def format_duration(seconds: float) -> str:
     return " ".join(words)
 
 
+def compact_duration(seconds: int) -> str:
+    """Whole seconds as documents write them, such as "3d" or "1h30m"; an empty text for none."""
+    parts = []
+    for unit, size in _UNIT_SECONDS.items():
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
+
+
 def _counted(count: float, name: str) -> str:
     return f"{count:g} {name}" if count == 1 else f"{count:.10g} {name}s"
 

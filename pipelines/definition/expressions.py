@@ -8,6 +8,7 @@ import ast
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from . import arithmetic, comparing
@@ -20,6 +21,7 @@ __all__ = [
     "ExpressionError",
     "compile_expression",
     "look_up",
+    "name_places",
     "suggestion",
 ]
 
@@ -58,6 +60,24 @@ def compile_expression(source: str, *, names: Collection[str] | None = None) -> 
         names=frozenset(path[0] for path in compiler.paths),
         paths=frozenset(compiler.paths),
         _closure=closure,
+    )
+
+
+def name_places(source: str, path: tuple[str, ...]) -> list[tuple[int, int]]:
+    """The lines and columns where an expression reads a path or what is below it; raises ExpressionError."""
+    return sorted({place for keys, place in _read_in(source) if keys[: len(path)] == path})
+
+
+@lru_cache(maxsize=512)
+def _read_in(source: str) -> tuple[tuple[tuple[str | int, ...], tuple[int, int]], ...]:
+    """Every path with its place; kept, for one text is asked about each name in it."""
+    tree, lines, before = parse(source), source.strip().splitlines(), lead(source)
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return tuple(
+        (tuple(keys), place_of(node, lines, before))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and id(node) not in called
+        if (keys := path_of(node)) is not None
     )
 
 

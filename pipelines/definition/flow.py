@@ -48,7 +48,7 @@ def possible_outcomes(step: Mapping[str, Any], kind: KindSpec | None) -> frozens
     outcomes |= _names(parameters.get("cases"), "name") | _names(parameters.get("variants"), "name")
     if "holdout" in parameters:
         outcomes.add("holdout")
-    outcomes |= _names(parameters.get("events"), "name") | _names(parameters.get("events"), "event")
+    outcomes |= _names(parameters.get("events"), "name", "event")
     if "if" in step and step.get("type") != "condition":
         outcomes.add("skipped")
     if "timeout" in step:
@@ -91,8 +91,9 @@ def _texts(value: object) -> set[str]:
     return {item for item in value if isinstance(item, str)} if isinstance(value, list) else set()
 
 
-def _names(items: object, key: str) -> set[str]:
+def _names(items: object, key: str, otherwise: str = "") -> set[str]:
+    """What each of some things is called, and by another key those without a name."""
     if not isinstance(items, list):
         return set()
-    names = [item.get(key) for item in items if isinstance(item, Mapping)]
+    names = [item.get(key, item.get(otherwise)) for item in items if isinstance(item, Mapping)]
     return {name for name in names if isinstance(name, str)}

@@ -13,6 +13,7 @@ from .shapes import Problem, spoken_path
 from .visibility import Visibility
 
 _WAITS_FOR_OTHERS = frozenset({"human_task", "wait_for"})
+_OPENS_LISTS = frozenset({"parallel", "loop", "call"})
 _Graph = Mapping[str, frozenset[str]]
 
 
@@ -105,3 +106,12 @@ def _check_outcomes(place: Place, kinds: Mapping[str, KindSpec], led: frozenset[
         yield Problem(spoken_path((*place.at, "on", outcome)), message)
     if kind.code in _WAITS_FOR_OTHERS and "timeout" in place.step and "timeout" not in led:
         yield Problem(spoken_path((*place.at, "on")), "say in 'on' where 'timeout' leads")
+    elif (kind.code in _WAITS_FOR_OTHERS or kind.code in _OPENS_LISTS) and "timeout" not in place.step:
+        yield from _never_late(place)
+
+
+def _never_late(place: Place) -> Iterator[Problem]:
+    """A warning where a step says what follows its timeout, and has none."""
+    if "timeout" in place.step.get("on", {}):
+        message = "this never happens, for the step has no 'timeout': it waits for as long as it takes"
+        yield Problem(spoken_path((*place.at, "on", "timeout")), message, "warning")

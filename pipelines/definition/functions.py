@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .arithmetic import absolute, largest, number_of, parsed_number, rounded, smallest, total
-from .comparing import as_moment, ends_with, is_empty, kind_of, starts_with
+from .comparing import as_moment, ends_with, is_empty, kind_of, recurs_on, starts_with
 from .durations import parse_duration
 from .patterns import search
 
@@ -108,6 +108,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "strip": Function(_text(str.strip), 1, 1),
     "startswith": Function(starts_with, 2, 2),
     "endswith": Function(ends_with, 2, 2),
+    "recurs_on": Function(recurs_on, 2, 2),
     "matches": Function(_matches, 2, 2),
     "any": Function(_over(any), 1, 50),
     "all": Function(_over(all), 1, 50),

@@ -127,6 +127,11 @@ def variable_names(document: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name in names if isinstance(name, str))
 
 
+def variable_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the variables of a checked document are that nobody has set."""
+    return {each["name"]: each.get("default") for each in document.get("variables", ())}
+
+
 def context_names(document: Mapping[str, Any]) -> frozenset[str]:
     """Every root name that conditions, expressions and templates of the document may use."""
     return _ALWAYS_KNOWN | subject_names(document) | variable_names(document)

@@ -8,19 +8,24 @@ from .certainty import certain_misfit
 from .expressions import suggestion
 from .flow import KindSpec
 from .layout import Path, Place, context_names, every_place, inner_lists, own_parameters, scope_name, variable_names
-from .reading import Reads, reads_of
+from .meant import Fields, no_fields, unknown_name
+from .reading import Reads, reads_of, reads_of_rules
 from .shapes import Problem, spoken_path
 
 EVENT = frozenset({"event"})
 # Links of the one who reads a mail.
 READER_LINKS = frozenset({"preferences_url", "unsubscribe_url"})
+# Of a part that reads more names which mean nothing, the others are named, without what was meant and where.
+_MOST_EXPLAINED = 20
 _ONLY_OUTPUT = frozenset({"find_records", "code"})
 # The conditions of a loop are asked before or after each round, which its index counts.
 _ITERATING = frozenset({("with", "while"), ("with", "until")})
 
 
-def check_names(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) -> Iterator[Problem]:
-    """Names, variables and outputs that steps read and write."""
+def check_names(
+    document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec], fields: Fields = no_fields
+) -> Iterator[Problem]:
+    """Names, variables and outputs that steps read and write; `fields` are those of the subject."""
     read: dict[str, str] = {}
     found = every_place(document)
     locals_of = _local_names_by_scope(document, found)
@@ -28,20 +33,24 @@ def check_names(document: Mapping[str, Any], *, kinds: Mapping[str, KindSpec]) -
         if place.step["type"] not in kinds:
             continue
         reads = reads_of(place.step)
-        yield from check_reads(reads, place.at, document, also=_more_names(place, locals_of))
+        yield from check_reads(reads, place.at, document, fields, also=_more_names(place, locals_of))
         for inside, values in assignments(place.step).items():
             yield from check_assigned(values, (*place.at, *inside), document)
         for path, at in reads.paths:
-            name = path[1] if path[0] == "vars" and len(path) > 1 else path[0]
-            read.setdefault(name, spoken_path((*place.at, *at)))
+            read.setdefault(_variable(path), spoken_path((*place.at, *at)))
+    rules = list(reads_of_rules(document))
+    for at, reads in rules:
+        for path, inside in reads.paths:
+            read.setdefault(_variable(path), spoken_path((*at, *inside)))
     yield from _check_written(document, read)
-    yield from _check_used(found)
+    yield from _check_used(found, [path for _, reads in rules for path, _ in reads.paths])
 
 
 def check_reads(
     reads: Reads,
     at: Path,
     document: Mapping[str, Any],
+    fields: Fields = no_fields,
     *,
     also: Callable[[Path], frozenset[str]] = lambda inside: frozenset(),
 ) -> Iterator[Problem]:
@@ -51,11 +60,16 @@ def check_reads(
     everywhere = context_names(document)
     variables = variable_names(document)
     keys = {place.key for place in every_place(document)}
+    strange = 0
     for path, inside in reads.paths:
         message = None
         known = everywhere | also(inside)
         if path[0] not in known and not _is_about_other_records(inside):
-            message = f"unknown name '{path[0]}'{suggestion(path[0], known)}"
+            strange += 1
+            if strange <= _MOST_EXPLAINED:
+                yield from unknown_name(path, (*at, *inside), document, known, fields)
+            else:
+                message = f"unknown name '{path[0]}'"
         elif path[0] == "vars" and len(path) > 1 and path[1] not in variables:
             message = f"there is no variable '{path[1]}'{suggestion(path[1], variables)}"
         elif path[0] == "steps" and len(path) > 1 and path[1] not in keys:
@@ -104,6 +118,12 @@ def only_event(inside: Path) -> frozenset[str]:
     return EVENT
 
 
+def names_at(document: Mapping[str, Any]) -> Callable[[Place], frozenset[str]]:
+    """Tells every root name that a step of a document may read, those of loops around it among them."""
+    everywhere, locals_of = context_names(document), _local_names_by_scope(document, every_place(document))
+    return lambda place: everywhere | _more_names(place, locals_of)(())
+
+
 def _local_names_by_scope(document: Mapping[str, Any], found: Sequence[Place]) -> dict[str, frozenset[str]]:
     """The names of loops around each list of steps."""
     known: dict[str, frozenset[str]] = {"": frozenset()}
@@ -144,12 +164,18 @@ def _check_written(document: Mapping[str, Any], read: Mapping[str, str]) -> Iter
             yield Problem(read[name], message, "warning")
 
 
-def _check_used(found: Sequence[Place]) -> Iterator[Problem]:
-    """Steps that only make an output, which nobody reads."""
+def _variable(path: tuple[str, ...]) -> str:
+    """The name of the variable that a path would read."""
+    return path[1] if path[0] == "vars" and len(path) > 1 else path[0]
+
+
+def _check_used(found: Sequence[Place], also: Sequence[tuple[str, ...]]) -> Iterator[Problem]:
+    """Steps that only make an output, which nobody reads; `also` are the paths that rules read."""
     if any(place.step["type"] == "code" for place in found[1:]):
         # Code is given everything, so nobody can tell.
         return
-    paths = [path for place in found for path, _ in reads_of(place.step).paths if path[0] == "steps"]
+    every = [path for place in found for path, _ in reads_of(place.step).paths]
+    paths = [path for path in (*every, *also) if path[0] == "steps"]
     if ("steps",) in paths:
         return
     read = {path[1] for path in paths}

@@ -82,6 +82,7 @@ OPERATORS: Mapping[str, Operator] = {
     "between": Operator("two values", _between),
     "before": Operator("a date", lambda actual, date, now: _before(actual, date)),
     "after": Operator("a date", lambda actual, date, now: _before(date, actual)),
+    "recurs_on": Operator("a date", lambda actual, day, now: comparing.recurs_on(actual, day)),
     "within_last": Operator("a duration", _within_last),
     "not_within_last": Operator("a duration", lambda actual, span, now: not _within_last(actual, span, now)),
     "is_true": _unary(lambda actual: actual is True),

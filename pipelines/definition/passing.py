@@ -1,8 +1,10 @@
 """Who has passed a place: the visits that lead to a step, and the steps from which it can still be reached."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .program import Program, Step
+from .succession import top_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,12 @@ def still_ahead(step: Step, *, program: Program) -> frozenset[int]:
         if not nearer:
             return frozenset(found)
         found |= nearer
+
+
+def may_come_to(wanted: Collection[int], *, standing: int, program: Program) -> bool:
+    """Whether a run that stands at a step of the top level may still come to one of these, wherever they stand."""
+    tops = {top_of(program.by_id[pk], program).id for pk in wanted if pk in program.by_id}
+    return any(standing in still_ahead(program.by_id[pk], program=program) for pk in tops)
 
 
 def _leads(step: Step, goals: set[int], program: Program) -> bool:

@@ -1,18 +1,18 @@
 """The compiled form of a document, stored with a version and loaded as ready closures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
-from .blocks import Block, block_of
+from .blocks import BLOCKS, Block, block_of
 from .canonical import canonical
-from .conditions import Condition, compile_condition
+from .conditions import Condition, Verdict, compile_condition
 from .delays import Delay, parse_delay
 from .durations import parse_duration
-from .layout import Place, context_names, every_place, own_parameters, subject_alias, subject_names
-from .reading import case_conditions, parameters_of, reads_of
+from .layout import Place, context_names, every_place, own_parameters, subject_alias, subject_names, variable_defaults
+from .reading import case_conditions, parameters_of, reads_of, reads_of_rules
 from .retries import Retrier, parse_retry, retry_after
 from .values import Value, compile_value
 
@@ -64,6 +64,45 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """An exit rule that waits for no event: whoever meets it has no place in the pipeline, also at the door."""
+
+    where: Condition
+    reason: str
+    # The condition as it is written, for those who can ask a database.
+    written: Any = None
+
+    def held_by(self, context: Mapping[str, Any]) -> Verdict | None:
+        """Why somebody meets it; None for whoever does not. One that cannot be worked out keeps nobody out."""
+        verdict = self.where.evaluate(context)
+        return verdict if verdict.met else None
+
+
+def standing_exits(rules: Sequence[Mapping[str, Any]]) -> tuple[Standing, ...]:
+    """Those of a document's exit rules that are about how things are, ready to be asked."""
+    asked = ((_standing_condition(rule), rule) for rule in rules)
+    return tuple(
+        Standing(where, str(rule.get("reason") or ""), rule["where"]) for where, rule in asked if where is not None
+    )
+
+
+def _standing_condition(rule: Mapping[str, Any]) -> Condition | None:
+    """What an exit rule asks at the door; None where it asks nothing there.
+
+    A rule with an event waits for it, and one about a change for the next one: the change that brings somebody in
+    is none that ends it.
+    """
+    if rule.get("event") or rule.get("match") or rule.get("where") in (None, []):
+        return None
+    where = compile_condition(rule["where"])
+    return None if any(_tells_of_a_change(path) for path in where.paths) else where
+
+
+def _tells_of_a_change(path: tuple[str, ...]) -> bool:
+    return path[0] == "event" or path[:2] == ("trigger", "changes")
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A compiled pipeline: its steps in order and what they read.
 
@@ -81,11 +120,15 @@ class Program:
     settings: Mapping[str, Any]
     variables: tuple[Mapping[str, Any], ...]
     types: Mapping[str, str]
+    # What variables are that nobody has set.
+    defaults: Mapping[str, Any]
     reads_steps: frozenset[str]
     reads_vars: frozenset[str]
     subject_paths: frozenset[tuple[str, ...]]
     # How many visits a run may make by the settings; 0 where they do not say.
     max_hops: int = 0
+    # Of the exit rules, those that are asked when somebody enters.
+    standing: tuple[Standing, ...] = ()
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> "Program":
@@ -107,6 +150,7 @@ class Program:
             settings=MappingProxyType(dict(data["settings"])),
             variables=tuple(MappingProxyType(dict(each)) for each in data["variables"]),
             types=MappingProxyType({each["name"]: each.get("type", "any") for each in data["variables"]}),
+            defaults=MappingProxyType(variable_defaults(data)),
             reads_steps=frozenset(reads["steps"]),
             reads_vars=frozenset(reads["vars"]),
             subject_paths=frozenset(_path(text) for text in reads["subject"]),
@@ -117,6 +161,18 @@ class Program:
     def first(self) -> Step:
         """The step a run begins with."""
         return self.scopes[""][0]
+
+    def outputs_read(self, paths: Iterable[tuple[str, ...]]) -> frozenset[str]:
+        """The keys of the steps whose outputs are kept when these paths are read beside what the steps read."""
+        more: set[str] = set()
+        for path in paths:
+            if path[0] == "steps":
+                more.update(path[1:2] or self.by_key)
+        for step in self.steps:
+            # The output of a block holds those of the steps inside it, which come after it.
+            if step.scope and step.scope.partition(".")[0] in more:
+                more.add(step.key)
+        return self.reads_steps | more
 
     @property
     def required(self) -> list[str]:
@@ -172,7 +228,8 @@ def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain_step(step: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    retry = step.get("retry", settings.get("retry"))
+    # What is tried again for all steps is tried inside of blocks; a block repeats itself only where it says so.
+    retry = step.get("retry", None if step["type"] in BLOCKS else settings.get("retry"))
     return {
         "name": step.get("name", ""),
         "kind": step["type"],
@@ -223,7 +280,7 @@ def _scopes(steps: tuple[Step, ...]) -> dict[str, tuple[Step, ...]]:
 
 
 def _reads(document: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What the steps read; the subject itself, without a field, is the empty text."""
+    """What steps, goals and exit rules read; the subject itself, without a field, is the empty text."""
     subject, steps, variables = set[str](), set[str](), set[str]()
     about_subject, declared = subject_names(document), _declared(document)
     found = every_place(document)
@@ -236,7 +293,9 @@ def _reads(document: Mapping[str, Any]) -> dict[str, list[str]]:
         delay = place.step.get("delay")
         if isinstance(delay, Mapping) and delay.get("tz") == "subject":
             subject.add("timezone")
-        for path, _ in reads_of(place.step).paths:
+    every = [reads_of(place.step) for place in found] + [reads for _, reads in reads_of_rules(document)]
+    for reads in every:
+        for path, _ in reads.paths:
             root, *rest = path
             if root in about_subject:
                 subject.add(".".join(rest))

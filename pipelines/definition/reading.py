@@ -75,6 +75,33 @@ def reads_of(step: Mapping[str, Any]) -> Reads:
     return reads
 
 
+def reads_of_rules(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, int], Reads]]:
+    """What each exit rule and goal of a document reads, with its place."""
+    for part in ("exit", "goals"):
+        for index, rule in enumerate(document.get(part) or ()):
+            reads = Reads()
+            if "where" in rule:
+                note_condition(reads, ("where",), rule["where"])
+            for name in ("match", "value"):
+                if name in rule:
+                    note_value(reads, (name,), rule[name])
+            yield (part, index), reads
+
+
+def reads_of_trigger(trigger: Mapping[str, Any]) -> Reads:
+    """What a way in reads: its condition, what it sets, whom it is about and the key of who may come again."""
+    reads = Reads()
+    if "where" in trigger:
+        note_condition(reads, ("where",), trigger["where"])
+    for name in ("set", "subject"):
+        if name in trigger:
+            note_value(reads, (name,), trigger[name])
+    reentry = trigger.get("reentry")
+    if isinstance(reentry, Mapping) and "key" in reentry:
+        note_value(reads, ("reentry", "key"), reentry["key"])
+    return reads
+
+
 def note_condition(reads: Reads, at: tuple[str | int, ...], condition: object) -> None:
     """Add what a condition reads."""
     reads.note(at, lambda: compile_condition(condition).paths)

@@ -20,6 +20,7 @@ from liquid.filter import liquid_filter, with_context
 from liquid.token import Token
 
 from .comparing import as_moment
+from .zones import known_zone
 
 LONGEST_SOURCE = 64_000
 _LONGEST_TAG = 1_000
@@ -44,6 +45,8 @@ _FILTERS = frozenset(
     uniq upcase url_encode where""",
     )
 )
+# The length of a date without a time, such as 2027-01-31, which is the same everywhere.
+_DAY = 10
 _DATE_FORMAT = re.compile(r"(?:[^%]|%-?[aAbBdeHIjmMpSyYZzuwUV%])*")
 _OPENING = re.compile(r"\{[{%]")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -245,12 +248,13 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 @with_context
 @liquid_filter
-def _date(value: Any, style: Any = "%Y-%m-%d", *, context: RenderContext) -> Any:
-    """Format a date or ISO text; "now" is the moment in the context."""
+def _date(value: Any, style: Any = "%Y-%m-%d", zone: Any = None, *, context: RenderContext) -> Any:
+    """Format a date or ISO text; "now" is the moment in the context, and a moment is told by the clock of `zone`."""
     if value in ("now", "today"):
         value = context.resolve("now", default=None)
     if value is None or isinstance(value, Undefined) or value == "":
         return ""
+    is_day = isinstance(value, str) and len(value.strip()) == _DAY
     if isinstance(value, str):
         try:
             value = as_moment(value)
@@ -260,7 +264,18 @@ def _date(value: Any, style: Any = "%Y-%m-%d", *, context: RenderContext) -> Any
         _refuse("date: expected a date")
     if not isinstance(style, str) or len(style) > 100 or not _DATE_FORMAT.fullmatch(style):
         _refuse("date: this format is not offered")
+    if zone is not None and isinstance(value, dt.datetime) and not is_day:
+        value = _by_the_clock_of(value, zone, context)
     return _portable(value, style)
+
+
+def _by_the_clock_of(moment: dt.datetime, zone: Any, context: RenderContext) -> dt.datetime:
+    """Where nobody knows the zone, such as that of a contact without one, the team's counts."""
+    known = known_zone(zone)
+    if known is None:
+        team = context.resolve("team", default=None)
+        known = known_zone(team.get("timezone")) if isinstance(team, Mapping) else None
+    return as_moment(moment).astimezone(known or dt.UTC)
 
 
 def _portable(value: dt.date, style: str) -> str:

@@ -11,6 +11,7 @@ _LONGEST_DELAY = 30 * 86_400.0
 # What errors are called; actions may have codes of their own beside these.
 ERROR_CLASSES = frozenset(
     {"timeout", "connection", "blocked", "http_4xx", "http_5xx", "http_429", "smtp_4xx", "smtp_5xx"}
+    | {"branch", "called", "too_many"}
     | {"validation", "expression", "database", "required", "action", "code", "lost", "error"}
 )
 

@@ -1,6 +1,7 @@
 """JSON Schema errors as sentences for people, each with the path of the part that is wrong."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,12 +58,22 @@ def document_shape(document: object) -> Iterator[Problem]:
 def parameter_shape(
     parameters: object, *, schema: Mapping[str, Any], at: Iterable[str | int], literal: bool = False
 ) -> Iterator[Problem]:
-    """Where parameters depart from an action's schema; texts worked out later are not judged, unless all is literal."""
+    """Where parameters depart from an action's schema; texts worked out later are not judged, unless all is literal.
+
+    A property with `x-fixed` cannot be worked out later, nor can anything in it.
+    """
     validator = _parameter_validator(schema)
     if validator is None:
         yield Problem(spoken_path(at), "the action has a broken schema: tell its author")
         return
-    yield from _problems(validator.iter_errors(parameters), list(at), fixed=lambda error: literal)
+    yield from _problems(
+        validator.iter_errors(parameters), list(at), fixed=lambda error: literal or _is_marked(error, schema)
+    )
+
+
+def _is_marked(error: ValidationError, schema: Mapping[str, Any]) -> bool:
+    named = list(error.absolute_path)[:1]
+    return bool(named) and bool(schema.get("properties", {}).get(named[0], {}).get("x-fixed"))
 
 
 def _parameter_validator(schema: Mapping[str, Any]) -> Any:
@@ -92,11 +103,22 @@ def spoken_path(parts: Iterable[str | int]) -> str:
     return text
 
 
+# Parameters by which a block, a switch or a wait is built: nothing of them can be worked out while it runs.
+_STRUCTURE = frozenset(
+    {"branches", "cases", "join", "cancel_rest", "on_branch_error", "concurrency", "export"}
+    | {"as", "index", "max", "tolerate", "count"}
+)
+# The length of the path to an entry of a list: index, "with", name, index.
+_OF_A_LIST = 4
+
+
 def _is_fixed(error: ValidationError) -> bool:
     path = list(error.absolute_path)
     # The part inside of the innermost step.
     own = path[len(path) - path[::-1].index("steps") :] if "steps" in path else path
-    return "branches" in own[-2:] or ("delay" not in own and "with" not in own[:-1])
+    if own[1:2] == ["with"] and len(own) > 2:
+        return own[2] in _STRUCTURE or (own[2] == "events" and len(own) <= _OF_A_LIST)
+    return "delay" not in own
 
 
 def _problems(errors: Iterable[ValidationError], at: list[str | int], *, fixed: _Fixed) -> Iterator[Problem]:
@@ -210,10 +232,26 @@ def _options(values: Iterable[object]) -> str:
 def _enum(error: ValidationError) -> str:
     texts = [value for value in error.validator_value if isinstance(value, str)]
     hint = suggestion(error.instance, texts) if isinstance(error.instance, str) else ""
-    return f"must be {_options(error.validator_value)}{hint}"
+    return f"must be {_options(error.validator_value)}{_besides(error)}{hint}"
+
+
+def _besides(error: ValidationError) -> str:
+    """What else may stand where one of some words may."""
+    parent = error.parent
+    others = parent.validator_value if parent is not None and parent.validator == "oneOf" else []
+    durations = [' or a duration such as "2d"' for each in others if each.get("$ref") == "#/$defs/duration"]
+    numbers = [" or a whole number" for each in others if each.get("type") == "integer"]
+    return "".join([*numbers, *durations])
+
+
+# Patterns of the keys of templates, topics and the like.
+_KEYS = re.compile(r"\^\[a-z0-9_-\]\{(\d+),(\d+)\}\$")
 
 
 def _pattern(error: ValidationError) -> str:
+    """What a text must look like, in words; a schema may bring its own sentence as `x-says`."""
+    if "x-says" in error.schema:
+        return str(error.schema["x-says"])
     key = document_schema()["$defs"]["key"]["pattern"]
     if error.validator_value == key:
         return "must be 1 to 40 small letters, digits and '_', beginning with a letter"
@@ -222,7 +260,11 @@ def _pattern(error: ValidationError) -> str:
         document_schema()["$defs"]["duration"]["oneOf"][1]["pattern"]: (
             'must be seconds or a duration such as "3d", "1h30m" or "PT4H"'
         ),
+        "^[0-9]{1,3}%$": 'must be a number of rounds, or a share of them such as "10%"',
     }
+    keys = _KEYS.fullmatch(error.validator_value)
+    if keys:
+        return f"must be {keys[1]} to {keys[2]} small letters, digits, '-' and '_'"
     return known.get(error.validator_value, f"must look like {error.validator_value}")
 
 

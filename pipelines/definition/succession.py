@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from .blocks import Block, Loop, Parallel
 from .delays import Delay
 from .program import Program, Step
 
@@ -54,10 +55,10 @@ def successor(gone: Step, *, old: Program, new: Program) -> Step | None:
 
 def _heir(step: Step, ahead: set[int], *, old: Program, new: Program) -> Step | None:
     """The first step on the top level that holds now what this step was, and nothing that the run has passed."""
-    wanted = {step.id} | {each.id for each in old.steps if each.scope and _top(each, old) is step}
-    passed = {each.id for each in old.steps if _top(each, old).id not in ahead}
+    wanted = {step.id} | {each.id for each in old.steps if each.scope and top_of(each, old) is step}
+    passed = {each.id for each in old.steps if top_of(each, old).id not in ahead}
     for there in new.scopes[""]:
-        held = {there.id} | {each.id for each in new.steps if each.scope and _top(each, new) is there}
+        held = {there.id} | {each.id for each in new.steps if each.scope and top_of(each, new) is there}
         if held & wanted and not held & passed:
             return there
     return None
@@ -75,7 +76,7 @@ def _ahead(step: Step, program: Program) -> set[int]:
     return found
 
 
-def _top(step: Step, program: Program) -> Step:
+def top_of(step: Step, program: Program) -> Step:
     """The step of the top level that a step stands in, or itself; a list is named after its block."""
     while step.scope:
         step = program.by_key[step.scope.partition(".")[0]]
@@ -86,6 +87,27 @@ def standing(program: Program, step_id: int) -> Step | None:
     """The step of that identity, if it is on the top level: only there runs stand that follow versions."""
     found = program.by_id.get(step_id)
     return found if found is not None and found.scope == "" else None
+
+
+def repeatable(old: Program, new: Program, step_id: int, *, begun: bool) -> bool:
+    """Whether a run that failed at a step of the old version can try it again in the new one.
+
+    It has to stand where it stood, and a block that has `begun` what it opens must tell its children apart as before:
+    branches by their names and places, rounds by a list or by a condition.
+    """
+    here, there = old.by_id.get(step_id), new.by_id.get(step_id)
+    if here is None or there is None or (here.kind, here.scope) != (there.kind, there.scope):
+        return False
+    return not begun or _tells_apart_alike(here.block, there.block)
+
+
+def _tells_apart_alike(before: Block | None, now: Block | None) -> bool:
+    if isinstance(before, Parallel) and isinstance(now, Parallel):
+        names = [branch.name for branch in before.branches]
+        return [branch.name for branch in now.branches][: len(names)] == names
+    if isinstance(before, Loop) and isinstance(now, Loop):
+        return before.goes_by_condition == now.goes_by_condition
+    return before is None and now is None
 
 
 def same_rule(first: Delay, second: Delay) -> bool:

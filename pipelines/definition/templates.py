@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from liquid import BoundTemplate, RenderContext
@@ -84,12 +85,7 @@ def compile_template(source: str, *, html: bool = False, names: Collection[str] 
         if len(source) > _LONGEST_PLAIN_TEXT:
             raise TemplateError(f"the text is longer than {_LONGEST_PLAIN_TEXT} characters")
         return Template(source, frozenset(), frozenset(), (), None)
-    try:
-        refuse_costly_source(source)
-        bound = environment(html=html).from_string(source)
-        analysis = bound.analyze(include_partials=False)
-    except _FAILURES as error:
-        raise _placed(_template_error(error), source) from None
+    bound, analysis = _analyzed(source, html=html)
     _check_filters(analysis, source)
     read = _paths_read(analysis)
     _check_names(read, source, names)
@@ -98,6 +94,27 @@ def compile_template(source: str, *, html: bool = False, names: Collection[str] 
     shown = tuple(dict.fromkeys(_shown_paths(bound, places)))
     plain = plain_template(source, html=html)
     return Template(source, frozenset(path[0] for path in paths), paths, shown, bound, plain, places)
+
+
+def _analyzed(source: str, *, html: bool) -> tuple[BoundTemplate, TemplateAnalysis]:
+    try:
+        refuse_costly_source(source)
+        bound = environment(html=html).from_string(source)
+        return bound, bound.analyze(include_partials=False)
+    except _FAILURES as error:
+        raise _placed(_template_error(error), source) from None
+
+
+def names_in(source: str, path: tuple[str, ...]) -> list[tuple[int, int]]:
+    """The lines and columns where a template reads a path that it does not set itself; raises TemplateError."""
+    places = [place_in(source, at) for keys, at in _read_in(source) if keys[: len(path)] == path]
+    return sorted((place["line"], place["column"]) for place in places if place)
+
+
+@lru_cache(maxsize=64)
+def _read_in(source: str) -> tuple[tuple[tuple[str | int, ...], int], ...]:
+    """Kept, for one text is asked about each name in it, and reading it takes longer than all else."""
+    return tuple(_paths_read(_analyzed(source, html=False)[1]))
 
 
 def has_markup(text: str) -> bool:

@@ -38,7 +38,7 @@ _NEVER: Final[Mapping[str, _Rule]] = {
     "matches": lambda field, value: never_text(field),
     "in_list": lambda field, value: never_holds(value, field),
     "between": lambda field, value: _never_between(field, value),
-    **dict.fromkeys(("before", "after"), lambda field, value: never_moment(field) or never_moment(value)),
+    **dict.fromkeys(("before", "after", "recurs_on"), lambda field, value: never_moment(field) or never_moment(value)),
     "within_last": lambda field, value: never_moment(field),
     **dict.fromkeys(("is_true", "is_false"), lambda field, value: never_boolean(field)),
 }

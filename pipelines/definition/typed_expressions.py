@@ -15,6 +15,7 @@ from .typed import (
     firm,
     named,
     never_holds,
+    never_moment,
     never_ordered,
     never_same,
     never_text,
@@ -111,6 +112,8 @@ class _Reader:
             return Typed("moment")
         if name in ("startswith", "endswith", "matches") and len(given) == 2:
             self._note(node, never_text(given[0]) or never_text(given[1]), "this is never true", given)
+        if name == "recurs_on" and len(given) == 2:
+            self._note(node, never_moment(given[0]) or never_moment(given[1]), "this is never true", given)
         return self._made(node, called(name, given), given)
 
     def _compare(self, node: ast.Compare) -> None:

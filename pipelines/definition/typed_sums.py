@@ -119,7 +119,7 @@ _SPAN: Final = _one({"number"}, "is not a number of them", "duration")
 _CALLS: Final[Mapping[str, Callable[[list[Known]], Result]]] = {
     **dict.fromkeys(("days", "hours", "minutes"), _SPAN),
     **dict.fromkeys(("lower", "upper", "strip"), _TEXT),
-    **dict.fromkeys(("is_empty", "startswith", "endswith"), _truth),
+    **dict.fromkeys(("is_empty", "startswith", "endswith", "recurs_on"), _truth),
     **dict.fromkeys(("any", "all"), _over("boolean")),
     **dict.fromkeys(("min", "max"), _over(None)),
     "sum": _over("number"),

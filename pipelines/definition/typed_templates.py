@@ -30,10 +30,15 @@ def typed_template(source: str, types: Types) -> Iterator[Finding]:
         template = compile_template(source)
     except TemplateError:
         return
+    yield from template_findings(template, types)
+
+
+def template_findings(template: Template, types: Types) -> Iterator[Finding]:
+    """What `typed_template` finds, of a template that is compiled already."""
     reader = _Reader(template, types)
     for expression in template.expressions():
         for reason, at, fails in reader.reasons(expression):
-            place: Mapping[str, int] = place_in(source, at)
+            place: Mapping[str, int] = place_in(template.source, at)
             yield Finding(reason, place.get("line"), place.get("column"), fails)
 
 

@@ -1,11 +1,12 @@
 """The types of variables: which values fit them, what they keep of a value, and what is certain before there is one."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 from .comparing import as_moment, kind_of
+from .grammar import suggestion
 
 WORDS: Final[Mapping[str, str]] = {
     "string": "a text",
@@ -26,6 +27,16 @@ class MisfitError(Exception):
         self.name, self.message = name, message
 
 
+def undeclared(names: Iterable[str], declared: Collection[str], *, owner: str = "this pipeline") -> dict[str, str]:
+    """A sentence for each name under which a value is given though `owner` declares no such variable."""
+    there = f"declares {', '.join(sorted(declared)) or 'none'}"
+    found = {}
+    for name in sorted(set(names) - set(declared)):
+        hint = suggestion(name, declared)
+        found[name] = f"'{name}' is no variable of {owner}{f'{hint} It' if hint else '; it'} {there}"
+    return found
+
+
 def held(types: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values as variables of these types keep them; names without a type take anything. Raises MisfitError."""
     return {name: fitted(name, types.get(name, ""), value) for name, value in values.items()}
@@ -40,11 +51,16 @@ def fitted(name: str, kind: str, value: Any) -> Any:
     return kept
 
 
+def counted(value: Decimal) -> int | float:
+    """A decimal as JSON keeps numbers, so that it compares and adds up after it was remembered."""
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
 def _as_kept(kind: str, value: Any) -> Any:
     """Numbers, texts and dates out of what calculates alike but is stored otherwise."""
     match kind, value:
         case "number", Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
+            return counted(value)
         case "number", dt.timedelta():
             return value.total_seconds()
         case "string", dt.date():

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from .delays import known_zone
 from .durations import DurationError, parse_duration
+from .zones import known_zone
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 KEYS: Final = frozenset({"days", "hours", "quiet", "tz", "holidays", "spread", "capped"})

@@ -306,6 +306,7 @@ PROBLEMS: list[tuple[str, dict[str, Any], str, str]] = [
         "steps[0].with.export[0]",
         "not declared",
     ),
+    ("fewer than no rounds", document(loop(times=-1)), "steps[0].with.times", "no fewer rounds than 0"),
     ("too many rounds", document(loop(times=2, max=20_000)), "steps[0].with.max", "at most 10,000 rounds"),
     ("loop without bound", document(loop()), "steps[0].with", "one of 'over', 'times', 'while', 'until' is needed"),
     ("loop with two bounds", document(loop(times=2, until="true")), "steps[0].with", "only one of"),
@@ -320,7 +321,7 @@ PROBLEMS: list[tuple[str, dict[str, Any], str, str]] = [
     (
         "item known inside only",
         document(loop(over=[1], **{"as": "row"}), mail("m", "{{ row.email }}")),
-        "steps[1].with",
+        "steps[1].with.to",
         "unknown name 'row'",
     ),
     (
@@ -424,6 +425,16 @@ def test_what_a_block_may_do_has_no_problem(given: Any, kinds: Any) -> None:
             "steps[0].with.export[0]",
             "nothing inside this block sets 'v'",
         ),
+        (
+            document(loop(write("p", "v"), until="v == 1"), variables=VARIABLES),
+            "steps[0].with.until",
+            "'v' is set inside this block and stays there: name it in 'export'",
+        ),
+        (
+            document(parallel(branch("a", write("p", "v")), join={"when": "vars.v == 1"}), variables=VARIABLES),
+            "steps[0].with.join.when",
+            "'v' is set inside this block and stays there: name it in 'export'",
+        ),
         (document(loop(times=2_000)), "steps[0].with.times", "more rounds than 'max' allows"),
         (
             document({"key": "all", "type": "find_records", "with": {"model": "contacts.deal"}}),
@@ -437,6 +448,8 @@ def test_what_a_block_may_do_has_no_problem(given: Any, kinds: Any) -> None:
         "output from the future",
         "own block",
         "nothing to export",
+        "loop asks what stays inside",
+        "join asks what stays inside",
         "too many rounds",
         "unread",
         "error of an action",
@@ -447,3 +460,15 @@ def test_what_is_doubtful_inside_a_block_is_a_warning(given: Any, path: str, sen
 
     assert (found.path, found.severity) == (path, "warning")
     assert sentence in found.message
+
+
+@pytest.mark.parametrize("block", [
+    {"key": "rounds", "type": "loop", "with": {"times": 2, "steps": [{"key": "rest", "type": "wait"}]}},
+    {"key": "fork", "type": "parallel", "with": {"branches": [{"name": "a", "steps": [{"type": "wait"}]}]}},
+    {"key": "sub", "type": "call", "with": {"pipeline": "other"}},
+], ids=lambda block: str(block["type"]))  # fmt: skip
+def test_a_block_may_be_tried_again_and_is_not_by_the_rule_for_all_steps(kinds: Any, block: dict[str, Any]) -> None:
+    retry = {"max": 2, "on": ["branch", "called", "timeout", "too_many"]}
+    assert check(document({**block, "retry": retry}), kinds=kinds) == []
+    for given, most in ((document({**block, "retry": retry}), 2), (document(block, settings={"retry": {"max": 4}}), 0)):
+        assert sum(rule.max for rule in compiled(given).by_key[block["key"]].retry) == most

@@ -268,6 +268,7 @@ AS_TEXT = {
     "is_not_empty": "not is_empty(a)",
     "starts_with": "startswith(a, b)",
     "ends_with": "endswith(a, b)",
+    "recurs_on": "recurs_on(a, b)",
     "is_true": "a == true",
     "is_false": "a == false",
     "in_list": "a in [b, c]",

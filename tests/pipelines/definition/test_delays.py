@@ -199,7 +199,7 @@ def test_a_delay_that_cannot_be_worked_out_says_so(delay: object, context: dict[
         ({"until": "{{ demo_date }}", "for": "1d"}, "1 day after demo_date"),
         (
             {"at": "09:00", "days": WEEKDAYS, "tz": "subject"},
-            "after the previous step, then on weekdays at 09:00 in the contact's time zone",
+            "on weekdays at 09:00 in the contact's time zone",
         ),
         (
             {"for": 60, "days": ["sat"], "if_past": "skip"},

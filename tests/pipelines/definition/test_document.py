@@ -76,7 +76,7 @@ PROBLEMS: list[tuple[str, object, str, str]] = [
     ("no object", [], "", "a pipeline document is an object"),
     ("not JSON", {"steps": {1, 2}}, "", "JSON cannot express"),
     ("not a number", document(meta={"x": float("nan")}), "", "JSON cannot express"),
-    ("too large", document(meta={"x": "x" * 11_000_000}), "", "larger than 10 MiB"),
+    ("too large", document(meta={"x": "x" * 11_000_000}), "", "at most 10.0 MiB are allowed"),
     ("nothing there", {}, "", "'format' is missing"),
     ("other format", document(format="x"), "format", 'must be "crm.pipeline/1"'),
     ("bad key", document(key="My Key"), "key", "small letters"),
@@ -117,7 +117,7 @@ PROBLEMS: list[tuple[str, object, str, str]] = [
     (
         "field unknown",
         document({**MAIL, "if": {"all": [{"field": "usr.x", "operator": "is_empty"}]}}),
-        "steps[0].if",
+        "steps[0].if.all[0].field",
         "unknown name 'usr'; did you mean 'user'?",
     ),
     ("bad expression", document({**MAIL, "if": "user.x >"}), "steps[0].if", "cannot read"),
@@ -186,7 +186,7 @@ PROBLEMS: list[tuple[str, object, str, str]] = [
     (
         "name unknown in a template",
         document({"type": "send_email", "with": {"template": "x", "to": "{{ contct.email }}"}}),
-        "steps[0].with",
+        "steps[0].with.to",
         "unknown name 'contct'; did you mean 'contact'?",
     ),
     (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.definition.durations import DurationError, format_duration, parse_duration
+from pipelines.definition.durations import DurationError, compact_duration, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,15 @@ def test_what_is_no_duration_is_refused_with_a_sentence(text: float | str) -> No
 )
 def test_a_duration_is_said_in_words(seconds: float, words: str) -> None:
     assert format_duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(604_800, "1w"), (2_592_000, "4w2d"), (86_400, "1d"), (5_400, "1h30m"), (694_861, "1w1d1h1m1s")],
+)
+def test_whole_seconds_are_written_as_a_document_reads_them(seconds: int, text: str) -> None:
+    assert compact_duration(seconds) == text and parse_duration(text) == seconds
+
+
+def test_no_time_at_all_is_written_as_nothing() -> None:
+    assert compact_duration(0) == ""

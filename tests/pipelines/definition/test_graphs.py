@@ -56,10 +56,10 @@ def program_of(given: dict[str, Any], kinds: Any) -> Program:
     return Program.load(compile_program(made, step_ids=ids))
 
 
-def drawn(rng: random.Random) -> dict[str, Any]:
+def drawn(rng: random.Random, stem: str = "n") -> dict[str, Any]:
     """A random graph without circles: forks, joins, labels and crossing edges."""
     size = rng.randint(2, 9)
-    keys = [f"n{number}" for number in range(size)]
+    keys = [f"{stem}{number}" for number in range(size)]
     steps = [node(key, rng.choice(["wait", "wait", "condition", "switch"]), delay=rng.randint(0, 20)) for key in keys]
     edges = set()
     for _ in range(rng.randint(size - 1, 2 * size)):

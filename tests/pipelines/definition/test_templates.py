@@ -9,6 +9,7 @@ from pipelines.definition.templates import TemplateError, compile_template
 
 CONTEXT: dict[str, Any] = {
     "now": dt.datetime(2026, 3, 5, 9, 30, tzinfo=dt.UTC),
+    "team": {"timezone": "Asia/Tokyo"},
     "contact": {
         "first_name": "Ann",
         "company": {"name": "A & B"},
@@ -39,6 +40,10 @@ CONTEXT: dict[str, Any] = {
         ("{{ now | date: '%H:%M' }}", "09:30"),
         ("{{ 'now' | date: '%Y' }}", "2026"),
         ("{{ contact.gone | date: '%Y' }}", ""),
+        ("{{ now | date: '%H:%M', 'America/New_York' }}", "04:30"),
+        ("{{ '2027-01-31' | date: '%d', 'America/New_York' }}", "31"),
+        ("{{ now | date: '%H:%M', contact.gone }}", "18:30"),
+        ("{{ now | date: '%H:%M', 'Nowhere' }}", "18:30"),
         ("{{ 3 | times: 4 }}", "12"),
         ("{% comment %}hidden{% endcomment %}", ""),
         ("{% raw %}{{ as it is }}{% endraw %}", "{{ as it is }}"),

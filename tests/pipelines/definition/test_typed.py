@@ -56,7 +56,7 @@ ALIKE: dict[str, Any] = {
     "day": "2027-03-01",
 }  # fmt: skip
 OPERATORS = ["equals", "not_equals", "contains", "not_contains", "greater_than", "less_or_equal", "starts_with",
-             "ends_with", "before", "after"]  # fmt: skip
+             "ends_with", "before", "after", "recurs_on"]  # fmt: skip
 plain = st.sampled_from(["a", "pro", "2027-03-01", "soon", 3, 0.5, True, "= f.number", "= f.text", "{{ f.moment }}"])
 clauses = st.one_of(
     st.fixed_dictionaries({"field": fields, "operator": st.sampled_from(OPERATORS), "value": plain}),
