@@ -1,8 +1,6 @@
 """The records that pipelines can be about: how they are read in batches and what may be written."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,7 +11,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, models
 from django.db.models.expressions import RawSQL
-from django.utils.timezone import get_default_timezone, is_aware, make_aware
+
+from pipelines import managers
+from pipelines.columns import clean
 
 # Records of a team's own types: one table, and a name such as `records.product` for each type.
 OWN: Final = "records."
@@ -25,26 +25,33 @@ READ_ONLY = frozenset({"id", "created_at", "updated_at", "custom"}) | HIDDEN
 RELATED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "company": ("id", "name", "domain", "phone", "website", "industry"),
     "contact": ("id", "first_name", "last_name", "email", "phone", "lifecycle_stage", "timezone", "language"),
-    "owner": ("id", "email", "first_name", "last_name"),
+    "owner": managers.FIELDS,
 }
 RELATED_MODELS: Mapping[str, str] = {"company": "contacts.company", "contact": "contacts.contact", "owner": "auth.user"}
 
 
 NOBODY = "{}"
-# What the name of a person is made of.
-_NAMES: Final = ("first_name", "last_name")
+# What the name of a record without such a column is made of: that of a person, that of a deal.
+_NAMES: Final = (("first_name", "last_name"), ("title",))
 
 
 def among(ids: Collection[int]) -> Any:
     """Ids as one parameter where the database takes arrays: a thousand parameters cost more than the rows."""
     if connection.vendor != "postgresql":
         return ids
-    return RawSQL("SELECT unnest(%s::bigint[])", [listed(ids)])
+    return unlisted(listed(ids))
 
 
 def listed(ids: Collection[int]) -> str:
-    """Ids as the text of an array, the parameter of `among`."""
+    """Ids as the text of an array, the parameter of `unlisted`."""
     return "{" + ",".join(map(str, ids)) + "}"
+
+
+def unlisted(ids: str) -> RawSQL:
+    """The ids of such a text in SQL, however many they are: one parameter, on every database."""
+    if connection.vendor != "postgresql":
+        return RawSQL("SELECT value FROM json_each('[' || trim(%s, '{}') || ']')", [ids])
+    return RawSQL("SELECT unnest(%s::bigint[])", [ids])
 
 
 class SubjectType:
@@ -63,12 +70,13 @@ class SubjectType:
         # Values of the same name stand behind these.
         self.hiding = frozenset({"model", "custom", "team_id", *self.plain, *self.relations, *self.derived})
         self.moments = frozenset(field.name for field in concrete if isinstance(field, models.DateTimeField))
-        # The columns that the name of a person is made of; none for other records.
-        self.name_parts = frozenset(_NAMES if set(_NAMES) <= set(self.plain) else ())
+        # The columns that the name is made of; none where it is a column itself.
+        self._name_parts = _name_parts(self.plain) if "name" in self.derived else ()
+        self.name_parts = frozenset(self._name_parts)
         self._columns = (
             "team_id",
             *self.plain,
-            *(f"{name}__{field}" for name in self.relations for field in RELATED_FIELDS[name]),
+            *self._joined((*self.relations, managers.MANAGER)),
         )
 
     # Whether all that a record holds are values: none is a column, and none stands under `custom` a second time.
@@ -93,22 +101,24 @@ class SubjectType:
     ) -> dict[int, dict[str, Any]]:
         """Plain data of these records by id, in one statement.
 
-        `relations` narrows the joins, `moments` the points in time, which take longest to read, and `fields` all
-        other columns; where one of them is none of the table's, the custom fields are read, which may hold it.
+        `relations` narrows the joins (`owner.manager` is one of them), `moments` the points in time, which take
+        longest to read, and `fields` all other columns; where one of them is none of the table's, the custom fields are
+        read, which may hold it.
         """
         wanted = self.relations if relations is None else tuple(name for name in self.relations if name in relations)
-        columns = self._columns if relations is None else self._narrow(wanted)
+        columns = self._columns if relations is None else self._narrow(relations)
         if moments is not None:
             columns = tuple(name for name in columns if name not in self.moments or name in moments)
         if fields is not None:
             columns = self._narrowed(columns, fields)
-        rows = self.model._default_manager.filter(pk__in=among(ids)).values_list(*columns)
+        found = managers.joined(self.model._default_manager.filter(pk__in=among(ids)), columns)
+        rows = found.values_list(*columns)
         return {
             data["id"]: data for data in (self._shape(dict(zip(columns, row, strict=True)), wanted) for row in rows)
         }
 
     def _narrowed(self, columns: Sequence[str], fields: Collection[str]) -> tuple[str, ...]:
-        wanted = {"id", *fields, *(_NAMES if "name" in fields and "name" in self.derived else ())}
+        wanted = {"id", *fields, *(self._name_parts if "name" in fields else ())}
         if wanted - {*self.plain, *self.relations, "model", "name"}:
             wanted.add("custom")
         return tuple(name for name in columns if name in wanted or name not in self.plain)
@@ -119,15 +129,21 @@ class SubjectType:
 
     def rows(self, team_id: int) -> "models.QuerySet[Any, Any]":
         """The records of a team as rows of columns, for `shaped`."""
-        return self.records(team_id).values_list(*self._columns)
+        return managers.joined(self.records(team_id), self._columns).values_list(*self._columns)
 
     def shaped(self, row: Sequence[Any]) -> dict[str, Any]:
         """The data of one of these rows."""
         return self._shape(dict(zip(self._columns, row, strict=True)), self.relations)
 
-    def _narrow(self, relations: Sequence[str]) -> tuple[str, ...]:
-        joined = tuple(f"{name}__{field}" for name in relations for field in RELATED_FIELDS[name])
-        return ("team_id", *self.plain, *joined)
+    def _narrow(self, relations: Collection[str]) -> tuple[str, ...]:
+        return ("team_id", *self.plain, *self._joined(relations))
+
+    def _joined(self, relations: Collection[str]) -> Iterator[str]:
+        for name in self.relations:
+            if name in relations:
+                yield from (f"{name}__{field}" for field in RELATED_FIELDS[name])
+                if name == managers.OWNER and managers.MANAGER in relations:
+                    yield from managers.COLUMNS
 
     def _shape(self, row: dict[str, Any], relations: Sequence[str]) -> dict[str, Any]:
         custom = row.pop("custom", None) or {}
@@ -135,15 +151,16 @@ class SubjectType:
         for relation in relations:
             part = {field: row.pop(f"{relation}__{field}") for field in RELATED_FIELDS[relation]}
             row[relation] = {**part, "model": RELATED_MODELS[relation]} if part["id"] is not None else None
+        managers.placed(row)
         data.update(row)
         self.derive(data)
         data["custom"] = custom
         return data
 
     def derive(self, data: dict[str, Any]) -> None:
-        """Make the name of a person anew from its parts, where both were read."""
-        if self.name_parts and "first_name" in data and "last_name" in data:
-            data["name"] = f"{data['first_name']} {data['last_name']}".strip()
+        """Make the name anew from its parts, where all of them were read."""
+        if self._name_parts and all(part in data for part in self._name_parts):
+            data["name"] = " ".join(data[part] for part in self._name_parts).strip()
 
     def relates(self, names: Iterable[str]) -> bool:
         """Whether one of these names is a relation."""
@@ -166,14 +183,15 @@ class SubjectType:
         columns: dict[str, Any] = {}
         custom: dict[str, Any] = {}
         for name, value in values.items():
-            field = self._writable(name)
+            field = self.written(name)
             if field is None:
                 custom[name.removeprefix("custom.")] = value
             else:
-                columns[name] = _clean(field, value)
+                columns[name] = clean(field, value)
         return columns, custom
 
-    def _writable(self, name: str) -> Any:
+    def written(self, name: str) -> Any:
+        """The column that a step writes under a name, None for a custom value; raises ValueError for neither."""
         if name in READ_ONLY or name in self.derived:
             raise ValueError(f"{name} cannot be changed by a pipeline.")
         try:
@@ -185,57 +203,16 @@ class SubjectType:
         return field
 
 
+def _name_parts(columns: Collection[str]) -> tuple[str, ...]:
+    return next((parts for parts in _NAMES if set(parts) <= set(columns)), ())
+
+
 @lru_cache(maxsize=500)
 def _split(
     kind: SubjectType, names: tuple[str, ...], given: tuple[Any, ...], _: tuple[type, ...]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     columns, custom = kind.split_anew(dict(zip(names, given, strict=True)))
     return MappingProxyType(columns), MappingProxyType(custom)
-
-
-def _clean(field: Any, value: Any) -> Any:
-    if field.is_relation:
-        return _key(field.name, value)
-    if value is None and not field.null:
-        value = ""
-    try:
-        cleaned = field.to_python(_rounded(field, value))
-        field.run_validators(cleaned)
-        if field.choices and cleaned not in {choice for choice, _ in field.flatchoices}:
-            raise ValueError(f"{value!r} is not one of the choices")
-    except Exception as error:
-        messages = getattr(error, "messages", None) or [str(error)]
-        raise ValueError(f"{field.name}: {messages[0]}") from None
-    return _as_loaded(field, cleaned)
-
-
-def _rounded(field: Any, value: Any) -> Any:
-    """A number as the column can hold it: 0.1 and a third of a hundred have more decimals than anybody wrote."""
-    if not isinstance(field, models.DecimalField) or not isinstance(value, float | Decimal):
-        return value
-    exact = Decimal(repr(value)) if isinstance(value, float) else value
-    # What is far too large for the column is left to its validators.
-    fits = exact.is_finite() and exact.adjusted() <= field.max_digits
-    return exact.quantize(Decimal(1).scaleb(-field.decimal_places), ROUND_HALF_UP) if fits else exact
-
-
-def _as_loaded(field: Any, value: Any) -> Any:
-    """The value as the database gives it back: with all its decimals, and in UTC."""
-    if isinstance(value, Decimal) and isinstance(field, models.DecimalField):
-        return value.quantize(Decimal(1).scaleb(-field.decimal_places))
-    if isinstance(value, datetime):
-        return (value if is_aware(value) else make_aware(value, get_default_timezone())).astimezone(UTC)
-    return value
-
-
-def _key(name: str, value: Any) -> int | None:
-    """The id behind a relation, given as a record or as an id."""
-    found = value.get("id") if isinstance(value, Mapping) else value
-    if found is None or found == "":
-        return None
-    if isinstance(found, bool) or not str(found).isdecimal() or len(str(found)) > 18:
-        raise ValueError(f"{name}: give a record or its id.")
-    return int(found)
 
 
 def related(relation: str, ids: Collection[int]) -> dict[int, dict[str, Any]]:
@@ -273,7 +250,7 @@ class OwnRecords(SubjectType):
         """All of it is what the record holds; whether it fits the type is looked at before."""
         return {}, dict(values)
 
-    def _narrow(self, relations: Sequence[str]) -> tuple[str, ...]:
+    def _narrow(self, relations: Collection[str]) -> tuple[str, ...]:
         return self._columns
 
     def _narrowed(self, columns: Sequence[str], fields: Collection[str]) -> tuple[str, ...]:

@@ -37,6 +37,8 @@ from pipelines.definition.program import Step
 from pipelines.definition.templates import Template, compile_template
 
 __all__ = [
+    "AGAIN",
+    "NOT_REACHED",
     "SKIPPED",
     "SKIP_REASONS",
     "TERMINATE",
@@ -82,7 +84,10 @@ __all__ = [
 
 SKIPPED = "skipped"
 # Why a branch never ran: its `if` said no, or none of those it comes after ended as wanted.
-SKIP_REASONS = frozenset({"condition", "not_reached"})
+NOT_REACHED = "not_reached"
+SKIP_REASONS = frozenset({"condition", NOT_REACHED})
+# Why a child has ended that failed, and waits for room to be tried again.
+AGAIN = "to be tried again"
 # How a child ends that ends the runs around it, too.
 TERMINATE = "terminate"
 # What is wrong with a step as it is written: where inside the step, and a sentence.
@@ -105,7 +110,11 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class ChildResult:
-    """How a child run of the current visit stands; `vars` and `outputs` are filled only where the block reads them."""
+    """How a child run of the current visit stands; `vars` and `outputs` are filled only where the block reads them.
+
+    `failed_at`, the key of a step, and `error` are filled where the block fails for it. One that is tried `again` has
+    failed before and waits for room to do so.
+    """
 
     run_id: int
     slot: int
@@ -115,10 +124,17 @@ class ChildResult:
     started_at: datetime
     vars: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    failed_at: str = ""
+    error: str = ""
+    again: bool = False
 
     @property
     def finished(self) -> bool:
-        return self.status in ("completed", "failed", "cancelled")
+        return self.status in ("completed", "failed", "cancelled") and not self.again
+
+    @property
+    def running(self) -> bool:
+        return not self.finished and not self.again
 
     @property
     def skipped(self) -> bool:
@@ -249,9 +265,17 @@ class Kind:
         """Read each visit's signal and end the visit."""
         return [settle(step, visit) for visit in batch]
 
+    def off(self) -> str:
+        """What somebody has to do before this installation can run it; empty where it can."""
+        return ""
+
     def check(self, step: Mapping[str, Any]) -> Iterator[Fault]:
         """What is wrong with a step of a document beyond its schema, which it already fits."""
         yield from ()
+
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        """All names that later steps may read of what a step of a document puts out, but its error; None if open."""
+        return None
 
     def search(self, step: Step, visit: Input) -> Search | Fail | None:
         """What the visit looks for; the engine finds it before it asks for a plan."""
@@ -310,8 +334,6 @@ def settle(step: Step, visit: Input) -> Outcome:
         return Done(outcome=signal.outcome or "next", output=signal.result)
     if signal.status == "timeout":
         return Done(outcome="timeout")
-    if signal.status == "skipped":
-        return Done(outcome="skipped", note=signal.error)
-    if signal.status == "uncertain":
-        return Done(outcome="uncertain", note=signal.error)
+    if signal.status in ("skipped", "uncertain"):
+        return Done(outcome=signal.status, note=signal.error)
     return Fail(signal.error or "The step failed.", code=signal.code or "error")

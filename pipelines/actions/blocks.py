@@ -19,6 +19,7 @@ from pipelines.actions.base import (
     Spawn,
     deadline_of,
 )
+from pipelines.actions.inside import told
 from pipelines.actions.looping import left_by_rounds, next_iteration
 from pipelines.actions.settling import by_name, late, left_by, next_branches
 from pipelines.definition.blocks import Loop, Parallel
@@ -66,7 +67,10 @@ class BlockKind(Kind):
         try:
             outcome = self.look(step, visit)
         except ParameterError as error:
-            return Fail(str(error), code="expression")
+            outcome = Fail(str(error), code="expression")
+        if isinstance(outcome, Fail) and visit.children:
+            # What has ended is over: its exports and outputs outlive the error of the block.
+            return Joined(outcome="error", error=outcome.error, code=outcome.code, **self.left(step, visit))
         if isinstance(outcome, Spawn) and visit.deadline is not None and visit.now >= visit.deadline:
             return late(step, self.left(step, visit))
         return outcome
@@ -125,6 +129,9 @@ class ParallelBranches(BlockKind):
         },
     }
 
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset({"branches"})
+
     def look(self, step: Step, visit: Input) -> Outcome:
         if not isinstance(step.block, Parallel):
             return Fail("This step has no branches.", code="validation")
@@ -162,6 +169,9 @@ class LoopBody(BlockKind):
             **JOINING,
         },
     }
+
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset({"items", "total", "completed", "failed", "skipped", "open"})
 
     def look(self, step: Step, visit: Input) -> Outcome:
         if not isinstance(step.block, Loop):
@@ -205,12 +215,15 @@ class Call(BlockKind):
         if is_dynamic(step["with"]["pipeline"]):
             yield ("with", "pipeline"), "this must be fixed, not a template"
 
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset({"status", "outcome", "reason", "vars"})
+
     def look(self, step: Step, visit: Input) -> Outcome:
         if visit.children:
-            return _returned(visit.children[0], _deadline(step, visit))
+            return _returned(step, visit.children[0], _deadline(step, visit))
         params = step.params.evaluate(visit.context)
         waits = params.get("wait", True)
-        child = Child(scope="", slot=0, vars=params.get("set", {}), pipeline=str(params["pipeline"]))
+        child = Child(scope="", slot=0, vars=params.get("set") or {}, pipeline=str(params["pipeline"]))
         if not waits:
             return Done(started=(child,))
         return Spawn(children=(child,), deadline=_deadline(step, visit))
@@ -228,11 +241,11 @@ def _terminated(children: Sequence[ChildResult]) -> Exit | None:
     return None
 
 
-def _returned(child: ChildResult, deadline: datetime | None) -> Outcome:
+def _returned(step: Step, child: ChildResult, deadline: datetime | None) -> Outcome:
     if not child.finished:
-        return Spawn(children=(), deadline=deadline)
+        return Spawn(children=(), deadline=deadline, again=(child.run_id,) if child.again else ())
     output = {"status": child.status, "outcome": child.outcome, "reason": child.reason, "vars": dict(child.vars)}
     if child.completed:
         return Joined(output=output)
-    sentence = f"The called pipeline {child.status}: {child.reason}." if child.reason else "The called pipeline failed."
+    sentence = told(f"The called pipeline {step.raw.get('pipeline', '')}".rstrip(), child)
     return Joined(outcome="error", error=sentence, code="called", output=output)

@@ -49,6 +49,9 @@ class Switch(Kind):
     def check(self, step: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _names_once(step, "cases", taken={*_TAKEN, "default"})
 
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset({"case"})
+
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [self._decide(step, visit) for visit in batch]
 
@@ -81,6 +84,7 @@ class Split(Kind):
                 "title": "Variants",
                 "description": "Each has a name, which leads somewhere, and a weight (1 when left out).",
                 "x-widget": "json",
+                "x-fixed": True,
                 "type": "array",
                 "minItems": 2,
                 "maxItems": 20,
@@ -119,16 +123,22 @@ class Split(Kind):
         if given.get("holdout") and "holdout" not in step.get("on", {}):
             yield ("on",), "say in 'on' where 'holdout' leads, for example to 'end'"
 
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset({"variant"})
+
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [self._decide(step, visit) for visit in batch]
 
     def _decide(self, step: Step, visit: Input) -> Outcome:
         try:
             params = step.params.evaluate(visit.context)
+            share = float(params.get("holdout") or 0)
         except ParameterError as error:
             return Fail(str(error), code="expression")
+        except (TypeError, ValueError):
+            return Fail("`holdout` is not a number.", code="validation")
         who, seed = _who(visit), str(params.get("seed") or step.id)
-        held = draw(seed=seed, who=who, purpose="holdout") * 100 < float(params.get("holdout") or 0)
+        held = draw(seed=seed, who=who, purpose="holdout") * 100 < share
         name = "holdout" if held else choose(params["variants"], draw(seed=seed, who=who, purpose="variant"))
         why = ({"note": CHOSEN},) if chosen_variant(params) == name else ()
         return Done(outcome=name, output={"variant": name}, why=why)

@@ -42,6 +42,11 @@ class RunCode(Kind):
         },
     }
 
+    def off(self) -> str:
+        if not settings.PIPELINES_CODE_STEPS:
+            return "set PIPELINES_CODE_STEPS=1"
+        return "" if running.installed() else "install requirements-code.txt"
+
     def check(self, step: Mapping[str, Any]) -> Iterator[Fault]:
         if not settings.PIPELINES_CODE_STEPS:
             yield ("type",), "code steps are switched off in this installation: set PIPELINES_CODE_STEPS=1"

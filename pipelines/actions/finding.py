@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipelines.definition.narrowing import narrowing
 from pipelines.definition.program import Step
 from pipelines.definition.templates import follow
 from pipelines.definition.values import ParameterError, Value, compile_value, is_dynamic
+from pipelines.definition.variables import counted
 from pipelines.subjects import OWN, subject_types
 
 MOST_FOUND = 500
@@ -23,6 +25,7 @@ MODEL = {
     "description": "contacts.contact, contacts.company, contacts.deal or records.<type>.",
     "x-widget": "record_model",
     "pattern": r"^(contacts\.(contact|company|deal)|records\.[a-z][a-z0-9_]{0,39})$",
+    "x-says": "must be contacts.contact, contacts.company, contacts.deal or records.<type>",
 }
 
 
@@ -51,6 +54,7 @@ class FindRecords(Kind):
                 "title": "Order",
                 "description": "A field, with - in front for the largest first; empty is the newest first.",
                 "pattern": "^-?[a-z][a-z0-9_]{0,39}$",
+                "x-says": "must be the name of a field, such as created_at or -amount",
             },
             "limit": {"type": "integer", "title": "At most", "minimum": 1, "maximum": MOST_FOUND, "default": 100},
         },
@@ -91,6 +95,9 @@ class FindRecords(Kind):
             context=context,
         )
 
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset({"records", "count"})
+
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [_outcome(visit) for visit in batch]
 
@@ -106,9 +113,14 @@ def _outcome(visit: Input) -> Outcome:
         return Fail("Nothing was looked up.", code="lost")
     if visit.found.error:
         return Fail(visit.found.error, code="validation")
-    records = list(visit.found.records)
+    records = [remembered(record) for record in visit.found.records]
     shown = {"count": len(records), "ids": [record["id"] for record in records[:20]]}
     return Done(output={"records": records, "count": len(records)}, shown=shown)
+
+
+def remembered(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a record whose amounts are numbers for the steps after it, as they are where it is the subject."""
+    return {name: counted(value) if isinstance(value, Decimal) else value for name, value in record.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipelines.actions.base import Done, Exit, Fail, Input, Kind, Outcome, Set
 from pipelines.definition.program import Step
-from pipelines.definition.values import ParameterError
+from pipelines.definition.values import ParameterError, is_dynamic
 
 
 class Wait(Kind):
@@ -17,6 +17,9 @@ class Wait(Kind):
     description = "Waits for the delay of this step and goes on."
     icon = "hourglass_empty"
     outcomes = ("next",)
+
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset()
 
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [Done() for _ in batch]
@@ -31,6 +34,9 @@ class Condition(Kind):
     description = "Goes one way when the condition is met and another when it is not."
     icon = "call_split"
     outcomes = ("true", "false", "error")
+
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset()
 
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [self._decide(step, visit) for visit in batch]
@@ -61,6 +67,10 @@ class SetVariable(Kind):
         "minProperties": 1,
         "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,39}$"},
     }
+
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        values = _named(step["with"])
+        return None if len(values) == 1 and is_dynamic(values.get("values")) else frozenset(values)
 
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -97,6 +107,7 @@ class End(Kind):
                 "title": "Ends as",
                 "description": "How the run counts.",
                 "enum": ["completed", "failed", "cancelled"],
+                "x-held": True,
                 "x-widget": "select",
             },
             "reason": {
@@ -109,6 +120,9 @@ class End(Kind):
         },
     }
 
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset()
+
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         for visit in batch:
@@ -119,8 +133,8 @@ class End(Kind):
             else:
                 outcomes.append(
                     Exit(
-                        params.get("status", "completed"),
-                        str(params.get("reason", "end"))[:60],
+                        params.get("status") or "completed",
+                        str(params.get("reason") or "end")[:60],
                         terminate=bool(params.get("terminate", False)),
                     )
                 )

@@ -16,6 +16,7 @@ _SEGMENT = {
     "description": "The key of a segment.",
     "x-widget": "segment",
     "pattern": "^[a-z0-9][a-z0-9_-]{0,59}$",
+    "x-says": "must be the key of a segment: small letters, digits, '-' and '_'",
 }
 _RECORD = {
     "x-advanced": True,
@@ -51,6 +52,9 @@ class _AboutRecord(Kind):
         if is_dynamic(step["with"].get(self.key)):
             yield ("with", self.key), "this must be fixed, not a template"
         yield from fixed_model(step)
+
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset({self.key})
 
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -128,6 +132,9 @@ class CreateSegment(Kind):
     def check(self, step: Mapping[str, Any]) -> Iterator[Fault]:
         if is_dynamic(step["with"].get("segment")):
             yield ("with", "segment"), "this must be fixed, not a template"
+
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset({"segment"})
 
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         outcomes: list[Outcome] = []

@@ -28,7 +28,7 @@ _TEXT = {"type": "string"}
 _TEMPLATE = {
     **_TEXT,
     "title": "Template",
-    "description": "Key of a message template, whose text is used; or write it below.",
+    "description": "Key of a message template, whose text is used unless the step has one of its own.",
     "x-widget": "message_template",
     "pattern": "^[a-z0-9_-]{1,60}$",
 }
@@ -110,15 +110,16 @@ class _Letter(Kind):
     def _content(self, step: Step, params: Mapping[str, Any], visit: Input) -> tuple[str, str, str]:
         topic = str(params.get("topic") or self.channel)
         title = " ".join(str(params.get("title") or "").split())[:500]
+        own = str(params.get("text") or params.get("body") or "")
         if not params.get("template"):
-            text = str(params.get("text") or params.get("body") or message_text(step, visit.context))
-            return title, text, "" if topic == "transactional" else topic
+            return title, own or message_text(step, visit.context), "" if topic == "transactional" else topic
         template = visit.resources.template(str(params["template"]))
         if template is None:
             raise LookupError(f"There is no message template {params['template']!r} in this team.")
         context = {**visit.context, **(params.get("variables") or {})}
         title = title or (template.subject.render(context) if self.channel == "push" else "")
-        return title, template.text.render(context), "" if topic == "transactional" else topic
+        # The words of the step stand before those of its template, as its title does.
+        return title, own or template.text.render(context), "" if topic == "transactional" else topic
 
 
 def _given(to: Any) -> list[Any]:

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from pipelines.actions.base import Child, ChildResult, Fail, Input, Joined, Outcome, Spawn
-from pipelines.actions.settling import Standing, holds, join_is_met, standing, wake_at
+from pipelines.actions.inside import rounds
+from pipelines.actions.settling import Standing, come_again, holds, join_is_met, standing, wake_at, with_left
 from pipelines.definition.blocks import Loop
 from pipelines.definition.program import Step
 
@@ -13,7 +14,7 @@ from pipelines.definition.program import Step
 def next_iteration(step: Step, block: Loop, visit: Input, deadline: datetime | None) -> Outcome:
     """Start the next iterations, go on waiting, or leave the loop."""
     exported = _exported(block, visit.children)
-    context = {**visit.context, **exported, "vars": {**visit.context["vars"], **exported}}
+    context = with_left(visit.context, outputs=_last(visit.children), exported=exported)
     plan = _items(step, block, visit)
     if isinstance(plan, Fail):
         return plan
@@ -24,22 +25,23 @@ def next_iteration(step: Step, block: Loop, visit: Input, deadline: datetime | N
         return _error(block, visit.children, exported, counts)
     if block.join != "all" and join_is_met(block.join, counts, context):
         return _joined(block, visit.children, exported, counts)
-    starting = _to_start(block, plan, context, counts, begun)
+    returning = come_again(visit.children, block.concurrency)
+    starting = _to_start(block, plan, context, counts, begun, returning.room)
     if isinstance(starting, Fail):
         return starting
-    still_open = counts.open + len(starting)
+    still_open = returning.open + len(starting)
     if still_open == 0:
         if block.on_branch_error != "ignore" and not block.tolerate.allows(failed=counts.failed, total=total):
             return _error(block, visit.children, exported, counts)
         return _joined(block, visit.children, exported, counts)
-    pending = plan is None or begun + len(starting) < len(plan)
-    kept = {} if plan is None or begun + len(starting) >= len(plan) else {kept_name(step): plan}
+    pending = returning.waiting or plan is None or begun + len(starting) < len(plan)
     return Spawn(
         children=tuple(starting),
         wake_at=wake_at(block.join, counts, still_open, pending=pending),
         deadline=deadline,
         exported=exported,
-        kept=kept if begun == 0 else {},
+        kept={} if begun else _kept(step, visit, plan, len(starting)),
+        again=returning.again,
     )
 
 
@@ -48,13 +50,21 @@ def kept_name(step: Step) -> str:
     return f"items of {step.key}"
 
 
+def _kept(step: Step, visit: Input, plan: list[Any] | None, starting: int) -> dict[str, Any]:
+    """The items for the rounds to come, in the place of those of an earlier visit."""
+    if plan is not None and starting < len(plan):
+        return {kept_name(step): plan}
+    return {kept_name(step): None} if visit.context.get(kept_name(step)) is not None else {}
+
+
 def _items(step: Step, block: Loop, visit: Input) -> list[Any] | Fail | None:
     """What the loop goes over, as it was at the beginning; None where only a condition knows the end."""
-    if block.over is None and block.times is None:
+    if block.goes_by_condition:
         return None
-    kept = visit.context.get(kept_name(step))
-    if visit.children and isinstance(kept, list):
-        return kept
+    if visit.children:
+        kept = visit.context.get(kept_name(step))
+        # Nothing is kept where all began at once; what they went over may be another list by now.
+        return kept if isinstance(kept, list) else [None] * len(visit.children)
     if block.over is not None:
         found = block.over.evaluate(visit.context)
         items = list(found) if isinstance(found, list | tuple) else [] if found is None else None
@@ -73,11 +83,10 @@ def _items(step: Step, block: Loop, visit: Input) -> list[Any] | Fail | None:
 
 
 def _to_start(
-    block: Loop, plan: list[Any] | None, context: Mapping[str, Any], counts: Standing, begun: int
+    block: Loop, plan: list[Any] | None, context: Mapping[str, Any], counts: Standing, begun: int, room: int
 ) -> list[Child] | Fail:
-    room = block.concurrency - counts.open
     if plan is not None:
-        return [_child(block, slot, plan[slot]) for slot in range(begun, min(len(plan), begun + max(0, room)))]
+        return [_child(block, slot, plan[slot]) for slot in range(begun, min(len(plan), begun + room))]
     starting: list[Child] = []
     while len(starting) < room and _goes_on(block, context, begun + len(starting)):
         if begun + len(starting) >= block.max:
@@ -127,7 +136,7 @@ def _joined(block: Loop, children: Sequence[ChildResult], exported: Mapping[str,
 
 
 def _error(block: Loop, children: Sequence[ChildResult], exported: Mapping[str, Any], counts: Standing) -> Joined:
-    sentence = f"{counts.failed} of {counts.total} rounds failed." if counts.failed != 1 else "One round failed."
+    sentence = rounds(children, planned=None if block.goes_by_condition else counts.total)
     return Joined(outcome="error", error=sentence, code="branch", **_left(children, exported, counts))
 
 

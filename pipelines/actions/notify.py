@@ -1,6 +1,7 @@
 """Steps that tell a member something inside the product."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipelines.actions.base import Create, Done, Fail, Input, Kind, Outcome, message_text
 from pipelines.definition.program import Step
@@ -22,7 +23,8 @@ class Notify(Kind):
         "properties": {
             "to": {
                 "title": "To",
-                "description": "Email of a member; empty is the owner of the subject, else the owners of the team.",
+                "description": "Email of a member, or {{ subject.owner.manager }}. "
+                "Empty, as of an owner without one, is the owner of the subject, else the owners of the team.",
                 "x-widget": "user",
             },
             "title": {
@@ -35,6 +37,7 @@ class Notify(Kind):
                 "type": "string",
                 "title": "Group",
                 "description": "Tells everybody of a role such as manager, or of a group such as sales.",
+                "x-widget": "group",
                 "maxLength": 60,
             },
             "body": {"type": "string", "title": "Text", "x-widget": "textarea"},
@@ -47,6 +50,9 @@ class Notify(Kind):
             },
         },
     }
+
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset()
 
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [self._decide(step, visit) for visit in batch]

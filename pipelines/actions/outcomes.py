@@ -144,6 +144,8 @@ class Spawn:
     # What the block itself has to know when it is looked at again.
     kept: Mapping[str, Any] = field(default_factory=dict)
     why: Why = ()
+    # Children that failed before and are tried again now, by their runs.
+    again: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,9 @@ class AskPerson(Kind):
             },
             "assignee": {
                 "title": "Assignee",
-                "description": "Email of a member. Empty is everybody of the group, else the owner of the record.",
-                "x-widget": "user",
+                "description": "Email of a member; several, with commas between them, take turns. "
+                "Empty is everybody of the group, else the owner of the record.",
+                "x-widget": "people",
             },
             "role": {
                 "type": "string",
@@ -74,7 +75,12 @@ class AskPerson(Kind):
                 "uniqueItems": True,
             },
             "due": {"title": "Due in", "description": "Such as 2d, counted from this step.", "x-widget": "duration"},
-            "priority": {"title": "Priority", "enum": ["low", "medium", "high", "urgent"], "x-widget": "select"},
+            "priority": {
+                "title": "Priority",
+                "enum": ["low", "medium", "high", "urgent"],
+                "x-widget": "select",
+                "x-held": True,
+            },
             "remind": {
                 "x-advanced": True,
                 "title": "Remind every",
@@ -102,6 +108,12 @@ class AskPerson(Kind):
                 yield ("with", "outcomes", index), f"'{name}' already has a meaning: choose another word"
         yield from _time_faults(given)
 
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        form = step.get("with", {}).get("form") or ()
+        if is_dynamic(form) or any(is_dynamic(each["name"]) for each in form):
+            return None
+        return frozenset({*(each["name"] for each in form), "outcome", "completed_by"})
+
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [self._decide(step, visit) for visit in batch]
 
@@ -127,10 +139,13 @@ def _resumed(step: Step, visit: Input) -> Outcome:
 def _request(step: Step, params: Mapping[str, Any], visit: Input, deadline: datetime | None) -> HumanRequest:
     role, team = str(params.get("role") or ""), str(params.get("team") or "")
     owner = None if role or team else (visit.subject or {}).get("owner")
+    named = params.get("assignee")
+    if isinstance(named, list | tuple) and not any(named):
+        named = None
     return HumanRequest(
         title=" ".join(str(params.get("title") or step.name or "Task").split())[:200],
         description=str(params.get("description") or message_text(step, visit.context)),
-        assignee=params.get("assignee") or owner,
+        assignee=named or owner,
         team=team,
         role=role,
         priority=str(params.get("priority") or "medium"),

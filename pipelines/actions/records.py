@@ -7,7 +7,7 @@ from typing import Any
 from contacts.own_fields import checked_custom
 from contacts.record_fields import checked
 from pipelines.actions.base import Create, Done, Fail, Fault, Input, Kind, Outcome, Update, Writes
-from pipelines.actions.finding import MODEL, fixed_model
+from pipelines.actions.finding import MODEL, fixed_model, remembered
 from pipelines.definition.comparing import as_moment
 from pipelines.definition.program import Step
 from pipelines.definition.values import ParameterError
@@ -21,11 +21,12 @@ _VALUES = {
     "minProperties": 1,
 }
 # At least one of these must be there, as on the form.
-_NEEDED: Mapping[str, tuple[str, ...]] = {
+NEEDED: Mapping[str, tuple[str, ...]] = {
     "contacts.contact": ("first_name", "last_name", "email", "phone"),
     "contacts.company": ("name",),
     "contacts.deal": ("title",),
 }
+TASK_FIELDS = frozenset({"title", "description", "assignee", "due_at", "priority"})
 _PRIORITIES = ("low", "medium", "high", "urgent")
 
 
@@ -76,7 +77,7 @@ class UpdateRecord(Kind):
             return Fail(str(error), code="expression")
         except ValueError as error:
             return Fail(str(error), code="validation")
-        return Done(changes=(Update(model, pk, values),), output=values, shown=_shown(model, values, visit))
+        return Done(changes=(Update(model, pk, values),), output=remembered(values), shown=_shown(model, values, visit))
 
 
 class CreateRecord(Kind):
@@ -95,6 +96,7 @@ class CreateRecord(Kind):
             "model": {
                 **MODEL,
                 "description": "contacts.contact, contacts.company, contacts.deal, crm.task or records.<type>.",
+                "x-says": "must be contacts.contact, contacts.company, contacts.deal, crm.task or records.<type>",
                 "pattern": r"^(crm\.task|contacts\.(contact|company|deal)|records\.[a-z][a-z0-9_]{0,39})$",
             },
             "values": _VALUES,
@@ -110,6 +112,9 @@ class CreateRecord(Kind):
     def writes_fields(self, step: Step) -> Writes | None:
         return Writes(str(step.raw.get("model", "")), frozenset(step.raw.get("values") or ()))
 
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset({"model", "title"}) if step["with"]["model"] == "crm.task" else None
+
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [self._decide(step, visit) for visit in batch]
 
@@ -122,7 +127,7 @@ class CreateRecord(Kind):
             return Fail(str(error), code="expression")
         except ValueError as error:
             return Fail(str(error), code="validation")
-        told = {**output, "model": model}
+        told = {**remembered(output), "model": model}
         return Done(changes=(Create(model, values),), output=told, shown=_shown(model, told, visit))
 
 
@@ -182,16 +187,15 @@ def _new(model: str, values: dict[str, Any], visit: Input) -> tuple[dict[str, An
         return {"type_id": shape.id, "values": found}, found
     columns, custom = subject_types()[model].split(values)
     custom = checked_custom(fields=visit.resources.own_fields(model), values=custom)
-    if not any(columns.get(name) for name in _NEEDED[model]):
-        raise ValueError(f"A new {model.rpartition('.')[2]} needs {' or '.join(_NEEDED[model])}.")
+    if not any(columns.get(name) for name in NEEDED[model]):
+        raise ValueError(f"A new {model.rpartition('.')[2]} needs {' or '.join(NEEDED[model])}.")
     return {"columns": columns, "custom": custom}, {**custom, **columns}
 
 
 def _task(values: dict[str, Any], visit: Input) -> dict[str, Any]:
-    known = {"title", "description", "assignee", "due_at", "priority"}
-    unknown = sorted(set(values) - known)
+    unknown = sorted(set(values) - TASK_FIELDS)
     if unknown:
-        raise ValueError(f"A task has no {unknown[0]}; it has {', '.join(sorted(known))}.")
+        raise ValueError(f"A task has no {unknown[0]}; it has {', '.join(sorted(TASK_FIELDS))}.")
     title = str(values.get("title") or "").strip()
     if not title:
         raise ValueError("A task needs a title.")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipelines.actions.base import Child, ChildResult, Input, Joined, Outcome, Spawn
+from pipelines.actions.base import NOT_REACHED, Child, ChildResult, Input, Joined, Outcome, Spawn
+from pipelines.actions.inside import MOST_TOLD, told
 from pipelines.definition.blocks import Branch, Join, Parallel
 from pipelines.definition.conditions import Condition
 from pipelines.definition.program import Step
@@ -62,6 +63,16 @@ def holds(condition: Condition, context: Mapping[str, Any], *, what: str) -> boo
     return verdict.met
 
 
+def with_left(
+    context: Mapping[str, Any], *, outputs: Mapping[str, Any], exported: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """What the conditions of a block read: all that is known around it, and what its children left so far."""
+    if not outputs and not exported:
+        return context
+    known = {**context, **exported, "vars": {**context["vars"], **exported}}
+    return {**known, "steps": {**context["steps"], **outputs}}
+
+
 def wake_at(join: Join, counts: Standing, still_open: int, *, pending: bool) -> int:
     """How many may be open when the block is looked at again: as few as can matter."""
     if still_open == 0:
@@ -73,26 +84,52 @@ def wake_at(join: Join, counts: Standing, still_open: int, *, pending: bool) -> 
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """Of the children that failed before, those that are tried again now: the ids of their runs."""
+
+    again: tuple[int, ...]
+    # Whether others of them wait for their turn.
+    waiting: bool
+    # How many are open with them, and how many others may begin beside these.
+    open: int
+    room: int
+
+
+def come_again(children: Sequence[ChildResult], most: int) -> Returning:
+    """Who is tried again, where at most so many may be open at once."""
+    running = sum(child.running for child in children)
+    failed = tuple(child.run_id for child in children if child.again)
+    again = failed[: max(0, most - running)]
+    taken = running + len(again)
+    return Returning(again, len(again) < len(failed), taken, max(0, most - taken))
+
+
 def next_branches(step: Step, block: Parallel, visit: Input, deadline: datetime | None) -> Outcome:
     """Start the branches whose time has come, go on waiting, or leave the block."""
     known = by_name(block, visit)
     broken = [name for name, child in known.items() if _broken(child) and not _branch(block, name).optional]
     if broken and block.on_branch_error == "fail":
-        return _error(block, visit, known, f"The branch {broken[0]} failed.")
+        return _error(block, visit, known, _sentence(broken[:1], known))
     counts = standing(list(known.values()), len(block.branches))
-    if join_is_met(block.join, counts, visit.context):
-        if counts.is_settled and broken and block.on_branch_error == "wait":
-            return _error(block, visit, known, _sentence(broken))
+    left = left_by(block, known)
+    if join_is_met(block.join, counts, with_left(visit.context, outputs=left["outputs"], exported=left["exported"])):
+        # Only a join that asks for all of them is spoiled by one; another is met whoever ends last.
+        if block.join == "all" and broken and block.on_branch_error == "wait":
+            return _error(block, visit, known, _sentence(broken, known))
         return _joined(block, visit, known)
-    starting, skipped = _to_start(block, visit, known)
-    still_open = counts.open + len(starting)
+    most = len(block.branches) if block.concurrency is None else block.concurrency
+    returning = come_again(visit.children, most)
+    starting, skipped = _to_start(block, visit, known, returning.room)
+    still_open = returning.open + len(starting)
     if still_open == 0:
         return _all_settled(block, visit, known, skipped, broken)
-    pending = len(known) + len(starting) + len(skipped) < len(block.branches)
+    pending = returning.waiting or len(known) + len(starting) + len(skipped) < len(block.branches)
     return Spawn(
         children=(*starting, *skipped),
         wake_at=wake_at(block.join, counts, still_open, pending=pending),
         deadline=deadline,
+        again=returning.again,
     )
 
 
@@ -110,22 +147,24 @@ def _all_settled(
 ) -> Outcome:
     """Nothing can start any more: an error where too few completed and some failed."""
     if broken and block.on_branch_error != "ignore":
-        return _error(block, visit, known, _sentence(broken))
+        return _error(block, visit, known, _sentence(broken, known))
     return _joined(block, visit, known, skipped)
 
 
-def _sentence(broken: Sequence[str]) -> str:
-    names = ", ".join(broken)
-    return f"The branch {names} failed." if len(broken) == 1 else f"The branches {names} failed."
+def _sentence(broken: Sequence[str], known: Mapping[str, ChildResult]) -> str:
+    sentences = [told(f"The branch {name}", known[name]) for name in broken[:MOST_TOLD]]
+    if rest := broken[MOST_TOLD:]:
+        sentences.append(f"So did {', '.join(rest)}.")
+    return " ".join(sentences)
 
 
-def _to_start(block: Parallel, visit: Input, known: Mapping[str, ChildResult]) -> tuple[list[Child], list[Child]]:
+def _to_start(
+    block: Parallel, visit: Input, known: Mapping[str, ChildResult], room: int
+) -> tuple[list[Child], list[Child]]:
     """Branches that start now and those that are skipped, as far as this can be said now."""
     settled: dict[str, ChildResult | None] = {name: child for name, child in known.items() if child.finished}
     starting: list[Child] = []
     skipped: dict[str, Child] = {}
-    room = len(block.branches) if block.concurrency is None else block.concurrency
-    room -= sum(1 for child in known.values() if not child.finished)
     again = True
     while again:
         again = False
@@ -147,7 +186,7 @@ def _to_start(block: Parallel, visit: Input, known: Mapping[str, ChildResult]) -
 def _skip(branch: Branch, settled: Mapping[str, ChildResult | None], visit: Input) -> str:
     """Why a branch is skipped whose predecessors are all settled; empty when it starts."""
     if branch.after and not any(_as_wanted(settled[name], outcome) for name, outcome in branch.after):
-        return "not_reached"
+        return NOT_REACHED
     if branch.guard is None:
         return ""
     return "" if holds(branch.guard, visit.context, what=f"{branch.name}.if") else "condition"
@@ -166,7 +205,7 @@ def _child(block: Parallel, branch: Branch, slot: int, known: Mapping[str, Child
 
 
 def _broken(child: ChildResult) -> bool:
-    return child.status in ("failed", "cancelled")
+    return child.finished and child.status in ("failed", "cancelled")
 
 
 def _branch(block: Parallel, name: str) -> Branch:

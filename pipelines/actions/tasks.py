@@ -1,14 +1,14 @@
 """Steps that hand work to people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from pipelines.actions.base import Create, Done, Fail, Input, Kind, Outcome, message_text
+from pipelines.actions.base import Create, Done, Fail, Fault, Input, Kind, Outcome, message_text
 from pipelines.definition.durations import DurationError, parse_duration
 from pipelines.definition.program import Step
 from pipelines.definition.templates import TemplateError
-from pipelines.definition.values import ParameterError
+from pipelines.definition.values import ParameterError, is_dynamic
 
 
 class CreateTask(Kind):
@@ -38,9 +38,26 @@ class CreateTask(Kind):
                 "x-widget": "user",
             },
             "due": {"title": "Due in", "description": "Such as 2d, counted from this step.", "x-widget": "duration"},
-            "priority": {"title": "Priority", "enum": ["low", "medium", "high", "urgent"], "x-widget": "select"},
+            "priority": {
+                "title": "Priority",
+                "enum": ["low", "medium", "high", "urgent"],
+                "x-widget": "select",
+                "x-held": True,
+            },
         },
     }
+
+    def check(self, step: Mapping[str, Any]) -> Iterator[Fault]:
+        """A time that nobody can read would make every run fail there."""
+        due = step.get("with", {}).get("due")
+        if due and not is_dynamic(due):
+            try:
+                parse_duration(due)
+            except DurationError as error:
+                yield ("with", "due"), str(error)
+
+    def outputs(self, step: Mapping[str, Any]) -> frozenset[str] | None:
+        return frozenset({"title", "priority"})
 
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [self._decide(step, visit) for visit in batch]

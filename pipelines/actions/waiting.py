@@ -1,18 +1,22 @@
 """Steps that wait for something outside: an event, or a change of the record."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from pipelines.actions.base import Done, EventRequest, Fail, Input, Kind, Outcome, WaitFor, deadline_of
+from pipelines.actions.base import Done, EventRequest, Fail, Fault, Input, Kind, Outcome, WaitFor, deadline_of
 from pipelines.definition.conditions import Condition, compile_condition
-from pipelines.definition.durations import parse_duration
+from pipelines.definition.durations import DurationError, parse_duration
 from pipelines.definition.program import Step
-from pipelines.definition.values import ParameterError
+from pipelines.definition.values import ParameterError, is_dynamic
 
 MET = "met"
+# Edges that every step has, so no event can be called like them.
+_TAKEN = frozenset({"next", "error", "skipped", "timeout"})
+# How long the name of an outcome may be.
+_LONGEST = 40
 
 
 class WaitForEvents(Kind):
@@ -57,6 +61,16 @@ class WaitForEvents(Kind):
         },
     }
 
+    def check(self, step: Mapping[str, Any]) -> Iterator[Fault]:
+        """What an event is called must not be what something else ends with."""
+        for index, event in enumerate(step["with"].get("events", ())):
+            part = "name" if "name" in event else "event"
+            if event[part] in _TAKEN:
+                message = f"'{event[part]}' already has a meaning: choose another 'name' for this event"
+                yield ("with", "events", index, part), message
+            elif len(event[part]) > _LONGEST and not is_dynamic(event[part]):
+                yield ("with", "events", index, part), f"give this event a 'name' of at most {_LONGEST} characters"
+
     def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
         return [self._wait(step, visit) for visit in batch]
 
@@ -95,12 +109,15 @@ class WaitForEvents(Kind):
         elif since in ("now", "step"):
             moment = None
         else:
-            moment = visit.now - timedelta(seconds=parse_duration(since))
+            moment = visit.now - timedelta(seconds=_seconds(since))
+        match = given.get("match")
+        if match is not None and not isinstance(match, Mapping):
+            raise ParameterError("match", "must be an object")
         return EventRequest(
-            name=str(given.get("name") or given["event"])[:40],
+            name=str(given.get("name") or given["event"])[:_LONGEST],
             event=str(given["event"]),
             where=raw.get("where"),
-            match=given.get("match"),
+            match=match,
             since=moment,
         )
 
@@ -110,6 +127,13 @@ class WaitForEvents(Kind):
             return Fail("What this step waited for was lost.", code="lost")
         output = {**signal.result, "outcome": signal.outcome}
         return Done(outcome=signal.outcome or "next", output=output)
+
+
+def _seconds(since: Any) -> float:
+    try:
+        return parse_duration(since)
+    except DurationError as error:
+        raise ParameterError("since", str(error)) from None
 
 
 @lru_cache(maxsize=2_000)

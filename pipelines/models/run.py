@@ -1,13 +1,12 @@
 """Runs: one narrow row per cursor, and what is kept beside it."""
 
-from typing import Self
-
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import Q
 
-from crm.models import Team, TeamScopedQuerySet
+from crm.models import TeamScopedQuerySet
+from pipelines.models.counted import RunQuerySet
 from pipelines.models.pipeline import Pipeline, PipelineVersion
 from pipelines.states import RunPhase, RunStatus
 
@@ -15,19 +14,6 @@ FINISHED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 OPEN = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PAUSED)
 # What people count; the many runs that ended well are in none of it.
 COUNTED = (*OPEN, RunStatus.FAILED)
-
-
-class RunQuerySet(TeamScopedQuerySet["PipelineRun"]):
-    """Runs, narrowed to a team by the pipelines it has."""
-
-    def for_team(self, team: Team | None) -> Self:
-        """With the pipelines named one by one the database knows how many runs to expect, and picks the right index.
-
-        Through a join it must guess, and then reads a million rows to show the newest fifty.
-        """
-        if team is None:
-            return self
-        return self.filter(pipeline_id__in=list(Pipeline.objects.filter(team=team).values_list("pk", flat=True)))
 
 
 class PipelineRun(models.Model):
@@ -94,6 +80,8 @@ class PipelineRun(models.Model):
     slot = models.IntegerField(default=0)
     # How many runs in a row led to this one; a circle of pipelines ends by it.
     depth = models.SmallIntegerField(default=0, db_default=0)
+    # Goes through the real engine, and nothing of it leaves; children and runs that its steps start are tests, too.
+    test = models.BooleanField(default=False, db_default=False)
     outcome = models.CharField(max_length=40, null=True)
     reason = models.CharField(max_length=60, null=True)
     held_until = models.DateTimeField(null=True)
@@ -111,10 +99,10 @@ class PipelineRun(models.Model):
             models.Index(fields=["pipeline", "id"], name="run_pipeline"),
             # What people look for first; the many runs that end well pay nothing for it.
             models.Index(fields=["finished_at"], condition=Q(status=RunStatus.FAILED), name="run_failed"),
-            # Counting by state reads this index alone, never the table.
+            # Counting by state reads this index alone, never the table; tests are not counted.
             models.Index(
                 fields=["pipeline", "status", "next_step_at"],
-                condition=Q(status__in=COUNTED, parent=None),
+                condition=Q(status__in=COUNTED, parent=None, test=False),
                 name="run_state",
             ),
         ]
@@ -244,6 +232,8 @@ class Effect(models.Model):
         WHATSAPP = 6, "whatsapp"
         CODE = 7, "code"
         CHAT = 8, "chat"
+        # What a test run asks for, of whatever kind: nothing that sends ever leases it.
+        TEST = 9, "test"
 
     class Status(models.IntegerChoices):
         QUEUED = 0, "queued"

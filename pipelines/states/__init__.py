@@ -1,6 +1,10 @@
 """The closed vocabularies of runs, without Django."""
 
 from enum import IntEnum
+from typing import Final
+
+# The reason why a run ended that did one step for a run which had passed it.
+ASIDE: Final = "aside"
 
 
 class RunStatus(IntEnum):
@@ -23,3 +27,4 @@ class RunPhase(IntEnum):
     RESCHEDULE = 2  # recompute when the step is due
     WAIT = 3  # it waits for something outside; the deadline, if any, is when it is due
     ASIDE = 4  # enter the step for a run that has passed it, and end after it
+    REPEAT = 5  # a block failed and is tried again: what failed inside it begins again
