@@ -4,7 +4,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -13,14 +13,16 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from crm.faults import point, register
 from pipelines.engine.batch import Batch
+from pipelines.engine.cause import as_test
 from pipelines.engine.circuits import judge
 from pipelines.engine.cursor import Answer, Cursor
 from pipelines.engine.deadlines import is_block, out_of_turn
-from pipelines.engine.rejoining import is_between, rejoin
+from pipelines.engine.rejoining import is_between, keep_undated, rejoin
 from pipelines.engine.starting import pace_starts
 from pipelines.engine.step import WATCHDOG, run_step
 from pipelines.engine.store import PortableStore, store
 from pipelines.engine.troubles import Trouble, Troubles, troubles_of
+from pipelines.engine.trying_again import repeat_blocks
 from pipelines.engine.unheard import commit_unheard
 from pipelines.engine.writing import ForeignRecord, flush
 from pipelines.states import RunPhase, RunStatus
@@ -68,19 +70,19 @@ def advance_lane(*, step_id: int, now: datetime, limit: int, trial: bool = False
     """
     into = step_id if trial else None
     try:
-        progress = _advance(partial(process_whole, trial=into), step_id=step_id, now=now, limit=limit)
+        progress = _advance(partial(process_whole, trial=into), step_id=step_id, now=now, limit=limit, trial=trial)
     except LOST:
         raise
     except Exception:
         log.warning("a run was refused in the lane of step %s: its batch is split", step_id, exc_info=True)
-        progress = _advance(partial(process, trial=into), step_id=step_id, now=now, limit=limit)
+        progress = _advance(partial(process, trial=into), step_id=step_id, now=now, limit=limit, trial=trial)
     judge(progress.troubles, now=now)
     return progress
 
 
-def _advance(work: Callable[..., Progress], *, step_id: int, now: datetime, limit: int) -> Progress:
+def _advance(work: Callable[..., Progress], *, step_id: int, now: datetime, limit: int, trial: bool) -> Progress:
     with _undisturbed(), transaction.atomic():
-        cursors = store().claim_lane(step_id=step_id, now=now, limit=limit)
+        cursors = store().claim_lane(step_id=step_id, now=now, limit=limit, trial=trial)
         if not cursors:
             return Progress()
         point("after_claim")
@@ -121,7 +123,7 @@ def process(
         raise
     except Exception as error:  # whatever one run brings about, the others and the other teams go on
         if len(cursors) == 1:
-            return _fail_alone(cursors[0], now=now, error=error)
+            return _alone(cursors[0], now=now, answers=answers, trial=trial, error=error)
         log.warning("batch split after a refused run: %s runs", len(cursors))
     middle = len(cursors) // 2
     progress = process(cursors[:middle], now=now, answers=answers, trial=trial, depth=depth + 1)
@@ -137,20 +139,35 @@ def process_once(
     errors: Mapping[int, str] | None = None,
     at: PortableStore | None = None,
     trial: int | None = None,
+    hops: int = MAX_HOPS,
+    final: bool = False,
 ) -> Progress:
-    """Move runs once, in the store `at` or that of the default database."""
-    where = at or store()
-    batch = Batch(
-        store=where, now=now, cursors=cursors, answers=dict(answers or {}), errors=dict(errors or {}), trial=trial
-    )
+    """Move runs once, in the store `at` or that of the default database; tests apart from the others."""
+    tests = [cursor for cursor in cursors if cursor.test]
+    progress = Progress()
+    for test, some in ((False, [each for each in cursors if not each.test] if tests else cursors), (True, tests)):
+        if some:
+            batch = Batch(
+                store=at or store(), now=now, cursors=some, answers=dict(answers or {}), errors=dict(errors or {}),
+                trial=trial, test=test, final=final,
+            )  # fmt: skip
+            with as_test() if test else nullcontext():
+                progress.add(_process_alike(batch, hops))
+    return progress
+
+
+def _process_alike(batch: Batch, hops: int) -> Progress:
+    cursors = batch.cursors
     batch.load()
     returning = [cursor for cursor in cursors if _needs_answer(batch, cursor)]
     if returning:
-        batch.answers.update(where.answers(returning))
+        batch.answers.update(batch.store.answers(returning))
     pace_starts(batch)
     still = out_of_turn(batch)
     batch.held |= still
-    _walk(batch)
+    repeat_blocks(batch)
+    _walk(batch, hops)
+    keep_undated(batch)
     flush(batch)
     failed = sum(1 for cursor in cursors if cursor.status == RunStatus.FAILED)
     return Progress(
@@ -169,20 +186,34 @@ def _comes_back(cursor: Cursor) -> bool:
     return cursor.status in _INSIDE or cursor.phase == _RESUME
 
 
+def _alone(
+    cursor: Cursor, *, now: datetime, answers: Mapping[int, Answer] | None, trial: int | None, error: Exception
+) -> Progress:
+    """The one run that cannot be written goes a single step, so that only the step that was refused is told of it."""
+    try:
+        with transaction.atomic():
+            return process_once([cursor.copy()], now=now, answers=answers, trial=trial, hops=1)
+    except LOST:
+        raise
+    except Exception:
+        return _fail_alone(cursor, now=now, error=error)
+
+
 def _fail_alone(cursor: Cursor, *, now: datetime, error: Exception) -> Progress:
     """The one row that cannot be written takes its error edge instead."""
     log.warning("run %s was refused by the database: %s", cursor.id, type(error).__name__)
     with transaction.atomic():
         told = str(error) if isinstance(error, ForeignRecord) else f"{type(error).__name__}."
         sentence = f"The database refused this step: {told}"
-        return process_once([cursor.copy()], now=now, answers=None, errors={cursor.id: sentence})
+        # Only this step: what its error path writes may be refused, too, and is told of there at the next pass.
+        return process_once([cursor.copy()], now=now, answers=None, errors={cursor.id: sentence}, hops=1)
 
 
-def _walk(batch: Batch) -> None:
-    """Go on in memory while steps are due at once, at most 32 hops and about a second."""
+def _walk(batch: Batch, hops: int) -> None:
+    """Go on in memory while steps are due at once, at most so many hops and about a second."""
     started = time.monotonic()
     waiting = [cursor for cursor in batch.cursors if cursor.id not in batch.held and not _holds_still(batch, cursor)]
-    for hop in range(MAX_HOPS):
+    for hop in range(hops):
         groups = _groups(batch, waiting, first=hop == 0)
         if not groups:
             return

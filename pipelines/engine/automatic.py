@@ -5,11 +5,12 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from django.db import connection, transaction
 
 from pipelines.definition.conditions import Condition, compile_condition
+from pipelines.engine.cause import is_test
 from pipelines.engine.clock import engine_now
 from pipelines.engine.enroll import EnrollResult, enroll_batch
 from pipelines.engine.entry import Entry, Occasion
@@ -19,6 +20,9 @@ from pipelines.models import EnrollmentDecision, Pipeline, Trigger
 from pipelines.subjects import SubjectType
 
 log = logging.getLogger(__name__)
+
+IMPORTED: Final = "Imported without entering automatic pipelines."
+MADE_BY_A_TEST: Final = "Made by a test run, which starts nothing for real."
 
 # Asked at every save of a record, so written by hand: building it anew each time costs more than running it.
 OPEN = """
@@ -86,8 +90,11 @@ def enroll_created(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> En
     """Enroll new records of one team; an error never reaches the caller's transaction.
 
     The runs are written in a savepoint. When that fails, it is logged, stored as a decision, and
-    tried again by the sweep.
+    tried again by the sweep. Records that a test run makes stay out.
     """
+    if is_test():
+        leave_out(kind=kind, ids=ids, team_id=team_id, why=MADE_BY_A_TEST)
+        return EnrollResult()
     now = engine_now()
     try:
         if kind.record_type:
@@ -127,10 +134,10 @@ def _cannot_commit() -> bool:
     return connection.in_atomic_block and connection.needs_rollback
 
 
-def leave_out(*, kind: SubjectType, ids: Sequence[int], team_id: int) -> None:
+def leave_out(*, kind: SubjectType, ids: Sequence[int], team_id: int, why: str = IMPORTED) -> None:
     """Note that these new records were kept out on purpose, so that the sweep leaves them alone and people see why."""
-    why = [{"error": "Imported without entering automatic pipelines."}]
-    _note(kind, ids, team_id, engine_now(), EnrollmentDecision.Decision.SUPPRESSED, why, settled=True)
+    decision = EnrollmentDecision.Decision.SUPPRESSED
+    _note(kind, ids, team_id, engine_now(), decision, [{"error": why}], settled=True)
 
 
 def keep_failure(

@@ -14,6 +14,7 @@ from pipelines.engine.rejoining import rejoin, reschedule
 from pipelines.engine.related import Related
 from pipelines.engine.resources import TeamResources
 from pipelines.engine.store.portable import PortableStore
+from pipelines.managers import MANAGER, relations_of
 from pipelines.subjects import subject_named, subject_type, subject_types
 
 
@@ -24,6 +25,8 @@ class Batch:
     store: PortableStore
     now: datetime
     cursors: list[Cursor]
+    # Whether these runs are tests: nothing of them leaves, and nothing is counted.
+    test: bool = False
     answers: dict[int, Answer] = field(default_factory=dict)
     facts: dict[int, PipelineFacts] = field(default_factory=dict)
     programs: dict[int, LoadedProgram] = field(default_factory=dict)
@@ -38,11 +41,14 @@ class Batch:
     creates: list[tuple[Cursor, int, Create]] = field(default_factory=list)
     segments: list[tuple[int, MakeSegment]] = field(default_factory=list)
     members: list[tuple[Cursor, Member]] = field(default_factory=list)
-    enrollments: list[tuple[Cursor, Enroll | Unenroll]] = field(default_factory=list)
+    # With the step that said so, and the number of its visit.
+    enrollments: list[tuple[Cursor, tuple[int, int], Enroll | Unenroll]] = field(default_factory=list)
     # Obligations, each with the visit it belongs to.
     waits: list[tuple[Cursor, WaitFor]] = field(default_factory=list)
     # Child runs to be inserted; their parents count them.
     spawned: list[tuple[Child, NewRun]] = field(default_factory=list)
+    # Children that failed before and for which there is room now.
+    again: list[int] = field(default_factory=list)
     # Blocks that cannot be left in this transaction, and when the visits of blocks began.
     held: set[int] = field(default_factory=set)
     began: dict[int, datetime] = field(default_factory=dict)
@@ -54,13 +60,23 @@ class Batch:
     # Visits whose other obligations end because the first was met, as (run, seq).
     released: list[tuple[int, int]] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
+    # Runs before a step whose delay cannot be worked out, and why.
+    undated: dict[int, str] = field(default_factory=dict)
     # Steps whose circuit is open, the one of them into which these runs are let, and how many it refused.
     broken: frozenset[int] = frozenset()
     trial: int | None = None
+    # Whether its errors are the end of a visit, whatever rule of trying again its step has.
+    final: bool = False
     refused: int = 0
     # What subjects hold of other records, and records that steps relate them to.
     related: Related = field(default_factory=Related)
+    # Whether anything reads the managers of owners.
+    reads_managers: bool = False
     _type_ids: dict[str, int] = field(default_factory=dict)
+    # The version that runs of a pipeline may take over in here, where some are inside a step of another.
+    _next: dict[int, int] = field(default_factory=dict)
+    # By version and team: templates are the team's, and change without a version.
+    _reads: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
     # Contexts of runs that remember nothing, as of their versions: from visit to visit only `run` differs.
     _contexts: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
 
@@ -73,9 +89,13 @@ class Batch:
         self.programs = self.store.programs({cursor.version_id for cursor in self.cursors} | current)
         for cursor in self.cursors:
             rejoin(self, cursor)
+        # Runs inside a step take over the current version when they leave it, and go on by it at once.
+        current_of = {pk: facts.current_version_id for pk, facts in self.facts.items()}
+        stood = {(cursor.pipeline_id, cursor.version_id) for cursor in self.cursors}
+        self._next = {pk: next_id for pk, old in stood if (next_id := current_of[pk]) is not None and next_id != old}
         self._load_called()
-        self._load_subjects(everything=everything)
         self._load_resources()
+        self._load_subjects(everything=everything)
         remembering = [cursor.id for cursor in self.cursors if everything or self._remembers(cursor)]
         if remembering:
             self.memories = self.store.load_memories(remembering)
@@ -85,10 +105,11 @@ class Batch:
 
     def _load_called(self) -> None:
         """The pipelines that steps of this batch call, as they are now."""
+        moving = {(cursor.pipeline_id, cursor.version_id) for cursor in self.cursors} | self._next.items()
         wanted = {
-            (self.facts[cursor.pipeline_id].team.id, key)
-            for cursor in self.cursors
-            for key in self.programs[cursor.version_id].called
+            (self.facts[pipeline_id].team.id, key)
+            for pipeline_id, version_id in moving
+            for key in self.programs[version_id].called
         }
         if wanted:
             self.callable = self.store.pipelines_called(wanted)
@@ -126,11 +147,34 @@ class Batch:
         return step is not None and step.scope != ""
 
     def _remembers(self, cursor: Cursor) -> bool:
-        loaded = self.programs[cursor.version_id]
-        if loaded.reads_memory or cursor.parent_id is not None:
+        if cursor.parent_id is not None or self._reads_memory(cursor.pipeline_id, cursor.version_id):
             return True
-        team = self.facts[cursor.pipeline_id].team.id
+        return cursor.pipeline_id in self._next and self._reads_memory(
+            cursor.pipeline_id, self._next[cursor.pipeline_id]
+        )
+
+    def _reads_memory(self, pipeline_id: int, version_id: int) -> bool:
+        loaded = self.programs[version_id]
+        if loaded.reads_memory:
+            return True
+        team = self.facts[pipeline_id].team.id
         return bool(loaded.template_keys) and bool(self.resources[team].names & MEMORY_ROOTS)
+
+    def reads(self, cursor: Cursor) -> frozenset[str]:
+        """The keys of the steps whose outputs are kept: later steps read them, or the templates that those send."""
+        following = self._next.get(cursor.pipeline_id) if self._next else None
+        found = self._reads_of(cursor.pipeline_id, cursor.version_id)
+        return found if following is None else found | self._reads_of(cursor.pipeline_id, following)
+
+    def _reads_of(self, pipeline_id: int, version_id: int) -> frozenset[str]:
+        loaded = self.programs[version_id]
+        if not loaded.template_keys:
+            return loaded.program.reads_steps
+        key = (version_id, self.facts[pipeline_id].team.id)
+        if key not in self._reads:
+            paths = self.resources[key[1]].paths_of(loaded.template_keys)
+            self._reads[key] = loaded.program.outputs_read(paths)
+        return self._reads[key]
 
     def _load_subjects(self, *, everything: bool) -> None:
         wanted: dict[int, set[int]] = {}
@@ -142,8 +186,11 @@ class Batch:
         fields: set[str] | None = None if everything else set()
         for program in self.programs.values():
             relations |= program.relations
+            for known in self.resources.values() if program.template_keys else ():
+                relations |= relations_of(path[1:] for path in known.paths_of(program.template_keys))
             moments = None if moments is None or program.reads is None else moments | program.reads
             fields = None if fields is None or program.fields is None else fields | program.fields
+        self.reads_managers = everything or MANAGER in relations
         for type_id, ids in wanted.items():
             narrowed = None if everything else relations
             rows = self.store.subjects(type_id, ids, relations=narrowed, moments=moments, fields=fields)
@@ -154,6 +201,7 @@ class Batch:
         typed: set[int] = set()
         written: dict[int, set[str]] = {}
         about = {(cursor.pipeline_id, cursor.version_id, cursor.subject_type_id) for cursor in self.cursors}
+        about |= {(pk, self._next[pk], type_id) for pk, _, type_id in about if pk in self._next}
         for pipeline_id, version_id, type_id in about:
             team_id = self.facts[pipeline_id].team.id
             written.setdefault(team_id, set()).update(self._written(version_id, type_id))

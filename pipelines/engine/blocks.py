@@ -1,20 +1,34 @@
 """Blocks: a run opens child runs, waits for them and goes on with what they left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from pipelines.actions.base import SKIPPED, Child, Exit, Fail, Input, Joined, Kind, Outcome, Spawn
+from pipelines.actions.base import (
+    SKIPPED,
+    Child,
+    ChildResult,
+    Exit,
+    Fail,
+    Input,
+    Joined,
+    Kind,
+    Outcome,
+    Spawn,
+)
+from pipelines.actions.inside import MOST_TOLD, broken
 from pipelines.definition.blocks import Loop, Parallel
-from pipelines.definition.delays import DelayError
+from pipelines.definition.delays import Delay, DelayError
 from pipelines.definition.program import Program, Step
 from pipelines.definition.variables import MisfitError, held
 from pipelines.engine.batch import Batch
 from pipelines.engine.cause import MAX_DEPTH
 from pipelines.engine.cursor import Cursor, Family, NewRun
+from pipelines.engine.ending import CALLED_OFF
 from pipelines.engine.entry import first_due
-from pipelines.engine.plain import plain
-from pipelines.states import RunStatus
+from pipelines.engine.plain import fits, plain, too_large
+from pipelines.engine.programs import is_read
+from pipelines.states import RunPhase, RunStatus
 
 TOO_DEEP = f"Stopped: more than {MAX_DEPTH} pipelines in a row have called each other."
 
@@ -37,17 +51,20 @@ def decided(
 ) -> tuple[list[tuple[Cursor, Input]], list[Outcome]]:
     """Blocks that end are decided again with all that their children left; the open ones are called off.
 
+    Blocks that fail are decided once more, with what failed inside them.
+
     A visit whose open child is just being moved by another worker is left for the next pass.
     """
     ending = [pair for pair, outcome in zip(visits, outcomes, strict=True) if isinstance(outcome, Joined)]
     kept = {cursor.id: outcome for (cursor, _), outcome in zip(visits, outcomes, strict=True)}
     inputs = {cursor.id: visit for cursor, visit in visits}
-    if ending and step.key in batch.programs[ending[0][0].version_id].read_blocks:
+    if ending and _is_read(batch, step, ending[0][0]):
         wanted = [child.run_id for _, visit in ending for child in visit.children if child.finished]
         again = _filled(batch, ending, wanted)
         inputs.update({cursor.id: visit for cursor, visit in again})
         fresh = kind.resume(step, [visit for _, visit in again])
         kept.update({cursor.id: outcome for (cursor, _), outcome in zip(again, fresh, strict=True)})
+    _tell_failures(batch, kind, step, inputs, kept)
     busy = _call_off(batch, [(cursor, inputs[cursor.id]) for cursor, _ in visits if _leaves_open(kept[cursor.id])])
     batch.held |= busy
     left = [(cursor, inputs[cursor.id]) for cursor, _ in visits if cursor.id not in busy]
@@ -58,6 +75,13 @@ def decided(
     return left, [kept[cursor.id] for cursor, _ in left]
 
 
+def _is_read(batch: Batch, step: Step, cursor: Cursor) -> bool:
+    loaded = batch.programs[cursor.version_id]
+    return step.key in loaded.read_blocks or (
+        bool(loaded.template_keys) and is_read(step, loaded.program, batch.reads(cursor))
+    )
+
+
 def spawn(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Spawn) -> None:
     """Plan the rows of new children; raises Impossible with a sentence."""
     children = [_given(batch, cursor, child) for child in outcome.children]
@@ -66,9 +90,12 @@ def spawn(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Spawn
     if memory is not None:
         memory.assign(plain(outcome.exported))
         memory.name(plain(outcome.kept))
+        if not fits(memory):
+            raise Impossible(too_large())
     started = sum(1 for child in outcome.children if not child.skipped)
-    still_open = sum(1 for child in visit.children if not child.finished)
+    still_open = len(outcome.again) + sum(1 for child in visit.children if child.running)
     batch.spawned.extend(rows)
+    batch.again.extend(outcome.again)
     cursor.counts = (still_open + started, outcome.wake_at)
     cursor.wait(deadline=outcome.deadline)
 
@@ -99,9 +126,15 @@ def _read_before_the_end(step: Step, visit: Input) -> list[int]:
     ordered = isinstance(block, Parallel) and any(branch.after for branch in block.branches)
     if ordered or not isinstance(block.join, str | int):
         return [child.run_id for child in finished]
-    if isinstance(block, Loop) and block.export and block.concurrency == 1:
+    if isinstance(block, Loop) and (_asks_its_rounds(block) or (block.export and block.concurrency == 1)):
         return [max(finished, key=lambda child: child.slot).run_id]
     return []
+
+
+def _asks_its_rounds(block: Loop) -> bool:
+    """Whether its condition may read the output of a step, which may be one of its own."""
+    asked = [condition for condition in (block.while_, block.until) if condition is not None]
+    return any(path[0] == "steps" for condition in asked for path in condition.paths)
 
 
 def _filled(batch: Batch, visits: Sequence[tuple[Cursor, Input]], wanted: Sequence[int]) -> list[tuple[Cursor, Input]]:
@@ -118,19 +151,40 @@ def _filled(batch: Batch, visits: Sequence[tuple[Cursor, Input]], wanted: Sequen
     return filled
 
 
+def _tell_failures(batch: Batch, kind: Kind, step: Step, inputs: Mapping[int, Input], kept: dict[int, Outcome]) -> None:
+    """Blocks that fail say what failed inside them: one statement for all."""
+    failing = [run_id for run_id, outcome in kept.items() if isinstance(outcome, Joined) and outcome.error]
+    named = {run_id: broken(inputs[run_id].children)[:MOST_TOLD] for run_id in failing}
+    wanted = [child.run_id for children in named.values() for child in children]
+    if not wanted:
+        return
+    found = batch.store.failures(wanted)
+    visits = [inputs[run_id]._replace(children=_with_failures(inputs[run_id], found)) for run_id in failing]
+    kept.update(zip(failing, kind.resume(step, visits), strict=True))
+
+
+def _with_failures(visit: Input, found: Mapping[int, tuple[str, str]]) -> tuple[ChildResult, ...]:
+    return tuple(
+        replace(child, failed_at=found[child.run_id][0], error=found[child.run_id][1])
+        if child.run_id in found
+        else child
+        for child in visit.children
+    )
+
+
 def _leaves_open(outcome: Outcome) -> bool:
     return isinstance(outcome, Exit | Fail) or (isinstance(outcome, Joined) and outcome.cancel_rest)
 
 
 def _call_off(batch: Batch, visits: Sequence[tuple[Cursor, Input]]) -> set[int]:
     """End the open children of these visits; the visits of which one cannot be locked now."""
-    families = {cursor.id: [child.run_id for child in visit.children if not child.finished] for cursor, visit in visits}
+    families = {cursor.id: [child.run_id for child in visit.children if child.running] for cursor, visit in visits}
     families = {run_id: ids for run_id, ids in families.items() if ids}
     if not families:
         return set()
     locked, busy = batch.store.lock_descendants(families)
     if locked:
-        batch.store.end_runs(locked, reason="block_over", now=batch.now)
+        batch.store.end_runs(locked, reason=CALLED_OFF, now=batch.now)
     return busy
 
 
@@ -139,14 +193,24 @@ def _row(batch: Batch, cursor: Cursor, visit: Input, child: Child) -> NewRun:
     first = program.scopes[child.scope][0]
     if child.skipped:
         return _skipped(batch, cursor, child, first)
-    context = {**visit.context, **child.locals}
-    try:
-        due, phase = first_due(first.delay, context=context, now=batch.now)
-    except DelayError as error:
-        raise Impossible(f"{first.key}: {error.message}") from None
+    due, phase = _first_due(first.delay, visit, child, now=batch.now)
     row = _new(batch, cursor, child, first, pipeline_id, version_id, depth, due)
     row.phase = phase
     return row
+
+
+def _first_due(delay: Delay, visit: Input, child: Child, *, now: datetime) -> tuple[datetime, int]:
+    """When the first step of a child is due; where only the child knows that, it looks as soon as it is there.
+
+    A delay that cannot be worked out is an error of that step, so that only this child takes its error edge.
+    """
+    later = now, RunPhase.RESCHEDULE.value
+    if delay.paths and (child.pipeline or child.vars or child.outputs):
+        return later
+    try:
+        return first_due(delay, context={**visit.context, **child.locals}, now=now)
+    except DelayError:
+        return later
 
 
 def _given(batch: Batch, cursor: Cursor, child: Child) -> Child:
@@ -193,6 +257,7 @@ def _new(
         next_step_at=due,
         created_at=batch.now,
         depth=depth,
+        test=cursor.test,
         parent_seq=cursor.seq,
         slot=child.slot,
         parent_id=cursor.id,

@@ -10,6 +10,7 @@ MAX_DEPTH: Final = 8
 
 _depth: ContextVar[int | None] = ContextVar("depth", default=None)
 _origin: ContextVar[int | None] = ContextVar("origin", default=None)
+_testing: ContextVar[bool] = ContextVar("testing", default=False)
 
 
 @contextmanager
@@ -32,3 +33,18 @@ def next_depth() -> int:
     """How many runs in a row have led to what is started now; 0 outside of the engine."""
     depth = _depth.get()
     return 0 if depth is None else depth + 1
+
+
+@contextmanager
+def as_test() -> Iterator[None]:
+    """What happens in here is told to nobody, and starts nothing but further tests."""
+    token = _testing.set(True)
+    try:
+        yield
+    finally:
+        _testing.reset(token)
+
+
+def is_test() -> bool:
+    """Whether runs that are tests are at work now."""
+    return _testing.get()

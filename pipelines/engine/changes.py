@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
+from pipelines.definition.variables import counted
 from pipelines.engine.events import Fact, publish_all
 from pipelines.engine.listening import STAGE_CHANGED, listeners_of, triggers_on_changes
 from pipelines.engine.plain import plain
@@ -56,8 +58,13 @@ def changes_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
 def _payload(fields: Sequence[str], changes: Changes | None) -> dict[str, Any]:
     payload: dict[str, Any] = {"fields": sorted(set(fields) | set(changes or ()))}
     if changes:
-        payload["changes"] = plain({name: list(pair) for name, pair in changes.items()})
+        payload["changes"] = plain({name: [_amount(value) for value in pair] for name, pair in changes.items()})
     return payload
+
+
+def _amount(value: Any) -> Any:
+    """An amount is told as a number: conditions compare it with one."""
+    return counted(value) if isinstance(value, Decimal) else value
 
 
 def _stages(told: Mapping[Subject, Changes]) -> Iterator[tuple[Subject, dict[str, Any]]]:

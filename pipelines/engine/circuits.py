@@ -160,7 +160,7 @@ def begin_trial(step_id: int, *, now: datetime) -> int:
             return 0
         ids = list(_kept(step_id).order_by("available_at", "pk").values_list("pk", flat=True)[:TRIAL])
         Effect.objects.filter(pk__in=ids).update(available_at=now)
-        waiting = PipelineRun.objects.filter(step_id=step_id, status=RunStatus.PENDING, next_step_at__lte=now)
+        waiting = PipelineRun.objects.real().filter(step_id=step_id, status=RunStatus.PENDING, next_step_at__lte=now)
         room = len(waiting.values_list("pk")[: TRIAL - len(ids)])
         circuit.tried, circuit.passed, circuit.refused = len(ids) + room, 0, 0
         # Where nobody waits, the next who comes is let in soon.
@@ -235,7 +235,7 @@ def _standing(step_id: int) -> QuerySet[PipelineRun]:
 
 
 def _effects(step_id: int) -> QuerySet[Effect]:
-    return Effect.objects.filter(run_id__in=_standing(step_id).values("pk"))
+    return Effect.objects.filter(run_id__in=_standing(step_id).values("pk")).exclude(kind=Effect.Kind.TEST)
 
 
 def _kept(step_id: int) -> QuerySet[Effect]:

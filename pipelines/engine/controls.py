@@ -49,7 +49,7 @@ def resume_runs(*, run_ids: Sequence[int], by: Any = None) -> int:
         waiting.exclude(held_until=None).update(status=RunStatus.WAITING.value, next_step_at=due, held_until=None)
         # An answer has come meanwhile: a block keeps the time by which it has to be over.
         others.filter(phase=RunPhase.RESUME.value).update(status=RunStatus.PENDING.value, next_step_at=now)
-        others.filter(phase__in=[RunPhase.ENTER.value, RunPhase.RESCHEDULE.value]).update(
+        others.exclude(phase__in=[RunPhase.WAIT.value, RunPhase.RESUME.value]).update(
             status=RunStatus.PENDING.value, next_step_at=due, held_until=None
         )
         transaction.on_commit(kick)

@@ -31,6 +31,7 @@ COLUMNS = (
     "root_id",
     "created_at",
     "depth",
+    "test",
 )
 # The columns that a move writes, in this order.
 MOVED = (
@@ -85,6 +86,7 @@ class Cursor:
     root_id: int | None
     created_at: datetime
     depth: int = 0
+    test: bool = False
     outcome: str | None = None
     reason: str | None = None
     finished_at: datetime | None = None
@@ -107,6 +109,11 @@ class Cursor:
         if attempt is not None:
             self.attempt = attempt
 
+    def repeat(self, *, at: datetime) -> None:
+        """Stay inside a block that failed, until what failed in it is tried again."""
+        self.status, self.phase, self.next_step_at = _PENDING, RunPhase.REPEAT.value, at
+        self.attempt += 1
+
     def depart(self, *, watchdog: datetime) -> None:
         """An effect is in flight; look again at the watchdog if nothing came back."""
         self.status, self.next_step_at = RunStatus.RUNNING.value, watchdog
@@ -126,7 +133,12 @@ class Cursor:
     @property
     def is_aside(self) -> bool:
         """Whether the run does one step for a run that has passed it, and ends after it."""
-        return self.dedup is not None and _version(self.dedup) == SIDE_VERSION
+        return is_aside(self.dedup)
+
+
+def is_aside(key: UUID | None) -> bool:
+    """Whether this is the key of a run that does one step beside another run's way."""
+    return key is not None and _version(key) == SIDE_VERSION
 
 
 def _version(key: UUID) -> int:
@@ -156,6 +168,7 @@ class NewRun:
     wake_at: int = 0
     parent_seq: int = 0
     slot: int = 0
+    test: bool = False
     parent_id: int | None = None
     root_id: int | None = None
     # Only of a branch that is skipped: it has ended before it begins.

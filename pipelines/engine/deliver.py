@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol, cast
 
 from django.conf import settings
@@ -35,6 +36,8 @@ from pipelines.engine.post import Post, start_messages
 from pipelines.engine.providers import Providers
 from pipelines.engine.settle import Result, settle
 from pipelines.engine.store import store
+from pipelines.engine.trying_out import try_out
+from pipelines.engine.unsealing import secrets_for
 from pipelines.models import Effect, PipelineRun
 
 log = logging.getLogger(__name__)
@@ -103,6 +106,7 @@ def deliver(
         (Effect.Kind.HTTP, _call_http),
         (Effect.Kind.CUSTOM, _run_custom),
         (Effect.Kind.CODE, _run_code),
+        (Effect.Kind.TEST, _try_out),
     ):
         if kind not in waiting:
             continue
@@ -192,13 +196,14 @@ def _send_letters(effects: list[Effect], now: datetime, stop: float, total: Deli
 
 
 def _call_http(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:
+    secrets = secrets_for(effects)
     with ThreadPoolExecutor(max_workers=HTTP_THREADS) as pool:
         for group in _groups(effects, HTTP_THREADS):
             if time.monotonic() > stop:
                 give_back(group, until=now)
                 continue
             mine = start_sending(group)
-            answers = list(pool.map(call, mine))
+            answers = list(pool.map(partial(call, secrets=secrets), mine))
             point("after_effect")
             _settle(list(zip(mine, answers, strict=True)), now, total)
     return True
@@ -232,6 +237,18 @@ def _run_code(effects: list[Effect], now: datetime, stop: float, total: Delivery
     return True
 
 
+def _try_out(effects: list[Effect], now: datetime, stop: float, total: Delivery) -> bool:
+    """What test runs ask for is answered here; nothing leaves."""
+    for group in _groups(effects, settings.PIPELINES_SEND_GROUP):
+        if time.monotonic() > stop:
+            give_back(group, until=now)
+            continue
+        results = try_out(start_sending(group), now=now)
+        point("after_effect")
+        _settle(results, now, total)
+    return True
+
+
 def _deliver_custom(effect: Effect) -> DeliveryResult:
     kind = kinds().get(str(effect.payload["action"]))
     if kind is None:
@@ -254,7 +271,9 @@ def _deliver_custom(effect: Effect) -> DeliveryResult:
 def _settle(results: list[tuple[Effect, Result]], now: datetime, total: Delivery) -> None:
     progress = settle(results, now=now)
     total.tried += len(results)
-    total.sent += sum(1 for _, result in results if isinstance(result, Delivered))
+    # Of a test run nothing left.
+    sent = (effect for effect, result in results if isinstance(result, Delivered) and effect.kind != Effect.Kind.TEST)
+    total.sent += sum(1 for _ in sent)
     if total.progress is not None:
         total.progress.add(progress)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Case, CharField, F, QuerySet, UUIDField, Value, When
 from django.db.models.functions import Cast, Substr
 from django.db.models.lookups import In
@@ -19,6 +19,8 @@ from pipelines.subjects import among
 ACTIVE = (RunStatus.PENDING.value, RunStatus.RUNNING.value, RunStatus.WAITING.value)
 LIVE = (*ACTIVE, RunStatus.PAUSED.value)
 MAX_LEVELS = 64
+# Why a child has ended that still ran when its block was over.
+CALLED_OFF = "block_over"
 
 
 def with_descendants(run_ids: Sequence[int]) -> list[int]:
@@ -57,7 +59,8 @@ def end_runs(
         next_step_at=None,
         # Whoever is let go on later still has to wait for its step as long as it had to.
         held_until=Case(When(status=RunStatus.PENDING, phase=RunPhase.ENTER, then=F("next_step_at")), default=None),
-        phase=RunPhase.ENTER.value,
+        # And whoever had no date for its step yet is still asked for it.
+        phase=Case(When(phase=RunPhase.RESCHEDULE, then=F("phase")), default=RunPhase.ENTER.value),
         open_children=0,
         last_step_id=F("step_id"),
         dedup=kept_key(),
@@ -76,12 +79,28 @@ def end_trees(
 ) -> list[int]:
     """End runs as told, with everything below them; the ids of all that were live."""
     wanted = set(run_ids)
-    ids = list(locked(with_descendants(run_ids)).values_list("pk", flat=True))
+    ids = locked_trees(run_ids)
     tops, below = [pk for pk in ids if pk in wanted], [pk for pk in ids if pk not in wanted]
     if tops:
         end_runs(tops, now=now, reason=reason, status=status, outcome=outcome)
     if below:
         end_runs(below, now=now, reason=reason)
+    return ids
+
+
+def locked_trees(run_ids: Sequence[int]) -> list[int]:
+    """The live runs of these trees, locked, and with them whatever began in one of them while its lock was waited for.
+
+    Nobody waits for a child while holding the lock of its parent, so where there are more the locks are given back.
+    """
+    for _ in range(MAX_LEVELS):
+        before = transaction.savepoint()
+        ids = list(locked(with_descendants(run_ids)).values_list("pk", flat=True))
+        begun = PipelineRun.objects.filter(parent_id__in=among(ids), finished_at=None).exclude(pk__in=among(ids))
+        if not begun.exists():
+            break
+        transaction.savepoint_rollback(before)
+    transaction.savepoint_commit(before)
     return ids
 
 

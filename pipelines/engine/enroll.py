@@ -13,7 +13,8 @@ from django.db import transaction
 from crm.faults import point, register
 from pipelines.definition.conditions import compile_condition
 from pipelines.definition.durations import parse_duration
-from pipelines.definition.variables import held
+from pipelines.definition.variables import held, undeclared
+from pipelines.engine.cause import is_test
 from pipelines.engine.clock import engine_now
 from pipelines.engine.cursor import InsertedRun, NewRun
 from pipelines.engine.ending import end_trees
@@ -21,6 +22,7 @@ from pipelines.engine.entry import Candidate, Decision, Entry, Occasion, Refusal
 from pipelines.engine.keys import RESTART, WHILE_ACTIVE
 from pipelines.engine.kick import kick
 from pipelines.engine.limits import holders, within_limits
+from pipelines.engine.occupied import held_by
 from pipelines.engine.plain import plain
 from pipelines.engine.programs import pipeline_facts, programs
 from pipelines.engine.store import store
@@ -44,6 +46,14 @@ class NotEnrollable(Exception):
     """The pipeline cannot take anyone: it is not active or is about other records."""
 
 
+class Undeclared(NotEnrollable):
+    """Values were given for variables that the pipeline does not declare; `names` says of each what is wrong."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__(f"variables.{next(iter(names))}: {next(iter(names.values()))}")
+        self.names = names
+
+
 def enroll(
     *,
     pipeline: Pipeline,
@@ -55,19 +65,26 @@ def enroll(
     variables: Mapping[str, Any] | None = None,
     now: datetime | None = None,
     restarts: bool = True,
+    test: bool = False,
 ) -> EnrollResult:
     """Put subjects into a pipeline by a trigger or, without one, by hand; those already in it stay where they are.
 
     By hand the first trigger of that kind decides, if the pipeline has one: who fits, who may come in again, and what
     the variables are that nobody gave. Without `restarts` nobody's run is ended to begin anew. Subjects of other teams
-    are refused. Raises NotEnrollable when the pipeline is not active.
+    are refused. Raises NotEnrollable when the pipeline is not active, and Undeclared for values that nothing reads.
+
+    With `test` the runs are tests: nothing of them leaves or is counted, and limits and re-entry say nothing about
+    them. People may start those of a pipeline that is published and not active yet.
     """
-    if pipeline.status != Pipeline.Status.ACTIVE or pipeline.current_version_id is None:
-        raise NotEnrollable(f"{pipeline.name} is not active: activate it first.")
+    check_open(pipeline, test=test)
     trigger = trigger or _by_hand(pipeline)
     reentry = trigger.reentry if trigger else WHILE_ACTIVE
     facts = pipeline_facts({pipeline.pk})[pipeline.pk]
-    loaded = programs({pipeline.current_version_id})[pipeline.current_version_id]
+    version_id = pipeline.current_version_id or 0
+    loaded = programs({version_id})[version_id]
+    strange = undeclared(variables or (), loaded.program.types)
+    if strange:
+        raise Undeclared(strange)
     entry = Entry(
         facts=facts,
         program=loaded.program,
@@ -77,6 +94,7 @@ def enroll(
         reentry=WHILE_ACTIVE if reentry == RESTART and not restarts else reentry,
         assign=trigger.assign if trigger else None,
         max_per_hour=trigger.max_per_hour if trigger else None,
+        test=test,
     )
     with transaction.atomic():
         return enroll_batch(
@@ -84,6 +102,23 @@ def enroll(
             subject_type_id=pipeline.subject_type_id,
             subject_ids=subject_ids,
             occasion=Occasion(now or engine_now(), payload, variables, idempotency_key or uuid.uuid4().hex),
+        )
+
+
+def check_open(pipeline: Pipeline, *, test: bool) -> None:
+    """Raises NotEnrollable, with what to do about it."""
+    if not test or is_test():
+        # What a step of a test starts is held to what a real run would be held to.
+        if pipeline.status != Pipeline.Status.ACTIVE or pipeline.current_version_id is None:
+            raise NotEnrollable(f"{pipeline.name} is not active: activate it first.")
+    elif pipeline.status == Pipeline.Status.ARCHIVED:
+        raise NotEnrollable(f"{pipeline.name} is archived: duplicate it and publish the copy to test it.")
+    elif pipeline.status == Pipeline.Status.PAUSED:
+        raise NotEnrollable(f"{pipeline.name} is paused, so no run of it moves: resume it first.")
+    elif pipeline.current_version_id is None:
+        raise NotEnrollable(
+            f"{pipeline.name} has no published version, and runs follow one: publish it first, it need not be active. "
+            "A simulation plays the draft as it is."
         )
 
 
@@ -128,14 +163,17 @@ def enroll_candidates(
         else:
             rows.append(outcome)
             owners[id(outcome)] = each
-    _free_keys(entries, rows, now)
-    rows = within_limits(entries, rows, refused, now=now)
-    _end_replaced(entries, rows, now)
+    test = any(entry.test for entry in entries)
+    if not test:
+        _free_keys(entries, rows, now)
+        rows = within_limits(entries, rows, refused, now=now)
+        _end_replaced(entries, rows, now)
     inserted = store().insert_runs(rows)
     entered = _entered(rows, inserted)
-    refused.extend(owners[id(row)].refused(Decision.DUPLICATE) for row in rows if id(row) not in entered)
+    refused.extend(_shut_out([(row, owners[id(row)]) for row in rows if id(row) not in entered]))
     _remember([(entered[id(row)], owners[id(row)]) for row in rows if id(row) in entered])
-    record_decisions(refused, now)
+    if not test:
+        record_decisions(refused, now)
     point("after_enroll")
     if any(row.next_step_at is not None and row.next_step_at <= now for row in rows):
         transaction.on_commit(kick)
@@ -158,10 +196,24 @@ def _entered(rows: Sequence[NewRun], inserted: Sequence[InsertedRun]) -> dict[in
     return found
 
 
+def _shut_out(several: Sequence[tuple[NewRun, Candidate]]) -> list[Refusal]:
+    """Those whose place somebody has, each with the run that has it."""
+    if not several:
+        return []
+    holding = held_by((row.pipeline_id, row.dedup) for row, _ in several)
+    found = []
+    for row, candidate in several:
+        holder = holding.get((row.pipeline_id, row.dedup)) if row.dedup else None
+        why = [holder.why(candidate.entry.reentry)] if holder else None
+        found.append(candidate.refused(Decision.DUPLICATE, why))
+    return found
+
+
 def _told(refusal: Refusal) -> str:
-    """The sentence of what went wrong, else the word of the decision."""
+    """The sentence of what went wrong, or of an exit rule that holds already, else the word of the decision."""
     errors = [why["error"] for why in refusal.why or [] if refusal.decision == Decision.ERROR and "error" in why]
-    return str(errors[0]) if errors else refusal.decision.label
+    notes = [why["note"] for why in refusal.why or [] if "note" in why]
+    return str((errors or notes or [refusal.decision.label])[0])
 
 
 def _subjects(subject_type_id: int | None, ids: Sequence[int | None]) -> Mapping[int, dict[str, Any]]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pipelines.definition.conditions import Condition
-from pipelines.definition.delays import Delay
+from pipelines.definition.delays import Delay, DelayError
 from pipelines.definition.program import Program
 from pipelines.definition.values import ParameterError, compile_value
 from pipelines.definition.variables import MisfitError, held
@@ -38,12 +38,15 @@ class Entry:
     assign: Mapping[str, Any] | None = None
     # How many the trigger lets in within an hour.
     max_per_hour: int | None = None
+    # Whoever enters is a test: it holds no key, and no trigger counts it.
+    test: bool = False
 
     @property
     def reads_subject(self) -> bool:
         """Whether anything about the record decides if and when it enters."""
         keyed = isinstance(self.reentry, Mapping) and "key" in self.reentry
-        return self.where is not None or keyed or not self.program.first.delay.is_zero
+        asked = self.where is not None or bool(self.program.standing)
+        return asked or keyed or not self.program.first.delay.is_zero
 
     @property
     def required(self) -> list[str]:
@@ -129,17 +132,21 @@ def decide(
         return candidate.refused(Decision.ERROR, [{"error": str(error)}])
     if refusal is not None:
         return refusal
-    dedup = dedup_key(
+    dedup = None if entry.test else dedup_key(
         policy=entry.reentry or WHILE_ACTIVE,
         subject_type_id=subject_type_id,
         subject_id=subject_id,
         event_key=occasion.key,
         value=value,
-    )
+    )  # fmt: skip
     depth = next_depth() if occasion.depth is None else occasion.depth
     if depth > MAX_DEPTH:
         return candidate.refused(Decision.LIMIT, [{"error": TOO_DEEP}])
-    return _run(entry, subject_type_id, subject_id, dedup, context, occasion.began(subject_id), depth)
+    try:
+        return _run(entry, subject_type_id, subject_id, dedup, context, occasion.began(subject_id), depth)
+    except DelayError as error:
+        # One record without a date must not keep the others of its batch out.
+        return candidate.refused(Decision.ERROR, [{"error": f"The delay of the first step: {error}"}])
 
 
 def _unmet(candidate: Candidate, context: Mapping[str, Any]) -> Refusal | None:
@@ -156,7 +163,29 @@ def _unmet(candidate: Candidate, context: Mapping[str, Any]) -> Refusal | None:
     if missing:
         return candidate.refused(Decision.ERROR, [{"error": f"The variable {missing[0]!r} needs a value."}])
     wrong = entry.wrong(context["vars"]) if context["vars"] else ""
-    return candidate.refused(Decision.ERROR, [{"error": wrong}]) if wrong else None
+    return candidate.refused(Decision.ERROR, [{"error": wrong}]) if wrong else _leaving(candidate, context)
+
+
+def _leaving(candidate: Candidate, context: Mapping[str, Any]) -> Refusal | None:
+    """Who meets an exit condition already would leave at once."""
+    program = candidate.entry.program
+    if not program.standing:
+        return None
+    seen = _with_defaults(program, context)
+    for rule in program.standing:
+        verdict = rule.held_by(seen)
+        if verdict is not None:
+            said = f"The exit rule “{rule.reason}” holds already." if rule.reason else "An exit rule holds already."
+            why = [{"note": said}, *(plain(leaf.as_dict()) for leaf in verdict.why)]
+            return candidate.refused(Decision.CONDITIONS, why)
+    return None
+
+
+def _with_defaults(program: Program, context: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The context with what variables are that nobody gave."""
+    if not program.defaults:
+        return context
+    return {**program.defaults, **context, "vars": {**program.defaults, **context["vars"]}}
 
 
 def key_value(entry: Entry, context: Mapping[str, Any]) -> Any:
@@ -204,14 +233,16 @@ def _run(
     depth: int,
 ) -> NewRun:
     first = entry.program.first
-    due, phase = first_due(first.delay, context=context, now=now)
+    seen = context if first.delay.is_zero else _with_defaults(entry.program, context)
+    due, phase = first_due(first.delay, context=seen, now=now)
     return NewRun(
         pipeline_id=entry.facts.id,
         version_id=entry.facts.current_version_id or 0,
         subject_type_id=subject_type_id,
         subject_id=subject_id,
-        trigger_id=entry.trigger_id,
+        trigger_id=None if entry.test else entry.trigger_id,
         dedup=dedup,
+        test=entry.test,
         step_id=first.id,
         next_step_at=due,
         created_at=now,

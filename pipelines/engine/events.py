@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
-from pipelines.engine.cause import next_depth, origin
+from pipelines.engine.cause import is_test, next_depth, origin
 from pipelines.engine.clock import engine_now
 from pipelines.engine.kick import kick
 from pipelines.engine.plain import plain
@@ -57,7 +57,12 @@ def publish_all(facts: Sequence[Fact], *, now: datetime | None = None) -> int:
 
 
 def publish_each(facts: Sequence[Fact], *, now: datetime | None = None) -> list[bool]:
-    """Store events in the caller's transaction, each key once; for each whether it is new."""
+    """Store events in the caller's transaction, each key once; for each whether it is new.
+
+    What a test run causes is told to nobody: it is as if it were stored.
+    """
+    if is_test():
+        return [True] * len(facts)
     at = now or engine_now()
     with transaction.atomic():
         keyed = [fact for fact in facts if fact.key]

@@ -8,8 +8,9 @@ from typing import Any, Final
 from django.db.models import Exists, OuterRef, Q
 
 from contacts.models import SegmentMembership
+from pipelines.definition.program import standing_exits
 from pipelines.engine.fitting import Wanted, asked_of, fitting
-from pipelines.models import Firing, Pipeline, PipelineRun, Trigger
+from pipelines.models import Firing, Pipeline, PipelineRun, PipelineVersion, Trigger
 from pipelines.subjects import SubjectType, subject_label, subject_named
 
 SLOT: Final = "existing:"
@@ -47,13 +48,24 @@ def existing_of(trigger: Trigger, *, now: datetime) -> Wanted | None:
     kind = kind_of(pipeline)
     if kind is None:
         return None
-    runs = PipelineRun.objects.filter(
-        pipeline=pipeline, subject_type=kind.content_type_id, subject_id=OuterRef("pk"), parent=None
+    runs = PipelineRun.objects.entered().filter(
+        pipeline=pipeline, subject_type=kind.content_type_id, subject_id=OuterRef("pk")
     )
     also = Q(~Exists(runs))
     if trigger.kind == Trigger.Kind.SEGMENT and trigger.segment:
         also &= Q(Exists(_members(trigger, kind)))
-    return Wanted(pipeline.team_id, kind, trigger.where, now, alias=pipeline.subject_alias, also=also)
+    # As far as they are about the record alone.
+    known = {"subject", "now", kind.name, pipeline.subject_alias}
+    exits = tuple(rule for rule in standing_exits(_exit_rules(pipeline)) if rule.where.names <= known)
+    return Wanted(pipeline.team_id, kind, trigger.where, now, alias=pipeline.subject_alias, also=also, exits=exits)
+
+
+def _exit_rules(pipeline: Pipeline) -> list[Any]:
+    """Those that the door asks: of the version that runs, where a draft may stand beside it."""
+    if pipeline.status != Pipeline.Status.ACTIVE or pipeline.current_version_id is None:
+        return list(pipeline.exit_rules)
+    rows = PipelineVersion.objects.filter(pk=pipeline.current_version_id)
+    return list(rows.values_list("document__exit", flat=True).first() or ())
 
 
 def _members(trigger: Trigger, kind: SubjectType) -> Any:

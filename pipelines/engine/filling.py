@@ -6,6 +6,7 @@ from typing import Any, Final
 from contacts.models import Contact
 from contacts.own_fields import checked_custom, definitions
 from contacts.record_fields import InvalidValues
+from crm.channels.letters import NO_NUMBER, number_problem
 from crm.models import Team
 from pipelines.definition.expressions import suggestion
 
@@ -59,6 +60,10 @@ def held(*, team_id: int, filled: Mapping[str, Any], left_out: dict[str, str]) -
         custom = checked_custom(fields=fields, values={key: given[key] for key in given.keys() - unfit})
     left_out |= dict.fromkeys(filled.keys() - own - _OTHERS - {*COLUMNS}, NO_FIELD)
     columns = {name: filled[name] for name in COLUMNS if name in filled and name not in own}
+    if "phone" in columns and number_problem(str(columns["phone"])):
+        # The sentence stays when the person is erased, so it does not say what was posted.
+        left_out["phone"] = f"This {NO_NUMBER}"
+        del columns["phone"]
     return {**columns, "tags": _tags(filled.get("tags")), "custom": custom}
 
 

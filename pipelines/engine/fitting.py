@@ -10,8 +10,9 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from pipelines.definition.conditions import Condition
+from pipelines.definition.conditions import Condition, Verdict
 from pipelines.definition.narrowing import narrowing
+from pipelines.definition.program import Standing
 from pipelines.engine.segments.fields import lookup_for
 from pipelines.engine.store.compiling import compiled
 from pipelines.engine.store.searching import as_q, column_of
@@ -31,6 +32,8 @@ class Wanted:
     also: Q | None = None
     # Names of fields may stand alone, as where records are looked for.
     bare: bool = False
+    # Whoever meets one of these does not fit.
+    exits: tuple[Standing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,11 @@ def asked_of(wanted: Wanted) -> "QuerySet[Any, Any] | None":
     rows = wanted.kind.rows(wanted.team_id)
     if wanted.also is not None:
         rows = rows.filter(wanted.also)
-    if wanted.where in (None, []):
+    parts = [each for each in [wanted.where] if each not in (None, [])]
+    parts += [{"not": rule.written} for rule in wanted.exits]
+    if not parts:
         return rows
-    asked = compiled(wanted.where, lookup=lookup_for(wanted.kind), roots=frozenset(_named(wanted, {})), now=wanted.now)
+    asked = compiled(parts, lookup=lookup_for(wanted.kind), roots=frozenset(_named(wanted, {})), now=wanted.now)
     if asked is None:
         return None
     if isinstance(asked, bool):
@@ -72,10 +77,20 @@ def asked_of(wanted: Wanted) -> "QuerySet[Any, Any] | None":
 
 def meets(wanted: Wanted, condition: Condition | None, record: Mapping[str, Any]) -> bool:
     """Whether one record fits; a condition that cannot be worked out is not met."""
-    if condition is None:
-        return True
-    verdict = condition.evaluate({**(record if wanted.bare else {}), **_named(wanted, record), "now": wanted.now})
-    return verdict.met and not verdict.error
+    if condition is not None:
+        verdict = judged(wanted, condition, record)
+        if verdict.error or not verdict.met:
+            return False
+    return not wanted.exits or not any(rule.held_by(_seen(wanted, record)) for rule in wanted.exits)
+
+
+def judged(wanted: Wanted, condition: Condition, record: Mapping[str, Any]) -> Verdict:
+    """What a condition says of one record, with its clauses."""
+    return condition.evaluate(_seen(wanted, record))
+
+
+def _seen(wanted: Wanted, record: Mapping[str, Any]) -> dict[str, Any]:
+    return {**(record if wanted.bare else {}), **_named(wanted, record), "now": wanted.now}
 
 
 def _named(wanted: Wanted, record: Mapping[str, Any]) -> dict[str, Any]:

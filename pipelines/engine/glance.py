@@ -32,8 +32,11 @@ from pipelines.subjects import subject_types
 
 TICK: Final = "tick"
 DEAD_AFTER: Final = timedelta(minutes=3)
-# Stands for the time in a statement that was compiled before.
+# Stand for times and the host in a statement that was compiled before.
 NOW: Final = object()
+REALLY_NOW: Final = object()
+HEARD_OF: Final = object()
+HOST: Final = "(this host)"
 OPEN: Final = (Effect.Status.LEASED.value, Effect.Status.SENDING.value)
 
 
@@ -73,35 +76,64 @@ def note_tick(*, now: datetime) -> None:
 
 def look(*, real_now: datetime, now: datetime, host: str) -> Glance:
     """One statement; call `note_tick` before, for it is carried by the rows of the notes."""
-    labels = list(subject_types())
+    statement, given = _asked(connection.vendor)
+    moments = {NOW: now, REALLY_NOW: real_now, HEARD_OF: real_now - DEAD_AFTER}
+    values: dict[object, Any] = {name: connection.ops.adapt_datetimefield_value(at) for name, at in moments.items()}
+    values[HOST] = host
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [values.get(each, each) for each in given])
+        found = cursor.fetchall()
+    if not found:
+        return Glance({}, **dict.fromkeys(ASKED, True), newest={})
+    asked, ids = found[0][3 : 3 + len(ASKED)], found[0][3 + len(ASKED) :]
+    return Glance(
+        states={row[0]: (_read("at", row[1]), _read("data", row[2]) or {}) for row in found},
+        **{name: bool(each) for name, each in zip(ASKED, asked, strict=True)},
+        newest={label: pk for label, pk in zip(subject_types(), ids, strict=True) if pk is not None},
+    )
+
+
+@lru_cache
+def _asked(vendor: str) -> tuple[str, tuple[Any, ...]]:
+    """The statement of `look` and its parameters, with names of times and the host among them: compiled once."""
+    now, really_now = datetime(2001, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC)
     newest = [
         Subquery(kind.model._default_manager.order_by("-pk").values("pk")[:1]) for kind in subject_types().values()
     ]
-    rows = EngineState.objects.values_list(
+    heard_of = really_now - DEAD_AFTER
+    # Notes of single steps, channels and pipelines, of which there may be many, are read by whom they concern.
+    general = EngineState.objects.filter(~Q(name__contains=":") | Q(name__startswith="sweep:"))
+    statement, given = general.values_list(
         "name",
         "at",
         "data",
-        Exists(Effect.objects.filter(status__in=OPEN, lease_until__lt=real_now)),
+        Exists(Effect.objects.filter(status__in=OPEN, lease_until__lt=really_now)),
         Exists(EnrollmentDecision.objects.filter(settled=False)),
-        Exists(EngineWorker.objects.filter(Q(heartbeat_at__lt=real_now - DEAD_AFTER) | Q(host=host))),
+        Exists(EngineWorker.objects.filter(Q(heartbeat_at__lt=heard_of) | Q(host=HOST))),
         Exists(HookDelivery.objects.filter(state=HookDelivery.State.RECEIVED)),
         Exists(HumanTask.objects.filter(status__in=[0, 1], remind_at__lte=now)),
         Exists(due_triggers(now)),
         Exists(Subscription.objects.filter(mail_at__lte=now)),
         Exists(watched()),
-        Exists(imports_due(real_now)),
+        Exists(imports_due(really_now)),
         Exists(Event.objects.filter(dispatched=False)),
         *newest,
-    )
-    found = list(rows)
-    if not found:
-        return Glance({}, **dict.fromkeys(ASKED, True), newest={})
-    asked, ids = found[0][3 : 3 + len(ASKED)], found[0][3 + len(ASKED) :]
-    return Glance(
-        states={row[0]: (row[1], row[2] or {}) for row in found},
-        **dict(zip(ASKED, asked, strict=True)),
-        newest={label: pk for label, pk in zip(labels, ids, strict=True) if pk is not None},
-    )
+    ).query.sql_with_params()
+    return statement, _named(given, {now: NOW, really_now: REALLY_NOW, heard_of: HEARD_OF})
+
+
+def _named(given: Sequence[Any], moments: Mapping[datetime, object]) -> tuple[Any, ...]:
+    """Parameters of a statement with the names of these moments instead of them."""
+    names = {connection.ops.adapt_datetimefield_value(moment): name for moment, name in moments.items()}
+    return tuple(names.get(each, each) for each in given)
+
+
+def _read(name: str, value: Any) -> Any:
+    """A value of a column of the notes, as its field has it."""
+    column: Any = EngineState._meta.get_field(name)
+    for convert in (*connection.ops.get_db_converters(column.cached_col), *column.get_db_converters(connection)):
+        value = convert(value, column.cached_col, connection)
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,5 +194,4 @@ def _question(vendor: str) -> tuple[str, tuple[Any, ...]]:
         )
         .query.sql_with_params()
     )
-    adapted = connection.ops.adapt_datetimefield_value(then)
-    return statement, tuple(NOW if each == adapted else each for each in given)
+    return statement, _named(given, {then: NOW})

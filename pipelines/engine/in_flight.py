@@ -81,8 +81,10 @@ def _taken_by_others(caps: Mapping[int, int], leased: Sequence[Effect]) -> Count
     EngineState.objects.bulk_create([EngineState(name=name) for name in names], ignore_conflicts=True)
     # In one order, so that two workers never wait for each other.
     list(EngineState.objects.filter(name__in=names).order_by("name").select_for_update())
-    flying = Effect.objects.filter(
-        run__pipeline_id__in=caps, status__in=[Effect.Status.LEASED, Effect.Status.SENDING]
-    ).exclude(pk__in=[effect.pk for effect in leased])
+    flying = (
+        Effect.objects.filter(run__pipeline_id__in=caps, status__in=[Effect.Status.LEASED, Effect.Status.SENDING])
+        .exclude(pk__in=[effect.pk for effect in leased])
+        .exclude(kind=Effect.Kind.TEST)
+    )
     rows = flying.order_by().values_list("run__pipeline_id").annotate(n=Count("pk"))
     return Counter(dict(rows))

@@ -51,12 +51,12 @@ def visit_of(
     step_id: int | None = None,
     seq: int | None = None,
 ) -> Visit:
-    """The row of a visit that took no time, at the step of the run unless another is given."""
+    """The row of a visit that took no time, at the step and the visit of the run unless others are given."""
     return Visit(
         run_id=cursor.id,
         root_id=cursor.root_id,
         step_id=(cursor.step_id or 0) if step_id is None else step_id,
-        seq=cursor.seq,
+        seq=cursor.seq if seq is None else seq,
         attempt=cursor.attempt,
         event=int(event),
         outcome=outcome,

@@ -32,7 +32,8 @@ def dedup_key(
             return _key(f"subject:{subject}", kept=True)
         return _key(f"subject:{subject}", kept=policy == RELEASED_ON_LEAVING)
     if policy == ALWAYS:
-        return _key(f"event:{event_key}", kept=True) if event_key else None
+        # One occasion may bring many subjects in, each once.
+        return _key(f"event:{event_key}:{subject}", kept=True) if event_key else None
     if subject_id is None:
         # Nothing but its occasion tells one run from another.
         return _key(f"event:{event_key}", kept=True) if event_key else None

@@ -7,8 +7,11 @@ from django.db import transaction
 from django.db.models import F
 
 from crm.models import Message
+from pipelines.engine.clock import engine_now
+from pipelines.engine.cursor import Cursor
 from pipelines.engine.store import store
 from pipelines.models import Effect
+from pipelines.models.run import FINISHED
 from pipelines.states import RunStatus
 
 # How long after the time of a message its run looks whether an answer was lost.
@@ -40,9 +43,11 @@ def give_back_unsent(effects: Sequence[Effect], *, until: datetime) -> None:
     if not effects:
         return
     with transaction.atomic():
+        over = _over(effects)
         mine = _held(effects, Effect.Status.SENDING)
         requeue(mine, until)
         _unmark_messages(mine)
+        _call_off([effect for effect in mine if effect.pk in over])
 
 
 def keep_unsent(held: Sequence[tuple[Effect, datetime, str]]) -> None:
@@ -50,10 +55,12 @@ def keep_unsent(held: Sequence[tuple[Effect, datetime, str]]) -> None:
     if not held:
         return
     with transaction.atomic():
+        over = _over([effect for effect, _, _ in held])
         mine = {effect.pk for effect in _held([effect for effect, _, _ in held], Effect.Status.SENDING)}
         kept = [each for each in held if each[0].pk in mine]
         keep_waiting(kept)
         _unmark_messages([effect for effect, _, _ in kept])
+        _call_off([effect for effect, _, _ in kept if effect.pk in over])
     watch_later([(effect, until) for effect, until, _ in kept])
 
 
@@ -89,6 +96,29 @@ def _held(effects: Sequence[Effect], status: int, *, then: int | None = None) ->
     """Those whose lease is still the one we took; locked until the transaction ends."""
     held = store().hold_effects({effect.pk: effect.attempt for effect in effects}, statuses=[status], then=then)
     return [effect for effect in effects if effect.pk in held]
+
+
+def is_over(effect: Effect, cursor: Cursor) -> bool:
+    """Whether its run was ended, so that it is not begun any more; what a person sends again has a higher number."""
+    return cursor.status in FINISHED and effect.n == 0
+
+
+def _over(effects: Sequence[Effect]) -> set[int]:
+    """Effects of runs that were ended while they were handed over; locks the runs, as everybody does before effects."""
+    cursors = {each.id: each for each in store().claim_runs(run_ids=sorted({effect.run_id for effect in effects}))}
+    # A run may also have been erased.
+    known = [(effect, cursors[effect.run_id]) for effect in effects if effect.run_id in cursors]
+    return {effect.pk for effect, cursor in known if is_over(effect, cursor)}
+
+
+def _call_off(effects: Sequence[Effect]) -> None:
+    if not effects:
+        return
+    Effect.objects.filter(pk__in=[effect.pk for effect in effects]).update(
+        status=Effect.Status.CANCELLED, finished_at=engine_now()
+    )
+    messages = [effect.payload["message"] for effect in effects]
+    Message.objects.filter(pk__in=messages, state=Message.State.QUEUED).update(state=Message.State.CANCELLED)
 
 
 def _unmark_messages(effects: Sequence[Effect]) -> None:

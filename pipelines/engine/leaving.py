@@ -49,7 +49,9 @@ def _ending(
     live = cursor.status < RunStatus.COMPLETED
     for goal in rules.goals:
         if goal.event == event.type and _reached(goal, cursor, event, context, live=live):
-            goals.append(_hit(goal, cursor, event, context))
+            # The passed run reaches it, too: what was only given a step beside it does not count twice.
+            if not cursor.test and not cursor.is_aside:
+                goals.append(_hit(goal, cursor, event, context))
             if goal.exits:
                 ending = (RunStatus.COMPLETED, f"goal: {goal.key}"[:60])
     for rule in rules.exits:

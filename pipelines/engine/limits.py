@@ -1,10 +1,10 @@
 """How many may enter: in any hour by a trigger, and ever into a pipeline. Who is over is refused with the reason."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db.models import F, QuerySet
+from django.db.models import F, OuterRef, QuerySet, Subquery
 
 from pipelines.engine.cursor import NewRun
 from pipelines.engine.entry import Decision, Entry, Refusal
@@ -45,8 +45,19 @@ def _within_the_hour(
 
 
 def _too_many(entry: Entry, row: NewRun, limit: int) -> Refusal:
-    sentence = f"The trigger lets in {limit:,} an hour (max_per_hour), and so many had entered within the last hour."
-    return Refusal(entry, row.subject_id, Decision.LIMIT, [{"error": sentence}], row.subject_type_id)
+    return Refusal(entry, row.subject_id, Decision.LIMIT, [{"error": hour_is_full(limit)}], row.subject_type_id)
+
+
+def hour_is_full(limit: int) -> str:
+    """Why a trigger with `max_per_hour` lets nobody in for now."""
+    return f"The trigger lets in {limit:,} an hour (max_per_hour), and so many had entered within the last hour."
+
+
+def pipeline_is_full(limit: int) -> str:
+    """Why a pipeline with `max_executions` takes nobody any more."""
+    return (
+        f"This pipeline takes {limit:,} record{'' if limit == 1 else 's'} in all (max_executions), and so many are in."
+    )
 
 
 def _within_executions(entries: Sequence[Entry], rows: list[NewRun], refusals: list[Refusal]) -> list[NewRun]:
@@ -65,6 +76,19 @@ def _within_executions(entries: Sequence[Entry], rows: list[NewRun], refusals: l
     return rows
 
 
+def full_hours(triggers: Collection[Trigger], *, now: datetime) -> set[int]:
+    """Triggers whose `max_per_hour` is used up; looked at without a lock, one statement for each number there is."""
+    full: set[int] = set()
+    for limit in {each.max_per_hour for each in triggers if each.max_per_hour}:
+        mine = PipelineRun.objects.filter(pipeline_id=OuterRef("pipeline_id"), trigger_id=OuterRef("pk")).order_by(
+            "-pk"
+        )
+        last = Subquery(mine.values("created_at")[limit - 1 : limit])
+        rows = Trigger.objects.filter(pk__in=[each.pk for each in triggers if each.max_per_hour == limit])
+        full |= set(rows.annotate(last=last).filter(last__gt=now - HOUR).values_list("pk", flat=True))
+    return full
+
+
 def _newcomers(entry: Entry, rows: Sequence[NewRun]) -> list[NewRun]:
     """Rows that no key will refuse, each key once."""
     held = set() if entry.reentry == RESTART else set(holders(entry, rows).values_list("dedup", flat=True))
@@ -79,7 +103,7 @@ def _newcomers(entry: Entry, rows: Sequence[NewRun]) -> list[NewRun]:
 
 
 def _over(entry: Entry, row: NewRun, limit: int) -> Refusal:
-    why = [{"error": f"This pipeline takes {limit} records (max_executions), and they are in."}]
+    why = [{"error": pipeline_is_full(int(limit))}]
     return Refusal(entry, row.subject_id, Decision.LIMIT, why, row.subject_type_id)
 
 

@@ -34,9 +34,7 @@ def live_pipelines(subject: Model) -> list[int]:
 
 def _live(subject: Model) -> Any:
     kind = ContentType.objects.get_for_model(type(subject))
-    return PipelineRun.objects.filter(
-        subject_type=kind, subject_id=subject.pk, status__in=LIVE, parent__isnull=True
-    ).order_by()
+    return PipelineRun.objects.entered().filter(subject_type=kind, subject_id=subject.pk, status__in=LIVE).order_by()
 
 
 def sync_manual_runs(*, subject: Model, pipelines: Sequence[Pipeline], by: Any = None) -> SyncResult:
@@ -80,9 +78,7 @@ def rehome_runs(*, keep: Model, others: Sequence[Model]) -> None:
         moved = list(runs.order_by("pk").values_list("pk", flat=True))
         busy = set(live_pipelines(keep))
         doubled: list[int] = []
-        for pk, pipeline_id in (
-            runs.filter(status__in=LIVE, parent=None).order_by("pk").values_list("pk", "pipeline_id")
-        ):
+        for pk, pipeline_id in runs.entered().filter(status__in=LIVE).order_by("pk").values_list("pk", "pipeline_id"):
             if pipeline_id in busy:
                 doubled.append(pk)
             busy.add(pipeline_id)

@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.definition.delays import Delay, DelayError, Skip
 from pipelines.definition.program import Program, Step
 from pipelines.engine.cursor import Cursor
-from pipelines.states import RunStatus
+from pipelines.states import ASIDE, RunPhase, RunStatus
 
 MAX_VISITS = 1_000
 TOO_MANY_VISITS = "too_many_visits"
@@ -26,7 +26,7 @@ def leave(
     target = program.target(step, outcome)
     if cursor.dedup is not None and cursor.is_aside:
         status = RunStatus.FAILED if target == "fail" else RunStatus.COMPLETED
-        cursor.finish(status=status, reason="aside", outcome=outcome, now=now)
+        cursor.finish(status=status, reason=ASIDE, outcome=outcome, now=now)
         return skipped
     while True:
         if isinstance(target, str):
@@ -43,9 +43,10 @@ def leave(
             return skipped
         try:
             due = due_at(target.delay, cursor=cursor, context=context, previous=now)
-        except DelayError as error:
-            cursor.step_id = target.id
-            cursor.finish(status=RunStatus.FAILED, reason=f"delay: {error.message}", outcome="error", now=now)
+        except DelayError:
+            # Looked at again when the run is moved next, which then takes the error edge of that step.
+            cursor.arrive(step_id=target.id, due=now, left=left.id)
+            cursor.phase = RunPhase.RESCHEDULE.value
             return skipped
         if isinstance(due, datetime):
             cursor.arrive(step_id=target.id, due=due, left=left.id)

@@ -8,6 +8,7 @@ from typing import Any
 from crm.channels.base import DeliveryResult, Unknown
 from crm.channels.http import HttpFailure, request
 from crm.channels.limits import configured
+from pipelines.engine.unsealing import NotSent, Secrets, filled, refused
 from pipelines.models import Effect
 
 log = logging.getLogger(__name__)
@@ -26,11 +27,15 @@ def webhook_id(effect: Effect) -> str:
     return f"msg_{uuid.uuid5(NAMESPACE, key_of(effect)).hex}"
 
 
-def call(effect: Effect) -> DeliveryResult:
-    """One request; never raises."""
+def call(effect: Effect, secrets: Secrets) -> DeliveryResult:
+    """One request with the secrets it names, which nothing that comes of it repeats; never raises."""
     payload = effect.payload
     body = payload.get("body")
-    headers = {"content-type": "application/json", **{k.lower(): v for k, v in payload.get("headers", {}).items()}}
+    try:
+        given = filled(effect, secrets)
+    except NotSent as error:
+        return refused(error)
+    headers = {"content-type": "application/json", **given.headers}
     headers |= {"webhook-id": webhook_id(effect), "idempotency-key": webhook_id(effect)}
     try:
         answer = request(
@@ -41,11 +46,12 @@ def call(effect: Effect) -> DeliveryResult:
             policy=configured(seconds=payload.get("seconds")),
         )
     except HttpFailure as failure:
-        return failure.to_result()
+        return given.clean(failure.to_result())
     except Exception as error:  # a mistake of our own: the receiver may have the request, so it is repeated by its id
-        log.exception("calling failed: effect %s", effect.pk)
-        return Unknown(detail=f"{type(error).__name__}: {error}"[:400])
-    return answer.to_result()
+        # What it says may repeat what it was given, which no log may have.
+        log.error("calling failed: effect %s: %s", effect.pk, type(error).__name__, exc_info=not given.values)
+        return given.clean(Unknown(detail=f"{type(error).__name__}: {error}"[:400]))
+    return given.clean(given.clean_answer(answer).to_result())
 
 
 def _encode(body: Any) -> bytes:

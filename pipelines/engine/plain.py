@@ -6,10 +6,11 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
+
+from pipelines.definition.document import in_words
 from pipelines.engine.cursor import Memory
 
-MAX_CONTEXT_BYTES = 10 * 1024 * 1024
-TOO_LARGE = "This run would remember more than 10 MB: let its steps keep less, such as ids instead of records."
 _AS_THEY_ARE = (str, int, float, bool, type(None))
 # Asked first, for almost every value is of one of these classes themselves and hardly any of one below.
 _EXACTLY = frozenset(_AS_THEY_ARE)
@@ -34,8 +35,17 @@ def plain(value: Any) -> Any:
 
 
 def fits(memory: Memory | None) -> bool:
-    """False when a changed context is over the hard limit."""
+    """False when a changed context is over the hard limit, `PIPELINES_MAX_CONTEXT_BYTES` of JSON."""
     if memory is None or not memory.dirty:
         return True
-    size = len(json.dumps([memory.trigger, memory.vars, memory.outputs], default=str))
-    return size <= MAX_CONTEXT_BYTES
+    parts = [memory.trigger, memory.vars, memory.outputs, memory.locals]
+    text = json.dumps(parts, ensure_ascii=False, default=str)
+    most: int = settings.PIPELINES_MAX_CONTEXT_BYTES
+    # No letter takes more than four bytes, so most contexts need not be written as bytes.
+    return 4 * len(text) <= most or len(text.encode("utf-8", "replace")) <= most
+
+
+def too_large() -> str:
+    """What is said of a run whose context is over the limit."""
+    most = in_words(settings.PIPELINES_MAX_CONTEXT_BYTES)
+    return f"This run would remember more than {most}: let its steps keep less, such as ids instead of records."

@@ -84,7 +84,7 @@ def start_messages(
     """
     with transaction.atomic():
         mine = mark_sending(effects)
-        messages = _read([int(effect.payload["message"]) for effect in mine])
+        messages = read_messages([int(effect.payload["message"]) for effect in mine])
         unwanted = letters_unwanted(list(messages.values()))
         reasons = _reasons(list(messages.values()))
         point("in_marking", then=commit_unheard)
@@ -116,7 +116,7 @@ def start_messages(
     return ready, skipped
 
 
-def _read(ids: Sequence[int]) -> dict[int, Message]:
+def read_messages(ids: Sequence[int]) -> dict[int, Message]:
     """Messages with their teams, of which there are few."""
     messages = {message.pk: message for message in Message.objects.filter(pk__in=among(ids))}
     teams = Team.objects.in_bulk({message.team_id for message in messages.values()})

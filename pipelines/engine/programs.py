@@ -1,29 +1,32 @@
 """Compiled programs kept by version, and what the engine must know of a pipeline."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef
 
 from contacts.models import Segment
 from pipelines.actions.base import Writes, text_template
 from pipelines.actions.registry import kinds
 from pipelines.definition.blocks import Parallel
 from pipelines.definition.conditions import compile_condition
-from pipelines.definition.program import Program, Step
+from pipelines.definition.program import Program, Step, standing_exits
 from pipelines.definition.reading import conditions_in
 from pipelines.engine.listening import someone_listens
 from pipelines.engine.rules import forget_rules
+from pipelines.managers import MANAGER, relations_of
 from pipelines.models import Pipeline, PipelineVersion, StepCircuit
-from pipelines.subjects import NOBODY, among, listed
+from pipelines.subjects import NOBODY, RELATED_FIELDS, listed, unlisted
 
 CACHE_SIZE = 2_000
 # States of a circuit in which runs wait before its step.
 BROKEN = (StepCircuit.State.OPEN.value, StepCircuit.State.TRIAL.value)
+# Pipelines that steps may call.
+RUNNABLE = (Pipeline.Status.ACTIVE.value, Pipeline.Status.PAUSED.value)
 MEMORY_ROOTS = frozenset({"trigger", "vars", "steps"})
 # Steps that tell in the log what their conditions found.
 _JUDGING = frozenset({"condition", "switch", "wait_for"})
@@ -67,10 +70,13 @@ def programs(version_ids: Collection[int]) -> dict[int, LoadedProgram]:
     """
     missing = [pk for pk in version_ids if pk not in _programs]
     if missing:
-        rows = PipelineVersion.objects.filter(pk__in=missing).values_list("pk", "program", "runs_policy")
-        for pk, data, policy in rows:
+        rows = PipelineVersion.objects.filter(pk__in=missing).values_list(
+            "pk", "program", "runs_policy", "document__exit"
+        )
+        for pk, data, policy, exits in rows:
             pins = policy == PipelineVersion.RunsPolicy.PIN
-            _programs[pk] = replace(_derive(Program.load(data)), pins=pins)
+            program = replace(Program.load(data), standing=standing_exits(exits or ()))
+            _programs[pk] = replace(_derive(program), pins=pins)
     found = {pk: _programs[pk] for pk in version_ids if pk in _programs}
     while len(_programs) > CACHE_SIZE:
         _programs.popitem(last=False)
@@ -85,13 +91,15 @@ def _derive(program: Program) -> LoadedProgram:
     keys = frozenset(
         key for step in program.steps if step.kind in known for key in known[step.kind].template_keys(step)
     )
-    opaque = bool(keys) or any(step.kind.startswith("custom.") for step in program.steps)
+    custom = any(step.kind.startswith("custom.") for step in program.steps)
+    opaque = bool(keys) or custom
     return LoadedProgram(
         program=program,
         fields=None if opaque else _fields(program),
         reads_memory=bool(program.variables) or bool(roots & MEMORY_ROOTS),
-        relations=frozenset(path[0] for path in program.subject_paths if path) | {"owner"},
-        defaults={variable["name"]: variable.get("default") for variable in program.variables},
+        # What templates of the team read is known to the batch; what an action of a project reads, to nobody.
+        relations=relations_of(program.subject_paths) | ({*RELATED_FIELDS, MANAGER} if custom else {"owner"}),
+        defaults=dict(program.defaults),
         template_keys=keys,
         reads=None if opaque else frozenset(path[0] for path in program.subject_paths if path),
         record_types=any(step.kind in known and known[step.kind].reads_record_types(step) for step in program.steps),
@@ -99,7 +107,7 @@ def _derive(program: Program) -> LoadedProgram:
             found for step in program.steps if step.kind in known and (found := known[step.kind].writes_fields(step))
         ),
         judged=_judged(program),
-        read_blocks=frozenset(step.key for step in program.steps if _is_read(step, program)),
+        read_blocks=frozenset(step.key for step in program.steps if is_read(step, program, program.reads_steps)),
         called=frozenset(str(step.raw.get("pipeline")) for step in program.steps if step.kind == "call"),
     )
 
@@ -124,15 +132,15 @@ def _fields(program: Program) -> frozenset[str] | None:
     return None if "" in found else frozenset(found | _ALWAYS_READ)
 
 
-def _is_read(step: Step, program: Program) -> bool:
-    """Whether what the children of a block leave is read by anybody, or copied up."""
+def is_read(step: Step, program: Program, reads: Collection[str]) -> bool:
+    """Whether what the children of a block leave is read by anybody, or copied up; `reads` are keys of steps."""
     if step.block is None:
-        return step.kind == "call" and step.key in program.reads_steps
+        return step.kind == "call" and step.key in reads
     inside = f"{step.key}." if isinstance(step.block, Parallel) else step.block.scope
     return (
         bool(step.block.export)
-        or step.key in program.reads_steps
-        or any(each.key in program.reads_steps for each in program.steps if each.scope.startswith(inside))
+        or step.key in reads
+        or any(each.key in reads for each in program.steps if each.scope.startswith(inside))
     )
 
 
@@ -207,29 +215,22 @@ def pipeline_facts(pipeline_ids: Collection[int]) -> dict[int, PipelineFacts]:
     """Read fresh for each batch, so a pause or a publish takes effect at the next one."""
     if not pipeline_ids:
         return {}
-    if connection.vendor != "postgresql":
-        rows: Iterable[Sequence[Any]] = _facts_query(pipeline_ids)
-    else:
-        statement, parameters = _facts_statement()
-        wanted = listed(pipeline_ids)
-        with connection.cursor() as cursor:
-            cursor.execute(statement, [wanted if each == NOBODY else each for each in parameters])
-            rows = cursor.fetchall()
+    statement, parameters = _facts_statement(connection.vendor)
+    wanted = listed(pipeline_ids)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [wanted if each == NOBODY else each for each in parameters])
+        rows = cursor.fetchall()
     return {row[0]: facts_of(row[:-3], heard=bool(row[-3]), ruled=bool(row[-2]), broken=bool(row[-1])) for row in rows}
 
 
-def _facts_query(pipeline_ids: Collection[int]) -> "QuerySet[Pipeline, Any]":
+@cache
+def _facts_statement(vendor: str) -> tuple[str, tuple[Any, ...]]:
+    """The statement with its parameters, of which one is `NOBODY`: writing it takes longer than asking it."""
     names = (*_FACTS, *(f"team__{name}" for name in _TEAM))
     ruled = Exists(Segment.objects.filter(team_id=OuterRef("team_id"), kind=Segment.Kind.DYNAMIC))
     broken = Exists(StepCircuit.objects.filter(step__pipeline_id=OuterRef("pk"), state__in=BROKEN))
-    rows = Pipeline.objects.filter(pk__in=among(pipeline_ids))
-    return rows.values_list(*names, someone_listens("team_id"), ruled, broken)
-
-
-@cache
-def _facts_statement() -> tuple[str, tuple[Any, ...]]:
-    """The statement with its parameters, of which one is `NOBODY`: writing it takes longer than asking it."""
-    return _facts_query([]).query.sql_with_params()
+    rows = Pipeline.objects.filter(pk__in=unlisted(NOBODY))
+    return rows.values_list(*names, someone_listens("team_id"), ruled, broken).query.sql_with_params()
 
 
 def pipelines_called(wanted: Collection[tuple[int, str]]) -> dict[tuple[int, str], PipelineFacts]:
@@ -237,7 +238,7 @@ def pipelines_called(wanted: Collection[tuple[int, str]]) -> dict[tuple[int, str
     rows = Pipeline.objects.filter(
         team_id__in={team_id for team_id, _ in wanted},
         key__in={key for _, key in wanted},
-        status__in=[Pipeline.Status.ACTIVE, Pipeline.Status.PAUSED],
+        status__in=RUNNABLE,
     )
     found = {(row.team_id, row.key): row.pk for row in rows.only("pk", "team_id", "key")}
     facts = pipeline_facts([pk for key, pk in found.items() if key in wanted])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipelines.definition.delays import DelayError, Skip
 from pipelines.definition.program import Step
-from pipelines.definition.succession import Fate, fate
+from pipelines.definition.succession import Fate, fate, standing
 from pipelines.engine.cursor import Cursor, Visit
 from pipelines.engine.journal import TOO_LATE, visit_of
 from pipelines.engine.moves import due_at, leave
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pipelines.engine.batch import Batch
 
 REASON: Final = "step_removed"
+# How the error of a step begins whose delay cannot be worked out.
+UNDATED: Final = "The delay of this step"
 _PENDING: Final = RunStatus.PENDING.value
 _BETWEEN: Final = frozenset({RunPhase.ENTER.value, RunPhase.RESCHEDULE.value})
 
@@ -31,17 +33,40 @@ def rejoin(batch: "Batch", cursor: Cursor) -> None:
     Mostly a publish has moved the run already; this is for those that arrived since, were paused or were
     inside a step. Child runs stay on the version of their parent.
     """
-    current = batch.facts[cursor.pipeline_id].current_version_id
-    if current is None or current == cursor.version_id or cursor.parent_id is not None or not is_between(cursor):
+    current = _followed(batch, cursor) if is_between(cursor) else None
+    if current is None:
         return
-    if cursor.is_aside:
-        return
-    newest = batch.programs[current]
-    if newest.pins:
-        return
+    newest = batch.programs[current].program
     old, cursor.version_id = batch.programs[cursor.version_id].program, current
     if cursor.step_id is not None:
-        _apply(batch, cursor, fate(cursor.step_id, old=old, new=newest.program))
+        _apply(batch, cursor, fate(cursor.step_id, old=old, new=newest))
+
+
+def way_out(batch: "Batch", cursor: Cursor, step: Step, outcome: str) -> tuple[int, Step]:
+    """The version by whose edges a run leaves a step, and the step as it stands there.
+
+    That is the current one, if the run follows it and the step is still there: nobody passes what was put behind it
+    meanwhile. An outcome that only the older version names, such as an answer of its form, leads where that one says.
+    """
+    current = _followed(batch, cursor)
+    if current is None:
+        return cursor.version_id, step
+    old, new = batch.programs[cursor.version_id].program, batch.programs[current].program
+    there = standing(new, step.id)
+    if there is None or (outcome in step.on and outcome not in there.on):
+        return cursor.version_id, step
+    ends = old.target(step, outcome)
+    if isinstance(ends, str) and ends == new.target(there, outcome):
+        return cursor.version_id, step
+    return current, there
+
+
+def _followed(batch: "Batch", cursor: Cursor) -> int | None:
+    """The current version, if it is another one and the run follows it."""
+    current = batch.facts[cursor.pipeline_id].current_version_id
+    if current is None or current == cursor.version_id or cursor.parent_id is not None or cursor.is_aside:
+        return None
+    return None if batch.programs[current].pins else current
 
 
 def reschedule(batch: "Batch") -> None:
@@ -52,6 +77,13 @@ def reschedule(batch: "Batch") -> None:
     arrived = batch.store.last_ends([cursor.id for cursor in waiting])
     for cursor in waiting:
         _reschedule(batch, cursor, previous=arrived.get(cursor.id) or cursor.created_at)
+
+
+def keep_undated(batch: "Batch") -> None:
+    """Who did not come to its step, for it waits for a place, is asked for its date again before it does."""
+    for cursor in batch.cursors if batch.undated else ():
+        if cursor.id in batch.undated:
+            cursor.phase = RunPhase.RESCHEDULE.value
 
 
 def _apply(batch: "Batch", cursor: Cursor, found: Fate) -> None:
@@ -87,7 +119,7 @@ def _reschedule(batch: "Batch", cursor: Cursor, *, previous: datetime) -> None:
     try:
         due = due_at(step.delay, cursor=cursor, context=context, previous=previous)
     except DelayError as error:
-        cursor.finish(status=RunStatus.FAILED, reason=f"delay: {error.message}", outcome="error", now=batch.now)
+        batch.undated[cursor.id] = f"{UNDATED}: {error}"
         return
     if isinstance(due, Skip):
         batch.visits.append(_too_late(cursor, step, batch.now))

@@ -65,7 +65,7 @@ def at_no_race(work: Callable[[], T]) -> T:
 
 def _claims(run_ids: Sequence[int], holders: Holders) -> tuple[dict[int, UUID], dict[int, int]]:
     """The keys that runs can hold again, and the runs in the way of the others."""
-    rows = PipelineRun.objects.filter(pk__in=among(run_ids), parent=None, dedup=None, finished_at__isnull=False)
+    rows = PipelineRun.objects.entered().filter(pk__in=among(run_ids), dedup=None, finished_at__isnull=False)
     keys = _keys(list(rows.order_by("-pk")))
     found = PipelineRun.objects.filter(pipeline_id__in={pipeline for pipeline, _ in keys.values()})
     found = found.filter(dedup__in={key for _, key in keys.values()}) if keys else found.none()

@@ -63,6 +63,7 @@ def letters_for(rows: Sequence[HumanTask]) -> list[TaskLetter]:
                 about=names.get((task.subject_type_id, task.subject_id), ""),
                 due_at=task.due_at,
                 expires_at=row.expires_at,
+                test=row.run.test,
             )
         )
     return letters

@@ -7,15 +7,19 @@ from django.db import transaction
 
 from pipelines.actions.registry import kinds
 from pipelines.definition.program import Program, Step
+from pipelines.definition.succession import fate
 from pipelines.engine.clock import engine_now
-from pipelines.engine.ending import call_off, end_runs, locked, with_descendants
+from pipelines.engine.cursor import is_aside
+from pipelines.engine.ending import call_off, end_runs, locked, locked_trees
 from pipelines.engine.kick import kick
 from pipelines.engine.programs import programs
 from pipelines.engine.rekeying import at_no_race, reclaim_keys
-from pipelines.models import PipelineRun, RunContext, StepExecution
+from pipelines.models import Pipeline, PipelineRun, PipelineVersion, RunContext, StepExecution
 from pipelines.states import RunPhase, RunStatus
 
 MODES = ("in_place", "clone")
+# They leave no message of their own, but what they begin does.
+_TELLING = frozenset({"call", "enroll", "human_task", "notify"})
 
 
 class CannotReplay(Exception):
@@ -39,12 +43,21 @@ def replay(
     `in_place` moves the run itself and ends what it opened; `clone` starts a new run that remembers the same.
     Raises CannotReplay, and SendsAgain unless `confirm`.
     """
+    if run.pipeline.status == Pipeline.Status.ARCHIVED:
+        raise CannotReplay(f"{run.pipeline.name} is archived: duplicate it, and enroll the record there.")
     program = programs({run.version_id})[run.version_id].program
     target = _target(run, program, step)
-    sent = [each.name or each.key for each in _from(program, target) if _leaves(each)]
+    sent = [each.name or each.key for each in _coming(run, program, target) if _leaves(each)]
     if sent and not confirm:
         raise SendsAgain(sent)
     return at_no_race(partial(_go, run, target, mode))
+
+
+def goes_by(run: PipelineRun) -> PipelineVersion:
+    """The version that a run follows once it is replayed: the current one, unless it stays on its own."""
+    current = run.pipeline.current_version
+    stays = current is None or current.runs_policy == PipelineVersion.RunsPolicy.PIN or is_aside(run.dedup)
+    return run.version if stays or current is None else current
 
 
 def _go(run: PipelineRun, target: Step, mode: str) -> PipelineRun:
@@ -62,6 +75,16 @@ def _target(run: PipelineRun, program: Program, key: str) -> Step:
     if step.scope:
         raise CannotReplay(f"'{key}' is inside a block; replay from the block itself.")
     return step
+
+
+def _coming(run: PipelineRun, program: Program, target: Step) -> list[Step]:
+    """Every step that may come from there on, in the version by which the run then goes."""
+    version = goes_by(run)
+    if version.pk == run.version_id:
+        return _from(program, target)
+    new = programs({version.pk})[version.pk].program
+    there = fate(target.id, old=program, new=new).step_id
+    return [] if there is None else _from(new, new.by_id[there])
 
 
 def _from(program: Program, first: Step) -> list[Step]:
@@ -84,15 +107,14 @@ def _from(program: Program, first: Step) -> list[Step]:
 
 
 def _leaves(step: Step) -> bool:
-    """Whether a step does something outside that cannot be taken back."""
+    """Whether a step does something outside that cannot be taken back, or tells people something by mail."""
     kind = kinds().get(step.kind)
-    return step.kind in ("call", "notify") or (kind is not None and kind.effects)
+    return step.kind in _TELLING or (kind is not None and kind.effects)
 
 
 def _move(run: PipelineRun, target: Step) -> PipelineRun:
     now = engine_now()
-    below = [pk for pk in with_descendants([run.pk]) if pk != run.pk]
-    live = list(locked(below).values_list("pk", flat=True)) if below else []
+    live = [pk for pk in locked_trees([run.pk]) if pk != run.pk]
     mine = locked([run.pk], [status.value for status in RunStatus]).get()
     if live:
         end_runs(live, now=now, reason="replayed")
@@ -130,6 +152,7 @@ def _clone(run: PipelineRun, target: Step) -> PipelineRun:
         next_step_at=now,
         created_at=now,
         depth=run.depth,
+        test=run.test,
     )
     kept = RunContext.objects.filter(run_id=run.pk).first()
     if kept is not None:

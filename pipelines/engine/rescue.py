@@ -88,7 +88,7 @@ def quarantine(*, run_id: int, now: datetime) -> None:
         live = [cursor for cursor in cursors if cursor.status < 4]
         if live:
             sentence = "Set aside: this run stopped its worker three times."
-            process_once(live, now=now, answers=None, errors={run_id: sentence})
+            process_once(live, now=now, answers=None, errors={run_id: sentence}, final=True)
     log.error("run %s was set aside: it stopped its worker %s times", run_id, MAX_STRIKES)
 
 

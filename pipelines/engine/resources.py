@@ -28,6 +28,11 @@ class CompiledTemplate:
         """The names its three parts read."""
         return frozenset(self.subject.names) | frozenset(self.text.names) | frozenset(self.html.names)
 
+    @property
+    def paths(self) -> frozenset[tuple[str, ...]]:
+        """The dotted paths they read."""
+        return self.subject.paths | self.text.paths | self.html.paths
+
 
 @dataclass(frozen=True, slots=True)
 class TeamResources:
@@ -51,6 +56,10 @@ class TeamResources:
 
     def template(self, key: str) -> CompiledTemplate | None:
         return self.templates.get(key)
+
+    def paths_of(self, keys: Collection[str]) -> frozenset[tuple[str, ...]]:
+        """What these templates read; one that the team does not have reads nothing."""
+        return frozenset().union(*(self.templates[key].paths for key in keys if key in self.templates))
 
     @property
     def names(self) -> frozenset[str]:

@@ -21,6 +21,7 @@ from pipelines.engine.cursor import Answer, Cursor, Visit
 from pipelines.engine.gone import heed
 from pipelines.engine.journal import visit_of
 from pipelines.engine.kinds import LETTERS, MESSAGES
+from pipelines.engine.leases import is_over
 from pipelines.engine.programs import programs
 from pipelines.engine.sent import Sent, tell_of_sent
 from pipelines.engine.step import WATCHDOG
@@ -73,6 +74,8 @@ class Verdict:
     retried: bool = False
     # Whether it waits for the circuit of its step.
     spared: bool = False
+    # Whether its run was ended meanwhile, so that it is not tried again.
+    called_off: bool = False
 
 
 def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progress:
@@ -92,6 +95,7 @@ def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progre
             verdicts = [
                 (effect, _spared(effect, verdict, cursors.get(effect.run_id), broken)) for effect, verdict in verdicts
             ]
+        verdicts = [(effect, _called_off(effect, verdict, cursors.get(effect.run_id))) for effect, verdict in verdicts]
         _write_effects(verdicts, now)
         tell_of_sent(_write_messages(verdicts, now), cursors, now=now)
         heed([effect for effect, result in held if isinstance(result, Refused) and result.gone], now=now)
@@ -104,10 +108,17 @@ def settle(results: Sequence[tuple[Effect, Result]], *, now: datetime) -> Progre
 
 def _spared(effect: Effect, verdict: Verdict, cursor: Cursor | None, broken: frozenset[int]) -> Verdict:
     """While the circuit of its step is open nobody fails there, and no attempt is counted."""
-    here = cursor is not None and cursor.step_id in broken and cursor.seq == effect.seq
+    here = cursor is not None and not cursor.test and cursor.step_id in broken and cursor.seq == effect.seq
     if not here or verdict.status not in (Status.QUEUED, Status.FAILED):
         return verdict
     return Verdict(Status.QUEUED, kept_behind(effect), error=verdict.error, result=verdict.result, spared=True)
+
+
+def _called_off(effect: Effect, verdict: Verdict, cursor: Cursor | None) -> Verdict:
+    """What could not be called back when its run was ended, and did not leave after all, does not leave later."""
+    if verdict.status != Status.QUEUED or cursor is None or not is_over(effect, cursor):
+        return verdict
+    return Verdict(Status.CANCELLED, verdict.available_at, error=verdict.error, result=verdict.result, called_off=True)
 
 
 def _held(results: Sequence[tuple[Effect, Result]]) -> set[int]:
@@ -130,7 +141,7 @@ def _verdict(effect: Effect, result: Result, cursor: Cursor | None, now: datetim
         case Unknown():
             if effect.at_most_once:
                 return Verdict(Status.UNCERTAIN, now, error=str(result.detail)[:400], result={"code": "unknown"})
-            refused = Refused(code="timeout", detail=str(result.detail), permanent=False, retry_after=None)
+            refused = Refused(code=result.code, detail=str(result.detail), permanent=False, retry_after=None)
             return _refused(effect, refused, cursor, now)
         case Crashed():
             return _crashed(effect, now)
@@ -213,15 +224,15 @@ def _write_messages(verdicts: Sequence[tuple[Effect, Verdict]], now: datetime) -
         (
             int(effect.payload["message"]),
             (
-                _STATES[verdict.status].value,
-                now if verdict.status == Status.DONE else None,
+                _state(effect, verdict).value,
+                now if verdict.status == Status.DONE and effect.kind in MESSAGES else None,
                 verdict.error or "",
                 effect.attempt,
                 str((verdict.result or {}).get("code", "")),
             ),
         )
         for effect, verdict in verdicts
-        if effect.kind in MESSAGES
+        if effect.kind in MESSAGES or (effect.kind == Effect.Kind.TEST and "message" in effect.payload)
     ]
     if not rows:
         return []
@@ -229,6 +240,15 @@ def _write_messages(verdicts: Sequence[tuple[Effect, Verdict]], now: datetime) -
     written = store().update_rows(Message, fields, rows, returning=("state", *Sent._fields))
     _write_references(verdicts)
     return [Sent(*row) for state, *row in written if state == Message.State.SENT]
+
+
+def _state(effect: Effect, verdict: Verdict) -> Message.State:
+    """A message of a test is never sent nor on its way."""
+    if effect.kind == Effect.Kind.TEST and verdict.status in (Status.DONE, Status.QUEUED):
+        return Message.State.CAPTURED
+    if verdict.called_off:
+        return Message.State.CANCELLED
+    return _STATES[verdict.status]
 
 
 def _write_references(verdicts: Sequence[tuple[Effect, Verdict]]) -> None:
@@ -292,6 +312,8 @@ def _await_retry(retried: Sequence[tuple[Cursor, Verdict]], now: datetime) -> Tr
 
 
 def _note_trouble(troubles: Troubles, cursor: Cursor, code: str) -> None:
+    if cursor.test:
+        return
     program = programs({cursor.version_id})[cursor.version_id].program
     step = program.by_id.get(cursor.step_id or 0)
     if step is not None and can_break(program, step):

@@ -13,6 +13,7 @@ from pipelines.engine.enroll import EnrollResult
 from pipelines.engine.entry import Entry
 from pipelines.engine.keys import subject_keys
 from pipelines.engine.kick import kick
+from pipelines.engine.occupied import held_by
 from pipelines.engine.store import store
 from pipelines.engine.store.entering import Entered, Newcomers
 from pipelines.models import EnrollmentDecision
@@ -67,18 +68,25 @@ def _enter(newcomers: Newcomers) -> Entered | None:
 
 
 def _record_duplicates(entered: Entered, subject_type_id: int, ids: Sequence[int], now: datetime) -> None:
-    """Keep that somebody was in already."""
+    """Keep that somebody was in already, and by which run."""
     inside = {(pipeline_id, subject_id) for _, pipeline_id, subject_id in entered.runs}
+    outside = [(way, pk) for way in entered.ways for pk in ids if (way[0], pk) not in inside]
+    keys = {pk: subject_keys(subject_type_id, pk) for _, pk in outside}
+    holding = held_by((way[0], key) for way, pk in outside for key in keys[pk])
+    told = {
+        (way[0], pk): [holder.why(None)]
+        for way, pk in outside
+        for key in keys[pk]
+        if (holder := holding.get((way[0], key))) is not None
+    }
     EnrollmentDecision.objects.bulk_create(
         [
             EnrollmentDecision(
                 pipeline_id=pipeline_id, trigger_id=trigger_id, trigger_revision=revision,
                 subject_type_id=subject_type_id, subject_id=pk,
-                decision=EnrollmentDecision.Decision.DUPLICATE, at=now,
+                decision=EnrollmentDecision.Decision.DUPLICATE, why=told.get((pipeline_id, pk)), at=now,
             )
-            for pipeline_id, trigger_id, revision in entered.ways
-            for pk in ids
-            if (pipeline_id, pk) not in inside
+            for (pipeline_id, trigger_id, revision), pk in outside
         ],
         batch_size=1000,
     )  # fmt: skip

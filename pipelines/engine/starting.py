@@ -18,6 +18,8 @@ def pace_starts(batch: Batch) -> None:
 
     A run asks once: its first visit is then told by a note, and the second is the step itself.
     """
+    if batch.test:
+        return
     paced = {pk for pk, loaded in batch.programs.items() if loaded.program.settings.get("max_per_hour")}
     if not paced:
         return
@@ -38,7 +40,14 @@ def pace_starts(batch: Batch) -> None:
 
 def _begins(batch: Batch, cursor: Cursor) -> bool:
     first = cursor.seq == 1 and cursor.last_step_id is None and cursor.parent_id is None and not cursor.is_aside
-    return first and is_between(cursor) and cursor.next_step_at is not None and cursor.next_step_at <= batch.now
+    # Who tries its first step again has had its place.
+    return (
+        first
+        and cursor.attempt == 0
+        and is_between(cursor)
+        and cursor.next_step_at is not None
+        and cursor.next_step_at <= batch.now
+    )
 
 
 def _give(batch: Batch, cursors: Sequence[Cursor], row: EngineState) -> None:

@@ -1,9 +1,8 @@
 """One group of visits at one step: plan them, and apply what each decided."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from random import Random
-from typing import Any, assert_never
+from typing import assert_never
 
 from django.db import transaction
 
@@ -30,18 +29,17 @@ from pipelines.actions.base import (
     WaitUntil,
 )
 from pipelines.actions.registry import kinds
-from pipelines.definition.program import Step
-from pipelines.definition.retries import retry_after
+from pipelines.definition.program import Program, Step
 from pipelines.definition.variables import MisfitError
-from pipelines.engine.assigning import NOTHING, set_by, written
+from pipelines.engine.assigning import written
 from pipelines.engine.batch import Batch
 from pipelines.engine.blocks import Impossible, decided, spawn, start, with_children
 from pipelines.engine.cause import caused_by
 from pipelines.engine.cursor import Cursor
-from pipelines.engine.journal import TOO_LATE, log_visit, visit_of
-from pipelines.engine.moves import CIRCLE, TOO_MANY_VISITS, leave
-from pipelines.engine.patching import load_related, patch
-from pipelines.engine.plain import TOO_LARGE, fits, plain
+from pipelines.engine.ending_visits import end_visit, fail, join, retry_or_fail
+from pipelines.engine.fitting_parameters import held, misfit
+from pipelines.engine.journal import log_visit
+from pipelines.engine.patching import judge, load_related, patch
 from pipelines.engine.searching import searched
 from pipelines.engine.writing.making import make_records
 from pipelines.models import StepExecution
@@ -63,15 +61,27 @@ def run_step(batch: Batch, step: Step, cursors: Sequence[Cursor], *, resuming: b
     # Runs of one group have one version, so one pipeline and one team.
     team_id = batch.facts[cursors[0].pipeline_id].team.id
     guarded = step.guard is not None and step.kind != "condition" and not resuming
+    parameters = [] if resuming else held(kind, step)
     for cursor in cursors:
         visit = _input(batch, cursor, team_id)
+        undated = batch.undated.pop(cursor.id, None) if batch.undated else None
         if cursor.id in batch.errors:
             # Once: where the error path leads is visited like any other step.
-            _apply(batch, step, cursor, visit, Fail(batch.errors.pop(cursor.id), code="database"), resuming=True)
+            # What had come back is not asked for again: a visit that was to be left is not tried again.
+            _apply(
+                batch, step, cursor, visit, Fail(batch.errors.pop(cursor.id), code="database"),
+                resuming=resuming or batch.final,
+            )  # fmt: skip
+        elif undated is not None:
+            retry_or_fail(batch, step, cursor, visit, Fail(undated, code="expression"), phase=RunPhase.RESCHEDULE)
         elif visit.subject is None and cursor.subject_id is not None:
             cursor.finish(status=RunStatus.CANCELLED, reason="subject_deleted", outcome=None, now=batch.now)
         elif not guarded or not _guarded(batch, step, cursor, visit):
-            entering.append((cursor, visit))
+            wrong = misfit(parameters, visit) if parameters else ""
+            if wrong:
+                _apply(batch, step, cursor, visit, Fail(wrong, code="validation"), resuming=resuming)
+            else:
+                entering.append((cursor, visit))
     with caused_by(max((cursor.depth for cursor, _ in entering), default=0), cursors[0].pipeline_id):
         if kind.opens_scopes and resuming and entering:
             entering = with_children(batch, step, entering)
@@ -80,10 +90,31 @@ def run_step(batch: Batch, step: Step, cursors: Sequence[Cursor], *, resuming: b
         outcomes = _outcomes(kind, step, [visit for _, visit in entering], resuming=resuming)
         if kind.opens_scopes and resuming:
             entering, outcomes = decided(batch, kind, step, entering, outcomes)
-        outcomes = make_records(batch, entering, outcomes)
+        outcomes = make_records(batch, entering, _whole(batch, step, cursors[0], outcomes))
     load_related(batch, outcomes)
     for (cursor, visit), outcome in zip(entering, outcomes, strict=True):
         _apply(batch, step, cursor, visit, outcome, resuming=resuming)
+
+
+def _whole(batch: Batch, step: Step, cursor: Cursor, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Of several changes of one visit all are made, or none: it may be tried again."""
+    program = batch.programs[cursor.version_id].program
+    return [
+        _judged(step, program, outcome) if isinstance(outcome, Done) and len(outcome.changes) > 1 else outcome
+        for outcome in outcomes
+    ]
+
+
+def _judged(step: Step, program: Program, outcome: Done) -> Outcome:
+    try:
+        for change in outcome.changes:
+            if isinstance(change, Set):
+                written(step, program, change.values)
+            elif isinstance(change, Update):
+                judge(change)
+    except (MisfitError, ValueError) as error:
+        return Fail(str(error), code="validation")
+    return outcome
 
 
 def _outcomes(kind: Kind, step: Step, visits: Sequence[Input], *, resuming: bool) -> Sequence[Outcome]:
@@ -136,7 +167,7 @@ def _guarded(batch: Batch, step: Step, cursor: Cursor, visit: Input) -> bool:
     if verdict.error:
         _apply(batch, step, cursor, visit, Fail(verdict.error, code="expression", why=why), resuming=False)
     else:
-        _end(batch, step, cursor, visit, outcome="skipped", event=Log.SKIPPED, why=why)
+        end_visit(batch, step, cursor, visit, outcome="skipped", event=Log.SKIPPED, why=why)
     return True
 
 
@@ -145,7 +176,7 @@ def _apply(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Outc
         batch.released.append((cursor.id, cursor.seq))
     match outcome:
         case Done():
-            _done(batch, step, cursor, visit, outcome)
+            _done(batch, step, cursor, visit, outcome, resuming=resuming)
         case WaitUntil():
             cursor.postpone(until=outcome.at)
         case Await():
@@ -158,16 +189,16 @@ def _apply(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Outc
             try:
                 spawn(batch, step, cursor, visit, outcome)
             except Impossible as error:
-                _fail(batch, step, cursor, visit, Fail(str(error), code="validation"))
+                _apply(batch, step, cursor, visit, Fail(str(error), code="validation"), resuming=resuming)
         case Joined():
-            _joined(batch, step, cursor, visit, outcome)
+            join(batch, step, cursor, visit, outcome)
         case Retry():
-            _retry_or_fail(batch, step, cursor, visit, Fail(outcome.error, outcome.code), after=outcome.after)
+            retry_or_fail(batch, step, cursor, visit, Fail(outcome.error, outcome.code), after=outcome.after)
         case Fail():
             if resuming:
-                _fail(batch, step, cursor, visit, outcome)
+                fail(batch, step, cursor, visit, outcome)
             else:
-                _retry_or_fail(batch, step, cursor, visit, outcome)
+                retry_or_fail(batch, step, cursor, visit, outcome)
         case Exit():
             log_visit(batch, step, cursor, event=Log.COMPLETED, outcome=outcome.status, why=outcome.why)
             label = TERMINATE if outcome.terminate else outcome.status
@@ -176,22 +207,33 @@ def _apply(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Outc
             assert_never(outcome)
 
 
-def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done) -> None:
+def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done, *, resuming: bool) -> None:
+    try:
+        _change(batch, step, cursor, visit, outcome)
+        if outcome.started:
+            start(batch, cursor, visit, outcome.started)
+    except (MisfitError, ValueError, Impossible) as error:
+        _apply(batch, step, cursor, visit, Fail(str(error), code="validation"), resuming=resuming)
+        return
+    event = Log.SKIPPED if outcome.outcome == "skipped" else Log.COMPLETED
+    if outcome.outcome == "timeout" and visit.signal is not None and visit.signal.status == "timeout":
+        event = Log.TIMED_OUT
+    end_visit(
+        batch, step, cursor, visit,
+        outcome=outcome.outcome, event=event, why=outcome.why, output=outcome.output, error=outcome.note or None,
+        logged=outcome.shown,
+    )  # fmt: skip
+
+
+def _change(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done) -> None:
+    """Plan the changes of a visit; raises MisfitError or ValueError with a sentence."""
+    program = batch.programs[cursor.version_id].program
     for change in outcome.changes:
         match change:
             case Set():
-                try:
-                    kept = written(step, batch.programs[cursor.version_id].program, change.values)
-                except MisfitError as misfit:
-                    _fail(batch, step, cursor, visit, Fail(str(misfit), code="validation"))
-                    return
-                batch.memory_of(cursor).assign(kept)
+                batch.memory_of(cursor).assign(written(step, program, change.values))
             case Update():
-                try:
-                    patch(batch, change)
-                except ValueError as error:
-                    _fail(batch, step, cursor, visit, Fail(str(error), code="validation"))
-                    return
+                patch(batch, change)
                 batch.updates.append((visit.team_id, change))
             case Create():
                 # The cursor goes on within the batch; what is made belongs to this visit.
@@ -201,128 +243,7 @@ def _done(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Done)
             case Member():
                 batch.members.append((cursor, change))
             case Enroll() | Unenroll():
-                batch.enrollments.append((cursor, change))
-    if outcome.started:
-        try:
-            start(batch, cursor, visit, outcome.started)
-        except Impossible as error:
-            _fail(batch, step, cursor, visit, Fail(str(error), code="validation"))
-            return
-    event = Log.SKIPPED if outcome.outcome == "skipped" else Log.COMPLETED
-    if outcome.outcome == "timeout" and visit.signal is not None and visit.signal.status == "timeout":
-        event = Log.TIMED_OUT
-    _end(
-        batch, step, cursor, visit,
-        outcome=outcome.outcome, event=event, why=outcome.why, output=outcome.output, error=outcome.note or None,
-        logged=outcome.shown,
-    )  # fmt: skip
-
-
-def _joined(batch: Batch, step: Step, cursor: Cursor, visit: Input, outcome: Joined) -> None:
-    """Leave a block: what its children left becomes visible, then the visit ends like any other."""
-    reads = batch.programs[cursor.version_id].program.reads_steps
-    memory = batch.memory_of(cursor) if outcome.exported or outcome.outputs else None
-    if memory is not None:
-        memory.assign(plain(outcome.exported))
-        for key, output in outcome.outputs.items():
-            if key in reads:
-                memory.keep(key, plain(output))
-    seen = visit._replace(context=batch.context_of(cursor))
-    if outcome.error:
-        _fail(batch, step, cursor, seen, Fail(outcome.error, code=outcome.code, why=outcome.why), outcome.output)
-        return
-    event = Log.TIMED_OUT if outcome.outcome == "timeout" else Log.COMPLETED
-    _end(batch, step, cursor, seen, outcome=outcome.outcome, event=event, why=outcome.why, output=outcome.output)
-
-
-def _retry_or_fail(
-    batch: Batch, step: Step, cursor: Cursor, visit: Input, failure: Fail, *, after: float | None = None
-) -> None:
-    if step.id == batch.trial:
-        batch.spare(cursor)
-        return
-    rng = Random(f"{cursor.id}:{cursor.seq}:{cursor.attempt}")
-    wait = retry_after(step.retry, error_class=failure.code, attempt=cursor.attempt, rng=rng)
-    if wait is None:
-        _fail(batch, step, cursor, visit, failure)
-        return
-    log_visit(batch, step, cursor, event=Log.RETRIED, outcome=None, error=failure.error, why=failure.why)
-    wait = max(wait, after) if after is not None else wait
-    cursor.postpone(until=batch.now + timedelta(seconds=wait), attempt=cursor.attempt + 1)
-
-
-def _fail(
-    batch: Batch,
-    step: Step,
-    cursor: Cursor,
-    visit: Input,
-    failure: Fail,
-    output: Mapping[str, Any] | None = None,
-    logged: Mapping[str, Any] | None = None,
-) -> None:
-    """Follow the error edge; where it does not lead to failure the visit counts as skipped."""
-    program = batch.programs[cursor.version_id].program
-    goes_on = program.target(step, "error") != "fail"
-    wrong = {"error": {"code": failure.code, "message": failure.error}}
-    _end(
-        batch, step, cursor, visit,
-        outcome="error", event=Log.SKIPPED if goes_on else Log.FAILED,
-        why=failure.why, output={**(output or {}), **wrong}, error=failure.error,
-        logged=None if logged is None else {**logged, **wrong},
-    )  # fmt: skip
-
-
-def _end(
-    batch: Batch,
-    step: Step,
-    cursor: Cursor,
-    visit: Input,
-    *,
-    outcome: str,
-    event: int,
-    why: Sequence[Mapping[str, Any]] = (),
-    output: Mapping[str, Any] | None = None,
-    error: str | None = None,
-    logged: Mapping[str, Any] | None = None,
-) -> None:
-    """Close a visit: log it, remember its output if someone reads it, and follow its edge."""
-    loaded = batch.programs[cursor.version_id]
-    shown = plain(output) if output is not None else None
-    read = shown is not None and step.key in loaded.program.reads_steps
-    context = visit.context
-    if read or step.assign:
-        context = dict(visit.context)
-        if shown is not None:
-            context["steps"] = {**context["steps"], step.key: shown}
-    assigned = NOTHING
-    if step.assign:
-        assigned = set_by(step, loaded.program, context, brought_nothing=outcome in ("error", "skipped"))
-    if assigned.wrong and outcome != "error":
-        _fail(batch, step, cursor, visit, Fail(assigned.wrong, code="validation", why=tuple(why)), output, logged)
-        return
-    log_visit(
-        batch, step, cursor, event=event, outcome=outcome, why=why,
-        output=shown if logged is None else plain(logged), error=error,
-    )  # fmt: skip
-    row = batch.visits[-1]
-    if read and shown is not None:
-        batch.memory_of(cursor).keep(step.key, shown)
-    for note in assigned.notes:
-        if note != error:
-            log_visit(batch, step, cursor, event=Log.NOTE, outcome=None, error=note)
-    if assigned.values:
-        batch.memory_of(cursor).assign(assigned.values)
-        context = {**context, **assigned.values}
-    if batch.memories and not fits(batch.memories.get(cursor.id)):
-        row.event, row.outcome, row.output, row.error = Log.FAILED.value, "error", None, TOO_LARGE
-        cursor.finish(status=RunStatus.FAILED, reason="context_too_large", outcome="error", now=batch.now)
-        return
-    skipped = leave(cursor, program=loaded.program, step=step, outcome=outcome, context=context, now=batch.now)
-    if cursor.reason == TOO_MANY_VISITS:
-        # The visit went well; what stands beside it says why there is no other.
-        batch.visits.append(visit_of(cursor, batch.now, Log.NOTE, None, error=CIRCLE, step_id=step.id))
-    for past in skipped:
-        batch.visits.append(visit_of(cursor, batch.now, Log.SKIPPED, "skipped", error=TOO_LATE, step_id=past.id))
+                batch.enrollments.append((cursor, (step.id, cursor.seq), change))
 
 
 def _leave_for_newer_code(batch: Batch, step: Step, cursors: Sequence[Cursor]) -> None:

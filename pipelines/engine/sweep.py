@@ -28,7 +28,8 @@ SELECT c.id, t.pipeline_id, p.team_id
  WHERE c.id > %s AND t.model_id = %s AND t.kind = %s AND t.enabled AND t.armed_at IS NOT NULL
    AND p.status = %s AND p.current_version_id IS NOT NULL AND c.created_at >= t.armed_at{typed}
    AND NOT EXISTS (SELECT 1 FROM pipelines_pipelinerun r
-                    WHERE r.subject_type_id = %s AND r.subject_id = c.id AND r.pipeline_id = t.pipeline_id)
+                    WHERE r.subject_type_id = %s AND r.subject_id = c.id AND r.pipeline_id = t.pipeline_id
+                      AND NOT r.test)
    AND NOT EXISTS (SELECT 1 FROM pipelines_enrollmentdecision d
                     WHERE d.subject_type_id = %s AND d.subject_id = c.id AND d.trigger_id = t.id)
  ORDER BY c.id LIMIT %s
@@ -102,9 +103,13 @@ def _retry_group(type_id: int, pipeline_id: int, rows: Sequence[EnrollmentDecisi
 
 def _without_runs(pipeline_id: int, type_id: int, ids: Sequence[int | None]) -> list[int]:
     have = set(
-        PipelineRun.objects.filter(
-            subject_type_id=type_id, subject_id__in=[pk for pk in ids if pk is not None], pipeline_id=pipeline_id
-        ).values_list("subject_id", flat=True)
+        PipelineRun.objects.real()
+        .filter(
+            subject_type_id=type_id,
+            subject_id__in=[pk for pk in ids if pk is not None],
+            pipeline_id=pipeline_id,
+        )
+        .values_list("subject_id", flat=True)
     )
     return [pk for pk in dict.fromkeys(ids) if pk is not None and pk not in have]
 

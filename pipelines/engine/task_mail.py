@@ -1,6 +1,6 @@
 """The mail that tells somebody of a task, and reminds of it: a message and its effect, beside the visit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import formataddr, parseaddr
@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.utils import timezone
 
 from crm.message_ids import message_id
 from crm.models import Message
@@ -41,6 +42,8 @@ class TaskLetter:
     about: str
     due_at: datetime | None
     expires_at: datetime | None
+    # Of a test run: kept as captured, and never sent.
+    test: bool = False
 
     @property
     def reminds(self) -> bool:
@@ -55,6 +58,9 @@ def send_letters(store: PortableStore, letters: Sequence[TaskLetter], *, now: da
     if not letters:
         return
     ids = store.create_rows(Message, [_message(letter, now) for letter in letters])
+    sent = [(letter, pk) for letter, pk in zip(letters, ids, strict=True) if not letter.test]
+    if not sent:
+        return
     store.insert_effects(
         [
             Effect(
@@ -67,7 +73,7 @@ def send_letters(store: PortableStore, letters: Sequence[TaskLetter], *, now: da
                 created_at=now,
                 payload={"message": pk},
             )
-            for letter, pk in zip(letters, ids, strict=True)
+            for letter, pk in sent
         ]
     )
 
@@ -83,8 +89,8 @@ def _message(letter: TaskLetter, now: datetime) -> dict[str, Any]:
         "sender": sender[:320],
         "reply_to": team.reply_to[:320],
         "subject": " ".join(f"{'Reminder: ' if letter.reminds else ''}{letter.title}".split())[:500],
-        "text": render_to_string("pipelines/mail/task.txt", context).strip() + "\n",
-        "html": render_to_string("pipelines/mail/task.html", context),
+        "text": _rendered("pipelines/mail/task.txt", context).strip() + "\n",
+        "html": _rendered("pipelines/mail/task.html", context),
         "topic": "",
         "headers": {"Auto-Submitted": "auto-generated"},
         "message_id": message_id(run_id=letter.run_id, seq=-letter.seq, n=letter.n, domain=domain),
@@ -94,18 +100,24 @@ def _message(letter: TaskLetter, now: datetime) -> dict[str, Any]:
         "step_id": letter.step_id,
         # Several may belong to one visit.
         "run_seq": None,
+        "state": (Message.State.CAPTURED if letter.test else Message.State.QUEUED).value,
         "created_at": now,
     }
 
 
+def _rendered(template: str, context: Mapping[str, Any]) -> str:
+    """Templates tell times by the clock of the thread, which is another one in a worker than in a request."""
+    with timezone.override(ZoneInfo(context["zone"])):
+        return render_to_string(template, dict(context))
+
+
 def _context(letter: TaskLetter, now: datetime) -> dict[str, Any]:
-    zone = ZoneInfo(letter.team.timezone)
     until = letter.expires_at or now + timedelta(days=LINK_DAYS)
     return {
         "letter": letter,
         "link": TaskLink(letter.human_id, letter.user_id, until).place,
-        "due": letter.due_at.astimezone(zone) if letter.due_at else None,
-        "until": until.astimezone(zone),
+        "due": letter.due_at,
+        "until": until,
         "zone": letter.team.timezone,
         "is_late": bool(letter.due_at and letter.due_at < now),
     }

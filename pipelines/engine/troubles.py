@@ -54,6 +54,8 @@ def can_break(program: Program, step: Step) -> bool:
 
 def troubles_of(batch: Batch) -> Troubles:
     """Of the steps at which somebody failed, and of those whose circuit is open; mostly of none."""
+    if batch.test:
+        return {}
     wrong = {visit.step_id for visit in batch.visits if visit.event in _WRONG}
     if not wrong and not batch.broken:
         return {}

@@ -58,6 +58,8 @@ class Way:
     def reads_subject(self) -> bool:
         """Whether the record itself decides if and when it enters."""
         entry = self.entry
+        if entry.program.standing:
+            return True
         names = set(entry.where.names) if entry.where is not None else set()
         keyed = isinstance(entry.reentry, Mapping) and "key" in entry.reentry
         return bool(names - _OF_THE_EVENT) or keyed or bool(entry.assign) or not entry.program.first.delay.is_zero

@@ -22,7 +22,7 @@ from pipelines.engine.listening import anybody_listens
 from pipelines.engine.outgoing import hearing
 from pipelines.engine.plain import plain
 from pipelines.engine.ways import DELETED
-from pipelines.models import Pipeline, Trigger
+from pipelines.models import Pipeline, PipelineRun, Trigger
 from pipelines.subjects import HIDDEN, SubjectType, subject_types
 
 log = logging.getLogger(__name__)
@@ -233,6 +233,8 @@ def _facts_of_numbers(type_: str, addresses: Sequence[tuple[int, str, str]]) -> 
     rows = Message.objects.filter(
         team_id__in={team_id for team_id, _ in topics}, recipient__in={address for _, address, _ in addresses},
         about_id__isnull=False, channel__in=OptIn.Channel.values,
+    ).exclude(
+        state=Message.State.CAPTURED
     ).order_by("pk").values_list("team_id", "recipient", "about_type_id", "about_id")  # fmt: skip
     last = {(team_id, address): (kind, pk) for team_id, address, kind, pk in rows}
     return [
@@ -244,7 +246,7 @@ def _facts_of_numbers(type_: str, addresses: Sequence[tuple[int, str, str]]) -> 
 
 def tell_of_task(sender: object, instance: Task, raw: bool = False, **_: Any) -> None:
     """A task was done: an event about what it is about, once however often it is saved."""
-    if raw or instance.status != Task.Status.DONE or instance.completed_at is None:
+    if raw or instance.status != Task.Status.DONE or instance.completed_at is None or _of_a_test(instance):
         return
     payload = {"task": instance.pk, "title": instance.title, "priority": instance.priority, "run": instance.run_id}
     fact = Fact(
@@ -252,6 +254,11 @@ def tell_of_task(sender: object, instance: Task, raw: bool = False, **_: Any) ->
         key=f"{instance.pk}:{instance.completed_at.isoformat()}",
     )  # fmt: skip
     _apart(lambda: publish_all([fact]))
+
+
+def _of_a_test(task: Task) -> bool:
+    """Whether a test run asked for it: then nobody hears that it was done."""
+    return task.run_id is not None and PipelineRun.objects.filter(pk=task.run_id, test=True).exists()
 
 
 def _apart(work: Callable[[], object]) -> None:

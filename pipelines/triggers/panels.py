@@ -35,7 +35,7 @@ def _line(run: PipelineRun) -> dict[str, Any]:
     status = RunStatus(run.status)
     step = run.step
     return {
-        "name": run.pipeline.name,
+        "name": _marked(run, run.pipeline.name),
         "url": reverse("admin:pipelines_pipelinerun_change", args=(run.pk,)),
         "status": status.name.lower(),
         "step": step_title(step) if step is not None and status not in _OVER else "",
@@ -70,4 +70,9 @@ def run_entries(*, subject: Model, before: datetime | None, limit: int) -> Seque
 
 def _entry(run: PipelineRun, at: datetime, verb: str, icon: str) -> Entry:
     url = reverse("admin:pipelines_pipelinerun_change", args=(run.pk,))
-    return Entry(at=at, kind="run", title=f"{verb} {run.pipeline.name}", url=url, icon=icon)
+    return Entry(at=at, kind="run", title=_marked(run, f"{verb} {run.pipeline.name}"), url=url, icon=icon)
+
+
+def _marked(run: PipelineRun, words: str) -> str:
+    """A test says that it is one, as what it asks of people does."""
+    return f"Test: {words}" if run.test else words

@@ -139,7 +139,9 @@ def _main() -> None:
             hand = hand or _Hand()
             answer = hand.do(request)
         elif "start" in request:
-            answer = {"pid": _fork(request)}
+            answer = {"pid": (born := _fork(request))}
+            # Numbers of processes come round; whoever had this one before has ended.
+            statuses.pop(born, None)
         elif "poll" in request:
             answer = {"ended": _reaped(int(request["poll"]), statuses, os.WNOHANG) is not None}
         else:

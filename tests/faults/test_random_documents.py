@@ -1,7 +1,6 @@
 """A process that breaks at any point of the engine changes nothing but time, whatever the document."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import count
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from crm.faults import POINTS
-from tests.examples import examples
+from tests.examples import groups, together
 from tests.faults.points import all_points
 from tests.faults.scenes import House, house
 from tests.pipelines.engine.building import later
@@ -22,16 +21,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("random documents")]
 DEEDS = "tests.faults.lives"
 HOURS = 14
 # So many random pipelines share a team, its hours and what breaks in them.
-TOGETHER = min(20, examples(6))
-# Which to begin with, to try others than the last time.
-FIRST = int(os.environ.get("FIRST_GROUP", "0"))
-GROUPS = range(FIRST, FIRST + examples(TOGETHER) // TOGETHER)
+TOGETHER = together(6)
+GROUPS = groups(TOGETHER)
 SHOWN = 3
 # The hour, and which of its turns.
 Moment = tuple[int, int]
 CHANNELS = ("email", "sms", "whatsapp")
-# An error of ours while calling out is an answer to the step, which tries again later: that is its time, not ours.
-ANSWERED = ("before_http", "after_http")
+# An error of ours while calling out is an answer to the step, which tries again later or takes its error edge: that is
+# its way, not ours.
+ANSWERED = ("before_http", "after_http", "in_send")
 WORTH_A_WORD = {"messages.uncertain", "steps.deadly", "pipeline.silent"}
 
 

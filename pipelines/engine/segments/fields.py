@@ -9,6 +9,7 @@ from django.db.models.functions import Coalesce
 from django.db.models.lookups import IsNull
 
 from contacts.models import Contact
+from pipelines import managers
 from pipelines.engine.store.askable import Asked, Custom, Field, Moment, NotAskable, Number, Related, Text
 from pipelines.engine.store.compiling import Lookup
 from pipelines.models import Event
@@ -59,6 +60,10 @@ def _of_model(kind: SubjectType, path: tuple[str, ...], more: bool) -> Field:
             return Custom("custom", key)
         case (relation, name) if relation in kind.relations and name in RELATED_FIELDS[relation]:
             return _related(kind, relation, name)
+        case (managers.OWNER, managers.NAME) if managers.OWNER in kind.relations:
+            return Related(managers.asked("id"))
+        case (managers.OWNER, managers.NAME, name) if managers.OWNER in kind.relations and name in managers.FIELDS:
+            return _of_manager(name)
         case (name,):
             return _column(kind, name)
     raise NotAskable
@@ -74,9 +79,15 @@ def _related(kind: SubjectType, relation: str, name: str) -> Field:
     return Text(F(f"{relation}__{name}"), absent=absent)
 
 
+def _of_manager(name: str) -> Field:
+    asked = managers.asked(name)
+    absent = Q(IsNull(managers.asked("id"), True))
+    return Number(asked, absent=absent) if name == "id" else Text(asked, absent=absent)
+
+
 def _column(kind: SubjectType, name: str) -> Field:
     if name in kind.relations:
-        return Related(f"{name}_id")
+        return Related(F(f"{name}_id"))
     if name not in kind.plain:
         if name in kind.derived or name in ("team_id", "tags", "did") or "custom" not in kind.plain:
             raise NotAskable

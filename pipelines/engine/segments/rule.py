@@ -11,6 +11,8 @@ from django.db.models import Count, Max, QuerySet
 
 from contacts.models import Contact
 from pipelines.definition.conditions import Condition, ConditionError, compile_condition
+from pipelines.definition.meant import meant_by, places_of
+from pipelines.definition.shapes import spoken_path
 from pipelines.engine.segments.fields import lookup_for
 from pipelines.engine.store.compiling import compiled
 from pipelines.models import Event
@@ -88,6 +90,9 @@ def problems(where: Any) -> list[str]:
     if where in (None, "", [], {}):
         return ["Say who belongs to the segment: a rule needs at least one line."]
     try:
+        unknown = list(_unknown(where))
+        if unknown:
+            return unknown
         rule = rule_of(where)
     except (ConditionError, TypeError, ValueError) as error:
         return [str(error)]
@@ -99,6 +104,17 @@ def problems(where: Any) -> list[str]:
         for path in sorted(rule.condition.paths)
         if path[0] in ROOTS and path[1:2] == ("did",) and (len(path) != 4 or path[3] not in DID)
     ]
+
+
+def _unknown(where: Any) -> Iterator[str]:
+    """Names that mean nothing here, each with its place and what was meant; raises ConditionError."""
+    known, contact = ROOTS | {"now", "trigger"}, contact_kind()
+    words = {name: f"contact.{name}" for name in (*contact.plain, *contact.relations, *contact.derived, "tags", "did")}
+    for path in sorted(compile_condition(where).paths):
+        if path[0] not in known:
+            for inside, place in places_of(path[:1], where, condition=True):
+                at = f"{spoken_path(inside)}: " if inside else ""
+                yield f"{at}unknown name '{path[0]}'{meant_by(path, known, words)}{place}"
 
 
 def load(ids: Collection[int], rules: Iterable[Rule]) -> dict[int, dict[str, Any]]:

@@ -1,20 +1,22 @@
 """Kinds of fields as a database is asked about them: each test answers the evaluator's verdict on every row."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from django.db import connection
-from django.db.models import BooleanField, Case, F, Q, Value, When
-from django.db.models.functions import Collate, Length, Right, StrIndex, Substr
+from django.db.models import BooleanField, Case, Q, Value, When
+from django.db.models.functions import Collate, ExtractDay, ExtractMonth, Length, Right, StrIndex, Substr
 from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, IsNull
 
-from pipelines.definition.comparing import as_moment
+from pipelines.definition.comparing import as_moment, written_day
 from pipelines.engine.store import json_values as values
 
 # True and False are conditions that hold for every row and for none.
 Asked: TypeAlias = Q | bool
+# Months and days of the year.
+Days: TypeAlias = Collection[tuple[int, int]]
 LARGEST: Final = 2**53
 
 
@@ -45,6 +47,9 @@ class Field:
 
     def moment(self, compare: Any, value: datetime) -> Asked:
         raise NotAskable
+
+    def recurs(self, days: Days) -> Asked:
+        return False
 
 
 def negated(asked: Asked) -> Asked:
@@ -129,6 +134,9 @@ class Text(Field):
         # A text may be a date to the evaluator, which no database reads as it does.
         raise NotAskable
 
+    def recurs(self, days: Days) -> Asked:
+        return some([Q(Exact(Substr(self.expression, 5, 6), written_day(day))) for day in days])
+
     def _present(self) -> Asked:
         return Q(GreaterThanOrEqual(Length(self.expression), 0))
 
@@ -150,6 +158,10 @@ class Moment(Field):
 
     def moment(self, compare: Any, value: datetime) -> Asked:
         return Q(compare(self.expression, Value(value)))
+
+    def recurs(self, days: Days) -> Asked:
+        month, day = (part(self.expression, tzinfo=UTC) for part in (ExtractMonth, ExtractDay))
+        return some([Q(Exact(month, each[0])) & Q(Exact(day, each[1])) for each in days])
 
     def _held(self, compare: Any, value: Any) -> Asked:
         try:
@@ -188,11 +200,11 @@ class Number(Field):
 class Related(Field):
     """A whole record: it is there or not."""
 
-    def __init__(self, column: str) -> None:
-        self.column = column
+    def __init__(self, key: Any) -> None:
+        self.key = key
 
     def is_empty(self) -> Asked:
-        return Q(IsNull(F(self.column), True))
+        return Q(IsNull(self.key, True))
 
     def contains(self, value: Any) -> Asked:
         raise NotAskable
@@ -234,6 +246,9 @@ class Custom(Field):
 
     def edge(self, value: Any, *, at_end: bool) -> Asked:
         return self.text.edge(value, at_end=at_end)
+
+    def recurs(self, days: Days) -> Asked:
+        return self.text.recurs(days)
 
     def is_empty(self) -> Asked:
         return Q(values.is_blank(*self.at))

@@ -18,6 +18,7 @@ NEW_RUN = (
     "parent_seq",
     "slot",
     "depth",
+    "test",
     "created_at",
 )
 NEW_CHILD = (*NEW_RUN, "parent", "root", "outcome", "reason", "finished_at")

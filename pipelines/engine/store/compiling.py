@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
 
+from pipelines.definition.comparing import days_recurring
 from pipelines.definition.durations import DurationError, parse_duration
 from pipelines.definition.values import ParameterError, compile_value
 from pipelines.engine.store.askable import Asked, Field, NotAskable, every, moment_of, negated, some
@@ -85,6 +86,8 @@ def _clause(where: Mapping[str, Any], lookup: Lookup, roots: Collection[str], no
             return every([field.order(GreaterThanOrEqual, low), field.order(LessThanOrEqual, high)])
         case "before" | "after":
             return field.moment(LessThan if operator == "before" else GreaterThan, moment_of(value))
+        case "recurs_on":
+            return field.recurs(days_recurring(value))
         case "within_last":
             since = now - timedelta(seconds=parse_duration(value))
             return every([field.moment(GreaterThanOrEqual, since), field.moment(LessThanOrEqual, now)])

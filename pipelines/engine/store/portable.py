@@ -45,9 +45,9 @@ class PortableStore(Reading, Leaving):
         """The oldest transaction that still writes and the next one to come; None where writers queue up."""
         return None
 
-    def claim_lane(self, *, step_id: int, now: datetime, limit: int) -> list[Cursor]:
-        """Lock due runs of one step; rows that another worker holds are passed over."""
-        due = self._lockable().filter(step_id=step_id, next_step_at__lte=now).order_by("next_step_at")
+    def claim_lane(self, *, step_id: int, now: datetime, limit: int, trial: bool = False) -> list[Cursor]:
+        """Lock due runs of one step, on `trial` no tests; rows that another worker holds are passed over."""
+        due = self._lockable(real=trial).filter(step_id=step_id, next_step_at__lte=now).order_by("next_step_at")
         return [Cursor(*row) for row in due.values_list(*COLUMNS)[:limit]]
 
     def claim_runs(self, *, run_ids: Sequence[int]) -> list[Cursor]:
@@ -57,8 +57,8 @@ class PortableStore(Reading, Leaving):
             runs = runs.select_for_update()
         return [Cursor(*row) for row in runs.values_list(*COLUMNS)]
 
-    def _lockable(self) -> models.QuerySet[PipelineRun]:
-        runs = PipelineRun.objects.all()
+    def _lockable(self, *, real: bool) -> models.QuerySet[PipelineRun]:
+        runs = PipelineRun.objects.real() if real else PipelineRun.objects.all()
         return runs.select_for_update(skip_locked=True) if connection.vendor == "postgresql" else runs
 
     def move_runs(self, cursors: Sequence[Cursor]) -> None:
@@ -127,11 +127,12 @@ class PortableStore(Reading, Leaving):
         at: datetime,
         batch: uuid.UUID,
     ) -> None:
-        """Move runs, append their visits to the log and count them."""
+        """Move runs, append their visits to the log and count them; the visits of tests have no cells."""
         self.move_runs(cursors)
         if visits:
             self.insert_visits(visits, at=at, batch=batch)
-            self.add_stats(cells)
+            if cells:
+                self.add_stats(cells)
 
     def insert_visits(self, visits: Sequence[Visit], *, at: datetime, batch: uuid.UUID) -> None:
         """Append to the log."""
@@ -323,7 +324,7 @@ def _counted(run: PipelineRun, ended: tuple[int, int] | None, now: datetime) -> 
     count, bad = ended
     run.open_children = max(0, run.open_children - count)
     if bad or run.open_children <= run.wake_at:
-        run.phase = RunPhase.RESUME.value
+        run.phase = run.phase if run.phase == RunPhase.REPEAT else RunPhase.RESUME.value
         if run.status == RunStatus.WAITING:
             run.held_until, run.next_step_at, run.status = run.next_step_at, now, RunStatus.PENDING.value
     return True

@@ -26,6 +26,7 @@ from pipelines.engine.store.statements import (
     _TYPES,
     CLAIM,
     CLAIM_RUNS,
+    CLAIM_TRIAL,
     CLOSE,
     COUNT_DOWN,
     EFFECT,
@@ -71,8 +72,8 @@ class PostgresStore(LeavingAtOnce, PortableStore):
         (oldest, upcoming) = _fetch(HORIZON, [])[0]
         return int(oldest), int(upcoming)
 
-    def claim_lane(self, *, step_id: int, now: datetime, limit: int) -> list[Cursor]:
-        return _cursors(CLAIM, [step_id, now, limit])
+    def claim_lane(self, *, step_id: int, now: datetime, limit: int, trial: bool = False) -> list[Cursor]:
+        return _cursors(CLAIM_TRIAL if trial else CLAIM, [step_id, now, limit])
 
     def claim_runs(self, *, run_ids: Sequence[int]) -> list[Cursor]:
         return _cursors(CLAIM_RUNS, [numbers(run_ids)])

@@ -4,18 +4,19 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, Exists, F, Max, OuterRef, Q, When
+from django.db.models import Case, Exists, F, Max, OuterRef, Q, Subquery, When
 
 from contacts.models import Record
 from crm.models import Member
 from crm.suppression import suppressed
-from pipelines.actions.base import ChildResult, Found, Search
+from pipelines.actions.base import AGAIN, ChildResult, Found, Search
 from pipelines.engine.answers import answers_for
 from pipelines.engine.cursor import Ancestor, Answer, Cursor, Family, Memory
 from pipelines.engine.programs import BROKEN, LoadedProgram, PipelineFacts, pipeline_facts, pipelines_called, programs
 from pipelines.engine.resources import TeamResources, load_resources
 from pipelines.engine.store.searching import find, segments_by_key
-from pipelines.models import Pipeline, PipelineRun, StepCircuit, StepExecution
+from pipelines.managers import managers
+from pipelines.models import EventWait, Pipeline, PipelineRun, StepCircuit, StepExecution
 from pipelines.states import RunPhase, RunStatus
 from pipelines.subjects import among, related, subject_type
 
@@ -94,6 +95,19 @@ class Reading:
                 family.children.append(_child(child))
         return found
 
+    def failures(self, run_ids: Collection[int]) -> dict[int, tuple[str, str]]:
+        """At which step these runs ended, by its key, and what the visit said that ended them; one statement."""
+        event = StepExecution.Event
+        # What stands beside a visit, as that it was one too many, is said where the visit itself went well.
+        visits = StepExecution.objects.filter(
+            run_id=OuterRef("pk"), seq=OuterRef("seq"), event__in=[event.FAILED, event.NOTE], error__isnull=False
+        ).order_by("event", "-id")
+        rows = PipelineRun.objects.filter(pk__in=among(run_ids)).annotate(said=Subquery(visits.values("error")[:1]))
+        return {
+            pk: (key or "", said or _end_in_words(status, reason))
+            for pk, key, said, status, reason in rows.values_list("pk", "last_step__key", "said", "status", "reason")
+        }
+
     def subjects(
         self,
         type_id: int,
@@ -109,6 +123,10 @@ class Reading:
     def related(self, relation: str, ids: Collection[int]) -> Mapping[int, dict[str, Any]]:
         """What subjects hold of the records that they are related to so, by id."""
         return related(relation, ids)
+
+    def managers(self, pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], dict[str, Any]]:
+        """The managers of these members by (team, user), as owners hold them."""
+        return managers(pairs)
 
     def resources(
         self,
@@ -138,6 +156,13 @@ class Reading:
     def answers(self, cursors: Sequence[Cursor]) -> dict[int, Answer]:
         """What came back for visits that waited."""
         return answers_for(cursors)
+
+    def cut_short(self, run_ids: Collection[int]) -> dict[tuple[int, int, str], datetime]:
+        """Since when these runs waited, by run, number and event, who were called off and ended no visit since."""
+        ended = StepExecution.objects.filter(run_id=OuterRef("run_id"), seq__gte=OuterRef("seq"), outcome__isnull=False)
+        rows = EventWait.objects.filter(~Exists(ended), run_id__in=among(run_ids), status=EventWait.Status.CANCELLED)
+        found = rows.order_by("-since").values_list("run_id", "n", "event", "since")
+        return {(run_id, n, event): since for run_id, n, event, since in found}
 
     def last_ends(self, run_ids: Sequence[int]) -> dict[int, datetime]:
         """When the last visit ended from which a delay counts; runs that ended none are missing."""
@@ -170,6 +195,13 @@ class Reading:
         return set(model._default_manager.filter(pk__in=ids).values_list("team_id", "pk"))
 
 
+def _end_in_words(status: int, reason: str | None) -> str:
+    """Of a run that ended without a word in its log: its reason, where that says more than that it ended."""
+    if not reason or reason in ("error", RunStatus(status).name.lower()):
+        return ""
+    return f"{reason.replace('_', ' ').removesuffix('.')}."
+
+
 def _child(row: Sequence[Any]) -> ChildResult:
     pk, slot, status, outcome, reason, began = row
-    return ChildResult(pk, slot, RunStatus(status).name.lower(), outcome, reason, began)
+    return ChildResult(pk, slot, RunStatus(status).name.lower(), outcome, reason, began, again=reason == AGAIN)

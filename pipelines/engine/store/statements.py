@@ -28,6 +28,8 @@ SELECT {", ".join(COLUMNS)} FROM {RUN}
  WHERE step_id = %s AND next_step_at <= %s AND next_step_at IS NOT NULL
  ORDER BY next_step_at LIMIT %s FOR UPDATE SKIP LOCKED
 """  # noqa: S608
+# Tests open and close no circuit, so they take no place of a trial.
+CLAIM_TRIAL = CLAIM.replace("ORDER BY", "AND NOT test ORDER BY")
 
 CLAIM_RUNS = f"""
 SELECT {", ".join(COLUMNS)} FROM {RUN} WHERE id = ANY(%s::bigint[]) ORDER BY id DESC FOR UPDATE
@@ -105,7 +107,8 @@ SELECT id, seq FROM {RUN} WHERE id = ANY(%s::bigint[]) AND finished_at IS NULL A
 """  # noqa: S608
 COUNT_DOWN = f"""
 UPDATE {RUN} p SET open_children = greatest(p.open_children - e.n, 0),
-       phase = CASE WHEN {{woken}} THEN {RunPhase.RESUME.value} ELSE p.phase END,
+       phase = CASE WHEN {{woken}} AND p.phase <> {RunPhase.REPEAT.value} THEN {RunPhase.RESUME.value}
+                    ELSE p.phase END,
        held_until = CASE WHEN {{woken}} AND p.status = {RunStatus.WAITING.value}
                          THEN p.next_step_at ELSE p.held_until END,
        next_step_at = CASE WHEN {{woken}} AND p.status = {RunStatus.WAITING.value} THEN %s ELSE p.next_step_at END,
@@ -118,6 +121,6 @@ _TYPES = {
     "pipeline": "int", "version": "int", "subject_type": "int", "subject_id": "bigint", "trigger": "int",
     "dedup": "uuid", "status": "smallint", "step": "int", "next_step_at": "timestamptz", "phase": "smallint",
     "attempt": "smallint", "seq": "int", "open_children": "smallint", "wake_at": "smallint",
-    "parent_seq": "int", "slot": "int", "depth": "smallint", "created_at": "timestamptz",
+    "parent_seq": "int", "slot": "int", "depth": "smallint", "test": "bool", "created_at": "timestamptz",
     "parent": "bigint", "root": "bigint", "outcome": "text", "reason": "text", "finished_at": "timestamptz",
 }  # fmt: skip

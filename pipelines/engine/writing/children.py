@@ -5,6 +5,7 @@ from pipelines.actions.base import Child
 from pipelines.engine.batch import Batch
 from pipelines.engine.cursor import Memory
 from pipelines.engine.plain import plain
+from pipelines.engine.redriving import begin_again
 
 register("in_spawn", "child runs are inserted, their parents do not count them yet", in_transaction=True)
 register("in_join", "children have ended and their parents counted them, nothing is committed", in_transaction=True)
@@ -12,6 +13,8 @@ register("in_join", "children have ended and their parents counted them, nothing
 
 def write_children(batch: Batch) -> None:
     """All children of all parents in one insert, their names in another; the parents count them when they move."""
+    if batch.again:
+        begin_again(batch.again, now=batch.now, by_itself=True)
     if not batch.spawned:
         return
     ids = batch.store.insert_children([row for _, row in batch.spawned])

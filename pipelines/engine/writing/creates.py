@@ -57,12 +57,17 @@ class People:
         return [int(user_id) for team, user_id, _, role in self._members if team == team_id and role == "owner"]
 
 
+def tested_title(batch: Batch, title: str) -> str:
+    """What a test run asks of people says so wherever it is read."""
+    return f"Test: {title}"[:200] if batch.test else title[:200]
+
+
 def _task(batch: Batch, people: People, cursor: Cursor, seq: int, create: Create) -> dict[str, Any]:
     team_id = batch.facts[cursor.pipeline_id].team.id
     values = dict(create.values)
     return {
         "team_id": team_id,
-        "title": values["title"],
+        "title": tested_title(batch, values["title"]),
         "description": values["description"],
         "priority": values["priority"],
         "due_at": values["due_at"],
@@ -81,7 +86,7 @@ def _notifications(batch: Batch, people: People, cursor: Cursor, create: Create)
         {
             "team_id": team_id,
             "user_id": user_id,
-            "title": create.values["title"],
+            "title": tested_title(batch, create.values["title"]),
             "body": create.values["body"],
             "about_type_id": cursor.subject_type_id,
             "about_id": cursor.subject_id,

@@ -29,6 +29,8 @@ def queue_effects(batch: Batch) -> None:
         return
     planned = _without_suppressed(batch)
     messages = [_message(batch, cursor, request.message) for cursor, _, request in planned if request.message]
+    if batch.test:
+        messages = [{**row, "state": Message.State.CAPTURED.value} for row in messages]
     ids = batch.store.create_rows(Message, messages) if messages else []
     by_visit = {(row["run_id"], row["run_seq"]): pk for row, pk in zip(messages, ids, strict=True)}
     effects = [_effect(batch, planned_one, by_visit) for planned_one in planned]
@@ -139,6 +141,8 @@ def _effect(batch: Batch, planned: Planned, messages: dict[tuple[int | None, int
         payload = {"action": step.kind, "payload": plain(request.payload)}
     else:
         payload = plain(request.payload)
+    if batch.test:
+        return _tried(batch, cursor, request, payload)
     payload |= flight_of(batch.programs[cursor.version_id], cursor.pipeline_id)
     return Effect(
         run_id=cursor.id,
@@ -149,6 +153,19 @@ def _effect(batch: Batch, planned: Planned, messages: dict[tuple[int | None, int
         available_at=batch.now,
         created_at=batch.now,
         payload=payload,
+    )
+
+
+def _tried(batch: Batch, cursor: Cursor, request: EffectRequest, payload: dict[str, Any]) -> Effect:
+    """What a test run asks for: with the kind it would have, under one that nothing delivers."""
+    return Effect(
+        run_id=cursor.id,
+        seq=cursor.seq,
+        n=0,
+        kind=Effect.Kind.TEST.value,
+        available_at=batch.now,
+        created_at=batch.now,
+        payload={**payload, "kind": KINDS[request.kind].value},
     )
 
 

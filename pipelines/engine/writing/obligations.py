@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from pipelines.actions.base import EventRequest, WaitFor
@@ -18,7 +19,8 @@ UPDATED = "updated"
 
 def write_waits(batch: Batch) -> None:
     """Events that visits wait for: one insert; the dispatcher looks at each after the commit."""
-    rows = [row for cursor, wait in batch.waits for row in _waits(batch, cursor, wait)]
+    since = _cut_short(batch)
+    rows = [row for cursor, wait in batch.waits for row in _waits(batch, cursor, wait, since)]
     if rows:
         batch.store.insert_waits(rows)
     if batch.released:
@@ -30,14 +32,30 @@ def match_key(values: Mapping[str, Any]) -> uuid.UUID:
     return uuid.uuid5(NAMESPACE, json.dumps(plain(values), sort_keys=True))
 
 
-def _waits(batch: Batch, cursor: Cursor, wait: WaitFor) -> list[EventWait]:
+def _cut_short(batch: Batch) -> Mapping[tuple[int, int, str], datetime]:
+    """Since when those waited who were called off inside a block and wait again: what came in between counts."""
+    arrived = {visit.run_id for visit in batch.visits if visit.outcome is not None}
+    again = [
+        cursor.id
+        for cursor, _ in batch.waits
+        if cursor.parent_id is not None and cursor.seq > 1 and cursor.id not in arrived
+    ]
+    return batch.store.cut_short(again) if again else {}
+
+
+def _waits(
+    batch: Batch, cursor: Cursor, wait: WaitFor, since: Mapping[tuple[int, int, str], datetime]
+) -> list[EventWait]:
     requests = list(wait.events)
     if wait.condition is not None:
         requests.append(EventRequest(name=MET, event=UPDATED, where=wait.condition))
-    return [_row(batch, cursor, request, n, wait.count) for n, request in enumerate(requests)]
+    return [
+        _row(batch, cursor, request, n, wait.count, since.get((cursor.id, n, request.event)) or batch.now)
+        for n, request in enumerate(requests)
+    ]
 
 
-def _row(batch: Batch, cursor: Cursor, request: EventRequest, n: int, count: int) -> EventWait:
+def _row(batch: Batch, cursor: Cursor, request: EventRequest, n: int, count: int, began: datetime) -> EventWait:
     about_subject = request.match is None
     return EventWait(
         team_id=batch.facts[cursor.pipeline_id].team.id,
@@ -53,7 +71,7 @@ def _row(batch: Batch, cursor: Cursor, request: EventRequest, n: int, count: int
         match_key=match_key(request.match) if request.match is not None else None,
         where=request.where,
         needed=1 if is_condition(request) else count,
-        since=request.since or batch.now,
+        since=min(request.since or began, began),
         created_at=batch.now,
     )
 

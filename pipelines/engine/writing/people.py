@@ -9,7 +9,8 @@ from pipelines.engine.batch import Batch
 from pipelines.engine.cursor import Cursor
 from pipelines.engine.plain import plain
 from pipelines.engine.task_mail import TaskLetter, send_letters
-from pipelines.engine.writing.creates import People
+from pipelines.engine.writing.creates import People, tested_title
+from pipelines.engine.writing.turns import Turns
 from pipelines.models import HumanTask
 
 
@@ -19,7 +20,9 @@ def write_tasks(batch: Batch) -> None:
     if not asked:
         return
     people = People(batch, {batch.facts[cursor.pipeline_id].team.id for cursor, _, _ in asked})
-    tasks = [_task(batch, people, *each) for each in asked]
+    turns = Turns([(cursor, human) for cursor, _, human in asked])
+    tasks = [_task(batch, people, turns, *each) for each in asked]
+    turns.save()
     task_ids = batch.store.create_rows(Task, tasks)
     rows = [_human(batch, task_id, *each) for task_id, each in zip(task_ids, asked, strict=True)]
     human_ids = batch.store.create_rows(HumanTask, rows)
@@ -31,15 +34,17 @@ def write_tasks(batch: Batch) -> None:
     send_letters(batch.store, letters, now=batch.now)
 
 
-def _task(batch: Batch, people: People, cursor: Cursor, wait: WaitFor, human: HumanRequest) -> dict[str, Any]:
+def _task(
+    batch: Batch, people: People, turns: Turns, cursor: Cursor, wait: WaitFor, human: HumanRequest
+) -> dict[str, Any]:
     team_id = batch.facts[cursor.pipeline_id].team.id
     return {
         "team_id": team_id,
-        "title": human.title[:200],
+        "title": tested_title(batch, human.title),
         "description": human.description,
         "priority": human.priority,
         "due_at": human.due_at,
-        "assignee_id": people.find(team_id, human.assignee) if human.assignee else None,
+        "assignee_id": turns.whose(people, team_id, cursor, human),
         "subject_type_id": cursor.subject_type_id,
         "subject_id": cursor.subject_id,
         "run_id": cursor.id,
@@ -90,4 +95,5 @@ def _first_letter(
         about=str((batch.subject_of(cursor) or {}).get("name") or ""),
         due_at=task["due_at"],
         expires_at=wait.deadline,
+        test=batch.test,
     )

@@ -146,6 +146,13 @@ class Documents:
         more: Step = {"on": {"error": "next"}}
         if self._random.random() < 0.2:
             more = {"timeout": f"{self._random.randint(1, 4)}h", "on": {**more["on"], "timeout": "next"}}
+        if self._random.random() < 0.3:
+            classes = self._random.choice([["*"], ["branch"], ["timeout", "expression"]])
+            more["retry"] = {
+                "max": self._random.randint(1, 2),
+                "delay": self._random.choice(["20m", "1h"]),
+                "on": classes,
+            }
         return more
 
     def _loop(self, depth: int) -> dict[str, Any]:

@@ -88,14 +88,15 @@ def test_values_flow_from_step_to_step(team: Team, run_at: Run) -> None:
 def test_a_step_that_brought_nothing_leaves_variables_as_they_were(
     team: Team, run_at: Run, more: dict[str, Any]
 ) -> None:
-    bad = {"key": "bad", "type": "update_record", "with": {"values": {"lifecycle_stage": "king"}}, **more}
+    values = {"lifecycle_stage": "{{ contact.last_name }}"}
+    bad = {"key": "bad", "type": "update_record", "with": {"values": values}, **more}
     bad["set"] = {"score": "{{ steps.bad.score }}", "why": "{{ steps.bad.error.code }}"}
     active(
         team,
         [bad, email("{{ score }} {{ why }}")],
         variables=[{"name": "score", "type": "number", "default": 7}, {"name": "why", "type": "string"}],
     )
-    Contact.objects.create(team=team, email="a@example.org")
+    Contact.objects.create(team=team, last_name="King", email="a@example.org")
     run_at(NOON)
     failed = "on" in more
     assert mail.outbox[0].body.split("\n")[0].strip() == ("7 validation" if failed else "7")

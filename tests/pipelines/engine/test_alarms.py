@@ -13,8 +13,9 @@ from pipelines.doctor import examine
 from pipelines.engine.clock import real_now
 from pipelines.engine.enroll import enroll
 from pipelines.models import Firing, Pipeline, PipelineRun, PipelineStep, StepStat, Trigger
+from pipelines.operations import backfill, update_document
 from tests.api import Api
-from tests.pipelines.engine.building import NOON, active, later
+from tests.pipelines.engine.building import NOON, active, document, later
 from tests.pipelines.engine.conftest import Run
 
 SIGNUPS = {"type": "created", "model": "contacts.contact"}
@@ -55,6 +56,17 @@ def test_a_pipeline_that_nobody_enters_any_more_is_told_once(team: Team, run_at:
     entered(team, 7)
     run_at(later(hours=27) + timedelta(days=2))
     assert len(told()) == 2
+
+
+def test_a_step_that_is_given_to_those_who_passed_it_breaks_no_silence(team: Team, run_at: Run) -> None:
+    begin = {"key": "begin", "type": "wait"}
+    pipeline = active(team, [begin, WAIT])
+    entered(team, 7)
+    run_at(NOON)
+    update_document(pipeline=pipeline, document=document([begin, {"key": "new", "type": "wait"}, WAIT]))
+    assert backfill(pipeline=pipeline, step="new", now=later(hours=25)).done == 7
+    run_at(later(hours=25))
+    assert [each.code for each in alarms(team=team, now=later(hours=26))] == ["pipeline.silent"]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,20 @@ def test_a_branch_that_fails_ends_its_block_as_the_rule_says(
     run_at(later(hours=2))
     assert states(run) == after_two
     if after_two[0] == "failed":
-        assert said(run) == "The branch bad failed."
+        assert said(run) == "The branch bad failed at a."
+
+
+@pytest.mark.parametrize("last", ["good", "bad"])
+@pytest.mark.parametrize("join", ["any", 1, {"when": "completed == 1"}], ids=str)
+def test_a_join_of_some_is_met_whoever_ends_last(team: Team, run_at: Run, join: Any, last: str) -> None:
+    hours = {"good": "1h", "bad": "1h"} | {last: "2h"}
+    bad, good = rest("bad", hours["bad"], next="fail"), rest("good", hours["good"])
+    branches = [{"name": "bad", "steps": [bad]}, {"name": "good", "steps": [good]}]
+    rules = {"join": join, "on_branch_error": "wait"}
+    run = begun(team, run_at, {"key": "fork", "type": "parallel", "with": {"branches": branches, **rules}})
+    run_at(later(hours=1))
+    run_at(later(hours=2))
+    assert states(run) == ("completed", ["cancelled" if last == "bad" else "failed", "completed"])
 
 
 @pytest.mark.parametrize(

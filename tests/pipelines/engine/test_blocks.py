@@ -166,9 +166,69 @@ def test_a_loop_runs_until_its_condition_holds(team: Team, run_at: Run) -> None:
     assert PipelineRun.objects.filter(parent=run).count() == 3
 
 
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize(
+    "condition", [{"until": "steps.look.doubled >= 6"}, {"while": "index == 0 or steps.look.doubled < 6"}]
+)
+def test_the_condition_of_a_loop_reads_what_its_last_round_found(
+    team: Team, run_at: Run, condition: dict[str, str], concurrency: int
+) -> None:
+    look = say("look", "doubled", "= index * 2")
+    loop = {**condition, "max": 10, "concurrency": concurrency, "steps": [look]}
+    active(
+        team,
+        [{"key": "poll", "type": "loop", "with": loop}, say("after", "rounds", "= steps.poll.total")],
+        variables=[{"name": name, "type": "number", "default": 0} for name in ("doubled", "rounds")],
+    )
+    run = the_run(team)
+    run_at(NOON)
+    assert ended(run).status == RunStatus.COMPLETED
+    # Where two rounds run at once, one more may have begun.
+    assert variables(run)["rounds"] in (4, 3 + concurrency)
+
+
+def test_the_condition_of_a_join_reads_what_branches_found(team: Team, run_at: Run) -> None:
+    branches = [
+        {"name": name, "steps": [say(f"ask_{name}", "offer", f"= {price}", delay=delay)]}
+        for name, price, delay in (("one", 120, 60), ("two", 80, 120), ("three", 70, 180))
+    ]
+    cheap = "steps.ask_one.offer < 100 or steps.ask_two.offer < 100 or steps.ask_three.offer < 100"
+    active(
+        team,
+        [{"key": "offers", "type": "parallel", "with": {"branches": branches, "join": {"when": cheap}}}],
+        variables=[{"name": "offer", "type": "number", "default": 0}],
+    )
+    run = the_run(team)
+    for minute in (0, 1):
+        run_at(later(minutes=minute))
+        assert PipelineRun.objects.get(pk=run.pk).status == RunStatus.WAITING
+    run_at(later(minutes=2))
+    assert ended(run).status == RunStatus.COMPLETED
+    assert list(PipelineRun.objects.filter(parent=run).order_by("id").values_list("status", flat=True)) == [
+        RunStatus.COMPLETED, RunStatus.COMPLETED, RunStatus.CANCELLED,
+    ]  # fmt: skip
+
+
 def test_which_pipeline_is_called_is_known_before(team: Team) -> None:
     with pytest.raises(InvalidDocument, match="this must be fixed, not a template"):
         active(team, [{"key": "call", "type": "call", "with": {"pipeline": "{{ contact.first_name }}"}}])
+
+
+@pytest.mark.parametrize("kind", ["call", "enroll"])
+@pytest.mark.parametrize("subject", ["contacts.contact", None])
+def test_a_pipeline_about_other_records_is_refused(team: Team, kind: str, subject: str | None) -> None:
+    wait = {"type": "wait", "delay": 60}
+    active(team, [wait], key="deals", subject="contacts.deal", triggers=[{"type": "manual"}])
+    active(team, [wait], key="anything", subject=None, triggers=[{"type": "manual"}])
+    told = "'deals' is about contacts.deal, this one is about " + (subject or "no record")
+    ways = [{"type": "manual"}]
+    with pytest.raises(InvalidDocument, match=told):
+        active(team, [{"type": kind, "with": {"pipeline": "deals"}}], subject=subject, triggers=ways)
+    if kind == "call":
+        active(team, [{"type": kind, "with": {"pipeline": "anything"}}], subject=subject, triggers=ways)
+    else:
+        other = {"pipeline": "deals", "record": "= trigger.deal", "model": "contacts.deal"}
+        active(team, [{"type": kind, "with": other}], subject=subject, triggers=ways)
 
 
 def test_another_pipeline_is_called_and_gives_its_result(team: Team, run_at: Run) -> None:

@@ -9,6 +9,7 @@ from contacts.models import Contact
 from crm.models import Team
 from pipelines.actions.branching import choose, draw
 from pipelines.documents import document_of
+from pipelines.engine.enroll import enroll
 from pipelines.models import PipelineRun, StepExecution
 from pipelines.operations import InvalidDocument
 from pipelines.states import RunStatus
@@ -115,6 +116,27 @@ def test_a_subject_that_comes_again_takes_the_same_variant(team: Team, run_at: R
     run_at(NOON)
     drawn = StepExecution.objects.filter(outcome__in=["short", "long"]).values_list("outcome", flat=True)
     assert len(drawn) > 5 and len(set(drawn)) == 1
+
+
+def test_a_subject_keeps_its_variant_through_new_versions_and_moves_only_towards_a_heavier_one(
+    team: Team, run_at: Run
+) -> None:
+    def published(weight: int, *before: dict[str, Any]) -> dict[int, str]:
+        """Publish with another weight of `long`, let everybody through once more, and tell who went which way."""
+        step = split()
+        step["with"]["variants"][1]["weight"] = weight
+        again = [{"type": "manual", "reentry": "always"}]
+        pipeline = active(team, [*before, step, marked("to_short"), marked("to_long")], triggers=again)
+        enroll(pipeline=pipeline, subject_ids=ids)
+        run_at(NOON)
+        return dict(Contact.objects.values_list("pk", "lead_source"))
+
+    ids = [Contact.objects.create(team=team, first_name=f"c{number}").pk for number in range(120)]
+    first = published(1)
+    assert published(1, {"key": "new", "type": "wait"}) == first
+    heavier = published(9)
+    moved = {(first[pk], heavier[pk]) for pk in ids if heavier[pk] != first[pk]}
+    assert moved == {("to_short", "to_long")}
 
 
 def test_steps_draw_independently_unless_they_share_a_seed() -> None:

@@ -113,6 +113,16 @@ def test_only_they_replay_what_runs_code(team: Team, run_at: Run) -> None:
     assert answer.status_code == 200, answer.content
 
 
+def test_nor_do_others_replay_a_run_into_a_version_that_has_code(team: Team, run_at: Run) -> None:
+    quiet = {"key": "first", "type": "wait"}
+    active(team, [quiet])
+    Contact.objects.create(team=team, first_name="Ann")
+    run_at(NOON)
+    active(team, [quiet, DOUBLE, KEEP])
+    path, body = f"pipeline-runs/{PipelineRun.objects.get().pk}/replay/", {"step": "first", "confirm": True}
+    assert Api(team, role="manager").post(path, body).status_code == 403
+
+
 def test_the_inventory_example_orders_what_is_low(team: Team, run_at: Run) -> None:
     fields = [{"key": name, "type": "integer"} for name in ("quantity", "minimum")] + [
         {"key": "active", "type": "boolean"}

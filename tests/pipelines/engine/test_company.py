@@ -1,7 +1,6 @@
 """What becomes of a run does not depend on who shares its batch, whatever the steps, people, systems and events."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from pipelines.engine.clock import pretend
 from pipelines.engine.tick import process_due_runs
 from pipelines.sandbox import running
 from pipelines.states import RunStatus
-from tests.examples import examples
+from tests.examples import groups, together
 from tests.pipelines.engine.building import NOON, later
 from tests.pipelines.engine.company import (
     Documents,
@@ -34,10 +33,8 @@ from tests.pipelines.simulation.stories import every_step
 
 HOURS = 14
 # So many random pipelines share a database and its passes.
-TOGETHER = min(20, examples(6))
-# Which to begin with, to try others than the last time.
-FIRST = int(os.environ.get("FIRST_GROUP", "0"))
-GROUPS = range(FIRST, FIRST + examples(TOGETHER) // TOGETHER)
+TOGETHER = together(6)
+GROUPS = groups(TOGETHER)
 SHOWN = 3
 
 

@@ -111,6 +111,14 @@ def test_a_lost_answer_is_left_to_a_person_when_once_is_asked_for(team: Team, ru
     assert len(mail.outbox) == 1
 
 
+def test_an_action_that_names_what_it_answers_is_held_to_it(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [POSTCARD, email("Order {{ steps.card.ordre }}")]
+    assert validate_document(document(steps), team) == []
+    monkeypatch.setattr(SendPostcard, "outputs", lambda self, step: frozenset({"order"}))
+    (problem,) = validate_document(document(steps), team)
+    assert "the step 'card' puts out no 'ordre'; did you mean 'order'?" in problem.message
+
+
 def test_a_retry_of_what_may_not_be_done_twice_is_warned_about(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     retried = {**POSTCARD, "retry": {"max": 3}}
 

@@ -10,13 +10,13 @@ from pytest_django import Settings
 
 from contacts.models import Company, Contact
 from crm.models import Member, Message, Team
-from pipelines.actions.base import Done, Input, Kind, Outcome, Update
+from pipelines.actions.base import Create, Done, Input, Kind, Outcome, Update
 from pipelines.actions.registry import kinds
 from pipelines.definition.program import Step
 from pipelines.engine.enroll import enroll
-from pipelines.models import PipelineRun, StepExecution
+from pipelines.models import PipelineRun, PipelineStep, StepExecution
 from pipelines.states import RunStatus
-from tests.pipelines.engine.building import NOON, active, email
+from tests.pipelines.engine.building import NOON, active, email, later
 from tests.pipelines.engine.conftest import Run
 from tests.sinks.smtp import SmtpSink
 
@@ -165,3 +165,84 @@ def test_a_run_of_another_team_in_the_same_batch_writes_nothing_of_ours(
     run_at(NOON)
     ours.refresh_from_db()
     assert (ours.job_title, ours.lead_source) == ("", "x")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_database_refuses_is_told_at_the_step_that_wrote_it(transactional_team: Team, run_at: Run) -> None:
+    """A run goes through several steps in one transaction; the one that cannot be written takes its own error edge."""
+    steps = [
+        {"key": "first", "type": "set_variable", "with": {"n": 1}, "on": {"error": "fail"}},
+        {"key": "wrong", "type": "custom.overflow", "on": {"error": "next"}},
+        email(key="told"),
+    ]
+    active(transactional_team, steps, variables=[{"name": "n", "type": "number"}])
+    ten_contacts(transactional_team)
+    run_at(NOON)
+    assert len(mail.outbox) == 10
+    told = StepExecution.objects.get(error__startswith="The database refused this step")
+    assert (PipelineStep.objects.get(pk=told.step_id).key, told.outcome) == ("wrong", "error")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_others_go_on_when_what_the_error_path_writes_is_refused_too(transactional_team: Team, run_at: Run) -> None:
+    wrong = {"type": "custom.overflow", "on": {"error": "next"}}
+    active(transactional_team, [{"key": "wrong", **wrong}, {"key": "again", **wrong}, email(key="told")])
+    ten_contacts(transactional_team)
+    run_at(NOON)
+    assert len(mail.outbox) == 10
+    assert StepExecution.objects.filter(error__startswith="The database refused this step").count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_database_refuses_may_be_tried_again(transactional_team: Team, run_at: Run) -> None:
+    wrong = {"key": "wrong", "type": "custom.overflow", "retry": {"max": 2, "delay": "10m", "on": ["database"]}}
+    active(transactional_team, [wrong, email()])
+    ten_contacts(transactional_team)
+    run_at(NOON)
+    run = PipelineRun.objects.get(status=RunStatus.PENDING)
+    assert (run.attempt, run.next_step_at, len(mail.outbox)) == (1, later(minutes=10), 9)
+    Contact.objects.filter(first_name="Bad").update(first_name="Good")
+    run_at(later(minutes=10))
+    run.refresh_from_db()
+    assert (run.status, len(mail.outbox)) == (RunStatus.COMPLETED, 10)
+
+
+def test_a_value_that_does_not_fit_may_be_tried_again(team: Team, run_at: Run) -> None:
+    given = {"values": {"owner": "{{ contact.job_title }}"}}
+    active(team, [{"type": "update_record", "with": given, "retry": {"max": 1, "delay": "1h", "on": ["validation"]}}])
+    Contact.objects.create(team=team, email="a@example.org", job_title="nobody")
+    run_at(NOON)
+    run = PipelineRun.objects.get()
+    assert (run.status, run.attempt) == (RunStatus.PENDING, 1)
+    Contact.objects.update(job_title="")
+    run_at(later(hours=1))
+    run.refresh_from_db()
+    assert run.status == RunStatus.COMPLETED
+
+
+class Twofold(Kind):
+    """Makes a record and changes another, which may be impossible."""
+
+    code = "custom.twofold"
+    label = "Twofold"
+
+    def plan(self, step: Step, batch: Sequence[Input]) -> list[Outcome]:
+        return [self._one(visit) for visit in batch]
+
+    def _one(self, visit: Input) -> Outcome:
+        subject: Any = visit.subject
+        made = Create("contacts.company", {"columns": {"name": f"Of {subject['first_name']}"}, "custom": {}})
+        return Done(changes=(made, Update("contacts.contact", subject["id"], {"owner": subject["job_title"] or None})))
+
+
+def test_nothing_is_left_of_a_visit_that_is_tried_again(team: Team, run_at: Run, settings: Settings) -> None:
+    settings.PIPELINES_ACTIONS = [f"{__name__}.Twofold"]
+    kinds.cache_clear()
+    active(team, [{"type": "custom.twofold", "retry": {"max": 3, "delay": "1h"}}])
+    Contact.objects.create(team=team, first_name="Ann", job_title="nobody")
+    for hours in (0, 1):
+        run_at(later(hours=hours))
+    assert not Company.objects.exists()
+    Contact.objects.update(job_title="")
+    run_at(later(hours=2))
+    assert Company.objects.get().name == "Of Ann"

@@ -124,7 +124,8 @@ def test_a_related_record_can_be_changed(team: Team, run_at: Run) -> None:
 
 
 def test_a_value_that_its_column_refuses_fails_the_step_with_a_sentence(team: Team, run_at: Run) -> None:
-    run = one(team, {"type": "update_record", "with": {"values": {"lifecycle_stage": "king"}}})
+    step = {"type": "update_record", "with": {"values": {"lifecycle_stage": "{{ contact.last_name }}"}}}
+    run = one(team, step, last_name="King")
     run_at(NOON)
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
@@ -156,8 +157,9 @@ def test_a_file_that_is_not_there_fails_the_step_and_nothing_else_is_read(
 
 
 def test_a_failed_step_may_let_the_run_go_on(team: Team, run_at: Run, smtp: SmtpSink) -> None:
-    bad = {"type": "update_record", "with": {"values": {"lifecycle_stage": "king"}}, "on": {"error": "next"}}
-    run = one(team, bad, email())
+    values = {"lifecycle_stage": "{{ contact.last_name }}"}
+    bad = {"type": "update_record", "with": {"values": values}, "on": {"error": "next"}}
+    run = one(team, bad, email(), last_name="King")
     run_at(NOON)
     run.refresh_from_db()
     assert run.status == RunStatus.COMPLETED

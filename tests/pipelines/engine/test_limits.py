@@ -1,5 +1,10 @@
 """What a pipeline and a run may not exceed, and the sentence that says so."""
 
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
 from contacts.models import Contact
 from contacts.operations import bulk_create_contacts
 from crm.models import Team
@@ -101,4 +106,63 @@ def test_a_run_that_would_remember_more_than_ten_megabytes_fails_with_a_sentence
     assert PipelineRun.objects.get(subject_id=small.pk).status == RunStatus.COMPLETED
     failed = PipelineRun.objects.get(subject_id=large.pk)
     assert (failed.status, failed.reason) == (RunStatus.FAILED, "context_too_large")
-    assert log(failed) == [(1, "failed", "error")] and "more than 10 MB" in str(errors())
+    assert log(failed) == [(1, "failed", "error")] and "more than 10.0 MiB" in str(errors())
+
+
+def test_what_is_remembered_is_counted_as_it_is_stored_whatever_the_letters(
+    team: Team, run_at: Run, settings: Settings
+) -> None:
+    settings.PIPELINES_MAX_CONTEXT_BYTES = 100_000
+    variables = [{"name": name, "type": "any", "default": ""} for name in ("text", "copy")]
+    twice = {"key": "twice", "type": "set_variable", "with": {"copy": "{{ text }}"}}
+    pipeline = active(team, [twice, {"type": "wait"}], triggers=[{"type": "manual"}], variables=variables)
+    small, large = people(team, 2)
+    for contact, letters in ((small, 24_000), (large, 26_000)):
+        enroll(pipeline=pipeline, subject_ids=[contact.pk], variables={"text": "ж" * letters})
+    run_at(NOON)
+    assert PipelineRun.objects.get(subject_id=small.pk).status == RunStatus.COMPLETED
+    assert PipelineRun.objects.get(subject_id=large.pk).reason == "context_too_large"
+
+
+@pytest.mark.parametrize("way", ["rounds", "branches", "a called pipeline", "a list to go through"])
+def test_what_blocks_leave_and_keep_counts_as_well(team: Team, run_at: Run, settings: Settings, way: str) -> None:
+    settings.PIPELINES_MAX_CONTEXT_BYTES = 20_000
+    names = [{"name": name, "type": "any", "default": ""} for name in ("text", "copy")]
+    text = {"key": "write", "type": "set_variable", "with": {"copy": "{{ text }}{{ text }}{{ text }}"}}
+    found = {"key": "found", "type": "find_records", "with": {"model": "contacts.contact"}}
+    blocks: dict[str, list[dict[str, Any]]] = {
+        "rounds": [{"key": "b", "type": "loop", "with": {"times": 3, "concurrency": 3, "steps": [found]}}],
+        "branches": [
+            {"key": "b", "type": "parallel", "with": {"branches": [{"name": "a", "steps": [text]}], "export": ["copy"]}}
+        ],
+        "a called pipeline": [
+            {"key": "fill", "type": "set_variable", "with": {"copy": "{{ text }}{{ text }}"}},
+            {"key": "b", "type": "call", "with": {"pipeline": "inner", "set": {"text": "x" * 2_000}}},
+        ],
+        "a list to go through": [{
+            "key": "b", "type": "loop",
+            "with": {"over": "= [text, text, text, text]", "as": "each", "steps": [{"key": "in", "type": "wait"}]},
+        }],
+    }  # fmt: skip
+    active(team, [text], key="inner", triggers=[], variables=names)
+    read = {"type": "wait", "if": "steps.b != null"}
+    pipeline = active(team, [*blocks[way], read], triggers=[{"type": "manual"}], variables=names)
+    first, *_ = people(team, 30)
+    enroll(pipeline=pipeline, subject_ids=[first.pk], variables={"text": "x" * 6_000})
+    run_at(NOON)
+    run = PipelineRun.objects.get(pipeline=pipeline, parent=None)
+    assert (run.status, run.reason) == (RunStatus.FAILED, "context_too_large")
+    assert way != "a list to go through" or not PipelineRun.objects.filter(parent=run).exists(), "nobody set out"
+    said = "This run would remember more than 19.5 KiB: let its steps keep less, such as ids instead of records."
+    assert said in errors()
+
+
+def test_a_run_within_the_limit_of_the_settings_goes_on(team: Team, run_at: Run, settings: Settings) -> None:
+    settings.PIPELINES_MAX_CONTEXT_BYTES = 20_000
+    keep = {"type": "set_variable", "with": {"copy": "{{ text }}"}}
+    names = [{"name": name, "type": "any", "default": ""} for name in ("text", "copy")]
+    pipeline = active(team, [keep], triggers=[{"type": "manual"}], variables=names)
+    (ann,) = people(team, 1)
+    enroll(pipeline=pipeline, subject_ids=[ann.pk], variables={"text": "x" * 9_000})
+    run_at(NOON)
+    assert PipelineRun.objects.get().status == RunStatus.COMPLETED

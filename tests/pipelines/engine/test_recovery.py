@@ -11,6 +11,7 @@ from pipelines.engine.controls import cancel_runs, retry_runs
 from pipelines.engine.replaying import CannotReplay, SendsAgain, replay
 from pipelines.engine.retrying import failed_at, retry_failed_at
 from pipelines.models import EventWait, Pipeline, PipelineRun, StepExecution
+from pipelines.operations import archive
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, email, later
 from tests.pipelines.engine.conftest import Run
@@ -115,6 +116,30 @@ def test_replaying_asks_before_it_sends_again(team: Team, run_at: Run) -> None:
     assert len(mail.outbox) == 2
     ids = {message.extra_headers["Message-ID"] for message in mail.outbox}
     assert len(ids) == 2
+
+
+@pytest.mark.parametrize(
+    "step",
+    [{"type": "human_task", "with": {"title": "Call"}}, {"type": "enroll", "with": {"pipeline": "other"}}],
+    ids=["mail about a task", "another pipeline"],
+)
+def test_replaying_asks_before_what_others_are_told_of(team: Team, run_at: Run, step: dict[str, Any]) -> None:
+    active(team, [email()], key="other", triggers=[])
+    active(team, [{"key": "first", "type": "wait"}, {"key": "ask", "name": "Ask them", **step}])
+    run = a_run(team)
+    with pytest.raises(SendsAgain, match="This sends again: Ask them"):
+        replay(run=run, step="first")
+
+
+@pytest.mark.parametrize("mode", ["in_place", "clone"])
+def test_nobody_goes_through_a_pipeline_again_that_was_closed_for_good(team: Team, run_at: Run, mode: str) -> None:
+    pipeline = active(team, [{"key": "first", "type": "wait"}])
+    run = a_run(team)
+    run_at(NOON)
+    archive(pipeline=pipeline, runs="cancel")
+    with pytest.raises(CannotReplay, match="Welcome is archived: duplicate it, and enroll the record there"):
+        replay(run=run, step="first", mode=mode)
+    assert PipelineRun.objects.count() == 1
 
 
 def test_replaying_a_copy_leaves_the_run_as_it_is(team: Team, run_at: Run) -> None:

@@ -17,7 +17,7 @@ from pipelines.engine.glance import Glance, look, note_tick
 from pipelines.engine.rescue import lane_sizes, note_strikes, rescue
 from pipelines.engine.settle import settle
 from pipelines.engine.store import store
-from pipelines.models import Effect, EngineWorker, LaneStrike, PipelineRun, PipelineStep, StepExecution
+from pipelines.models import Effect, EngineState, EngineWorker, LaneStrike, PipelineRun, PipelineStep, StepExecution
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, email, later
 from tests.pipelines.engine.conftest import Run
@@ -51,6 +51,12 @@ def lease(**more: object) -> Effect:
 def a_glance() -> Glance:
     note_tick(now=real_now())
     return look(real_now=real_now(), now=real_now(), host=socket.gethostname())
+
+
+def test_notes_of_single_steps_and_pipelines_are_not_read_at_every_look(team: Team) -> None:
+    names = ("upkeep", "sweep:contacts.contact", "turn:1", "starts:1", "pace:1:email")
+    EngineState.objects.bulk_create(EngineState(name=name) for name in names)
+    assert set(a_glance().states) == {"tick", "upkeep", "sweep:contacts.contact"}
 
 
 def test_a_worker_that_lost_its_lease_can_change_nothing(queued: Effect, smtp: SmtpSink) -> None:
@@ -132,3 +138,13 @@ def test_a_run_that_stops_its_worker_three_times_is_set_aside_and_the_others_go_
     assert "stopped its worker three times" in (StepExecution.objects.get(run_id=bad.pk).error or "")
     run_at(NOON)
     assert smtp.recipients() == ["good@example.org"]
+
+
+def test_a_run_that_is_set_aside_is_not_tried_again_by_the_rule_of_its_step(team: Team, smtp: SmtpSink) -> None:
+    step = active(team, [email(retry={"max": 3, "delay": "1h"})]).steps.get()
+    Contact.objects.create(team=team, first_name="Ann", email="ann@example.org")
+    run = PipelineRun.objects.get()
+    for _ in range(3):
+        a_worker_died(step, size=1, run=run)
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED

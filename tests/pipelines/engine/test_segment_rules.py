@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from contacts.models import Company, Contact, Tag
-from crm.models import Team
+from crm.models import Member, Team
 from pipelines.engine.segments.rule import contact_kind, load, problems, rule_of
 from pipelines.models import Event
 from tests.pipelines.engine.building import NOON, later
@@ -18,6 +19,7 @@ from tests.pipelines.engine.building import NOON, later
 TEXTS = ["", "pro", "Pro", "a%b_c", "äöü", "ß", "2027-02-20", "3", "true", "null", "[]", "x" * 40]
 NUMBERS = [0, 1, 3, 3.0, 0.1, -2.5, 10**6, True, False]
 VALUES: list[Any] = [*TEXTS, *NUMBERS, None]
+BIRTHDAYS = ["1992-02-29", "1992-02-28", "1990-03-01", "1992-02-29T23:00:00-05:00"]
 LISTS: list[Any] = [[], ["pro"], [3, "3", True, None], [0.1], {}, {"pro": 1}]
 DAYS = [
     None,
@@ -25,13 +27,15 @@ DAYS = [
     later(days=-1),
     later(days=-40, hours=1),
     datetime(2027, 2, 20, tzinfo=UTC),
+    datetime(2024, 2, 29, 23, 30, tzinfo=UTC),
     NOON + timedelta(microseconds=500_000),
 ]
 FIELDS = [
     "contact.first_name", "contact.lifecycle_stage", "contact.id", "contact.last_interaction", "contact.custom.plan",
     "contact.plan", "record.score", "contact.nothing", "contact.company", "contact.company.industry",
     "contact.company.id", "contact.tags", "contact.did.visited.times", 'contact.did["order.paid"].latest',
-    "contact.name",
+    "contact.name", "contact.owner.email", "contact.owner.manager", "contact.owner.manager.first_name",
+    "contact.owner.manager.id",
 ]  # fmt: skip
 PLAIN = ["equals", "not_equals", "contains", "not_contains", "greater_than", "less_than", "greater_or_equal",
          "less_or_equal", "starts_with", "ends_with"]  # fmt: skip
@@ -49,6 +53,9 @@ def clause(field: str) -> st.SearchStrategy[Any]:
         st.builds(made, st.sampled_from(["in_list", "not_in_list"]), st.lists(value, max_size=3)),
         st.builds(made, st.just("between"), st.lists(value, min_size=2, max_size=2)),
         st.builds(made, st.sampled_from(["before", "after"]), st.sampled_from(["2027-02-20", "2027-03-01T12:00:00Z"])),
+        st.builds(
+            made, st.just("recurs_on"), st.sampled_from([*BIRTHDAYS, "2027-02-28", "2028-02-28", "= now", "= 'soon'"])
+        ),
         st.builds(made, st.sampled_from(["within_last", "not_within_last"]), st.sampled_from(["2d", "60d"])),
     )
 
@@ -76,9 +83,11 @@ class Agreement(TestCase):
                                                   for n, text in enumerate(["", "pro", "äöü"])), None]  # fmt: skip
         pairs = zip([*VALUES, *LISTS], [*LISTS, *VALUES], strict=True)
         custom: list[dict[str, Any]] = [{}, *({"plan": one, "score": other} for one, other in pairs)]
+        custom += [{"plan": day, "score": LISTS} for day in BIRTHDAYS]
+        owners = [*cls._members(), None]
         people = Contact.objects.bulk_create(
             Contact(team=cls.team, first_name=TEXTS[n % len(TEXTS)], lifecycle_stage=["lead", "customer"][n % 2],
-                    company=companies[n % 4], last_interaction=DAYS[n % len(DAYS)], custom=values)
+                    company=companies[n % 4], owner=owners[n % 5], last_interaction=DAYS[n % len(DAYS)], custom=values)
             for n, values in enumerate(custom)
         )  # fmt: skip
         tags = Tag.objects.bulk_create(Tag(team=cls.team, name=name) for name in ("pro", "äöü", "3"))
@@ -92,8 +101,26 @@ class Agreement(TestCase):
         )  # fmt: skip
         Contact.objects.create(team=Team.objects.create(name="Other", slug="other"), first_name="pro")
 
+    @classmethod
+    def _members(cls) -> list[User]:
+        """Under nobody, under each other, and one who manages another in another team."""
+        users = [
+            User.objects.create(username=f"u{n}", first_name=text) for n, text in enumerate(["pro", "", "äöü", "3"])
+        ]
+        other, above = Team.objects.create(name="Else", slug="else"), None
+        for user in users[:3]:
+            above = Member.objects.create(team=cls.team, user=user, manager=above)
+        elsewhere = [Member.objects.create(team=other, user=user) for user in users]
+        Member.objects.filter(team=other).exclude(user=users[0]).update(manager=elsewhere[0])
+        return users
+
     @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors])
     @given(conditions)
+    @example({"field": "contact.plan", "operator": "recurs_on", "value": "2027-02-28"})
+    @example({"not": {"field": "contact.last_interaction", "operator": "recurs_on", "value": "2027-02-28"}})
+    @example({"field": "contact.owner.manager.first_name", "operator": "equals", "value": "pro"})
+    @example({"not": {"field": "contact.owner.manager.first_name", "operator": "contains", "value": ""}})
+    @example({"field": "contact.owner.manager", "operator": "is_not_empty"})
     @example({"not": {"field": "contact.company.industry", "operator": "contains", "value": ""}})
     def test_the_database_and_the_evaluator_agree(self, where: Any) -> None:
         rule = rule_of(where)
@@ -113,6 +140,9 @@ class Agreement(TestCase):
     {"not": {"field": "contact.did.email_clicked.times", "operator": "greater_than", "value": 2}},
     {"field": "contact.last_interaction", "operator": "not_within_last", "value": "30d"},
     {"field": "contact.company.industry", "operator": "starts_with", "value": "Tech"},
+    {"field": "contact.birthday", "operator": "recurs_on", "value": "= now"},
+    {"field": "contact.created_at", "operator": "recurs_on", "value": "= now"},
+    {"field": "contact.owner.manager.email", "operator": "equals", "value": "max@acme.example"},
 ])  # fmt: skip
 def test_common_rules_are_one_question_to_the_database(db: None, where: Any) -> None:
     assert rule_of(where).contacts(1, now=NOON) is not None
@@ -124,6 +154,8 @@ def test_what_has_no_place_in_a_rule_is_told() -> None:
 
     assert "at least one line" in told(None)
     assert "unknown name 'contakt'" in told({"field": "contakt.email", "operator": "is_empty"})
+    line = {"all": [{"field": "email", "operator": "is_empty"}]}
+    assert told(line) == "all[0].field: unknown name 'email'; did you mean 'contact.email'? (line 1, column 1)"
     assert "no place" in told({"field": "contact.email", "operator": "changed"})
     assert "say which event" in told({"field": "contact.did.visited", "operator": "is_empty"})
     assert not told({"field": 'contact.did["order.paid"].latest', "operator": "within_last", "value": "30d"})

@@ -105,6 +105,8 @@ def test_one_who_is_in_already_is_told_so(team: Team) -> None:
     assert announce_created(model=Contact, ids=[contact.pk], team=team) == 0
     decision = EnrollmentDecision.objects.get(subject_id=contact.pk)
     assert decision.decision == EnrollmentDecision.Decision.DUPLICATE
+    run = PipelineRun.objects.get(subject_id=contact.pk)
+    assert decision.why == [{"run": run.pk, "note": f"Run {run.pk} is on its way in this pipeline."}]
 
 
 @postgres

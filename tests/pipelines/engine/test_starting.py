@@ -13,7 +13,7 @@ from contacts.models import Contact
 from contacts.operations import bulk_create_contacts
 from crm.models import Team
 from pipelines.definition.pacing import Places
-from pipelines.models import PipelineRun, StepExecution
+from pipelines.models import Pipeline, PipelineRun, StepExecution
 from pipelines.states import RunStatus
 from tests.pipelines.engine.building import NOON, active, later, log
 from tests.pipelines.engine.conftest import Run
@@ -87,6 +87,19 @@ def test_only_the_first_step_is_paced_and_others_pipelines_are_not(team: Team, r
     assert PipelineRun.objects.filter(pipeline__key="free", status=RunStatus.COMPLETED).count() == 5
     run_at(later(minutes=10))
     assert PipelineRun.objects.filter(pipeline__key="welcome", status=RunStatus.COMPLETED).count() == 1
+
+
+def test_who_tries_the_first_step_again_takes_no_second_place(team: Team, run_at: Run) -> None:
+    call = {"type": "call", "with": {"pipeline": "other"}, "retry": {"max": 1, "delay": "10m"}}
+    other = active(team, [MARK], key="other", triggers=[])
+    active(team, [call], settings={"max_per_hour": 1})
+    Pipeline.objects.filter(pk=other.pk).update(key="elsewhere")
+    people(team, 2)
+    run_at(NOON)
+    Pipeline.objects.filter(pk=other.pk).update(key="other")
+    for minutes, done in ((10, 1), (60, 2)):
+        run_at(later(minutes=minutes))
+        assert PipelineRun.objects.filter(parent=None, status=RunStatus.COMPLETED).count() == done
 
 
 def test_a_first_step_with_a_delay_takes_its_place_when_it_is_due(team: Team, run_at: Run) -> None:

@@ -148,6 +148,35 @@ def test_it_takes_three_events_where_three_are_asked_for(team: Team, run_at: Run
     assert state(run)[0] == RunStatus.COMPLETED
 
 
+@pytest.mark.parametrize(("since", "ends"), [("run", 3), ("2h", 4), ("now", 6)])
+def test_events_before_the_wait_count_towards_how_many_are_asked_for(
+    team: Team, run_at: Run, since: str, ends: int
+) -> None:
+    """Visits at one, two, four, five and six o'clock; the wait begins at three and asks for so many."""
+    active(
+        team,
+        [{"type": "wait", "delay": "3h"}, waiting({"event": "visit", "since": since}, count=2 if ends == 3 else 3)],
+    )
+    run = a_run(team)
+    for hour in range(7):
+        if hour in (1, 2, 4, 5, 6):
+            happens(run, "visit", later(hours=hour))
+        run_at(later(hours=hour))
+        assert (state(run)[0] == RunStatus.COMPLETED) is (hour >= ends), hour
+
+
+@pytest.mark.parametrize("kind", ["parallel", "loop"])
+def test_since_the_run_means_the_run_around_a_block(team: Team, run_at: Run, kind: str) -> None:
+    inside = [waiting({"event": "visit", "since": "run"})]
+    given = {"branches": [{"name": "a", "steps": inside}]} if kind == "parallel" else {"times": 1, "steps": inside}
+    active(team, [{"type": "wait", "delay": "2h"}, {"key": "block", "type": kind, "with": given}])
+    run = a_run(team)
+    run_at(NOON)
+    happens(run, "visit", later(hours=1))
+    run_at(later(hours=2))
+    assert state(run)[0] == RunStatus.COMPLETED
+
+
 def test_a_condition_is_looked_at_when_the_record_changes(team: Team, run_at: Run) -> None:
     active(team, [waiting(condition="contact.job_title == 'Boss'")])
     run = a_run(team)

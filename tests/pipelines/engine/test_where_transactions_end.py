@@ -54,6 +54,12 @@ STORIES: dict[str, Story] = {
          "industry": "= contact.company.industry"},
         {"owner": "eve@example.test", "company": "Acme", "industry": "Tea"},
     ),
+    "the manager of whoever owns it now": (
+        "contacts.contact",
+        [{"values": {"owner": "= vars.user"}}],
+        {"manager": "= contact.owner.manager.email", "same": "= contact.owner.manager.id == vars.chief"},
+        {"manager": "max@example.test", "same": True},
+    ),
     "a company that changes before it becomes somebody's": (
         "contacts.contact",
         [{"record": "= vars.firm", "model": "contacts.company", "values": {"industry": "Tea"}},
@@ -108,10 +114,11 @@ def test_a_step_reads_what_steps_before_it_wrote_wherever_a_transaction_ends(
     team: Team, run_at: Run, firm: Company, monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
     subject, changes, reads, wanted = story
-    user = get_user_model().objects.create_user("eve", "eve@example.test")
-    Member.objects.create(team=team, user=user)
+    chief, user = (get_user_model().objects.create_user(name, f"{name}@example.test") for name in ("max", "eve"))
+    Member.objects.create(team=team, user=user, manager=Member.objects.create(team=team, user=chief))
     variables = [
         {"name": "user", "type": "number", "default": user.pk},
+        {"name": "chief", "type": "number", "default": chief.pk},
         {"name": "firm", "type": "number", "default": firm.pk},
     ]
     active(

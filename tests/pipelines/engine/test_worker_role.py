@@ -56,8 +56,9 @@ def test_s99_the_engine_works_under_the_role_of_workers(team: Team, run_at: Run)
     Member.objects.create(team=team, user=user, role=Role.MEMBER)
     ask = {"title": "Fit?", "assignee": "kim@example.org", "remind": "1d"}
     check = {"type": "condition", "if": "contact.email != null", "on": {"false": "end"}}
-    active(team, [check, email("Hello"), {"type": "human_task", "with": ask}])
-    Contact.objects.create(team=team, email="ann@example.org")
+    tell = {"type": "notify", "with": {"title": "New", "to": "{{ contact.owner.manager }}"}}
+    active(team, [check, email("Hello"), tell, {"type": "human_task", "with": ask}])
+    Contact.objects.create(team=team, email="ann@example.org", owner=user)
     with as_worker():
         run_at(NOON)
         assert HumanTask.objects.count() == 1

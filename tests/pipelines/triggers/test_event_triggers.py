@@ -76,6 +76,10 @@ def test_every_event_of_a_batch_decides_for_itself(team: Team, run_at: Run) -> N
     run_at(NOON)
     assert sorted(run.context.trigger["cart"] for run in PipelineRun.objects.all()) == [1, 2, 3]
     assert reasons(pipeline) == [(Decision.DUPLICATE, "")]
+    second = PipelineRun.objects.get(context__trigger__cart=2)
+    assert EnrollmentDecision.objects.get().why == [
+        {"run": second.pk, "note": f"Run {second.pk} is on its way in this pipeline."}
+    ]
 
 
 def test_other_teams_and_closed_pipelines_hear_nothing(team: Team, run_at: Run) -> None:

@@ -108,6 +108,19 @@ def test_a_value_that_a_field_cannot_hold_loses_nobody(team: Team) -> None:
     assert HookDelivery.objects.get().outcome.startswith("entered; left out phone: ")
 
 
+def test_what_is_no_number_is_left_out_and_told_like_any_value_that_does_not_fit(team: Team) -> None:
+    hook = opened(team)
+    Hook.objects.update(fields={"phone": "{{ trigger.phone }}", "first_name": "{{ trigger.name }}"})
+    post(hook, {**ADA, "phone": "abc"})
+    post(hook, {**ADA, "email": "bob@example.org", "phone": "+49 (0)30 1234-567"}, message_id="msg_2")
+    process_due_runs()
+    ada, bob = Contact.objects.order_by("pk")
+    assert (ada.first_name, ada.phone, bob.phone) == ("Ada", "", "+49 (0)30 1234-567")
+    outcome = HookDelivery.objects.get(message_id="msg_1").outcome
+    assert outcome.startswith("entered; left out phone: This is no phone number: write it with its country")
+    assert HookDelivery.objects.get(message_id="msg_2").outcome == "entered"
+
+
 def test_a_mapping_that_names_no_field_of_contacts_loses_nobody(team: Team) -> None:
     hook = opened(team)
     mapping = {"first_name": "{{ trigger.name }}", "nope": 1, "company": "Acme", "tags": "vip, {{ trigger.name }}"}
