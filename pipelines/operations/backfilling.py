@@ -89,14 +89,15 @@ def _step(pipeline: Pipeline, key: str) -> tuple[Step, Program]:
 
 def _passed(pipeline: Pipeline, step: Step, program: Program, *, completed: bool) -> QuerySet[PipelineRun]:
     """Root runs that came by the place of the step, never visited it, and will not come to it any more."""
-    runs = PipelineRun.objects.filter(pipeline=pipeline, parent=None).exclude(phase=RunPhase.ASIDE)
-    runs = runs.exclude(reason="aside")
+    runs = PipelineRun.objects.came_in().filter(pipeline=pipeline)
     if completed:
         runs = runs.filter(status=RunStatus.COMPLETED, reason__in=ENDED_WELL)
     else:
         runs = runs.exclude(status__in=FINISHED).exclude(step_id__in=still_ahead(step, program=program))
     came = came_to(step, program=program, oldest=_oldest(pipeline))
-    return runs.filter(_came(came)).exclude(Exists(_LOG.filter(step_id=step.id)))
+    # Who was passed on when the step went away for a while has never done it.
+    done = _LOG.filter(step_id=step.id).exclude(event=StepExecution.Event.MOVED)
+    return runs.filter(_came(came)).exclude(Exists(done))
 
 
 def _oldest(pipeline: Pipeline) -> frozenset[int]:

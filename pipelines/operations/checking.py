@@ -11,7 +11,7 @@ from django.db.backends.base.operations import BaseDatabaseOperations
 
 from crm.models import Team
 from pipelines.actions.registry import kinds
-from pipelines.definition.document import Problem, check
+from pipelines.definition.document import Limits, Problem, check
 from pipelines.definition.durations import DurationError
 from pipelines.definition.layout import every_place, subject_model
 from pipelines.definition.shapes import spoken_path
@@ -23,11 +23,15 @@ from pipelines.documents import (
     normal,
 )
 from pipelines.models import Pipeline, PipelineStep, Trigger
+from pipelines.operations.code_problems import code_problems
 from pipelines.operations.field_problems import field_problems
 from pipelines.operations.field_types import FieldTypes
 from pipelines.operations.handed_over import handed_over_problems
 from pipelines.operations.letter_problems import letter_problems
+from pipelines.operations.output_problems import output_problems
 from pipelines.operations.references import reference_problems
+from pipelines.operations.secret_problems import secret_problems
+from pipelines.operations.stored_templates import template_problems, templates_sent
 from pipelines.operations.timing import timed_problems
 from pipelines.operations.tracking_problems import tracking_problems
 from pipelines.operations.type_problems import type_problems
@@ -43,7 +47,10 @@ def validate_document(document: object, team: Team, *, beside: Collection[str] =
 
     `beside` names pipelines that come into the team together with this one.
     """
-    problems = check(document, kinds=kinds())
+    fields = FieldTypes(team)
+    about = (subject_model(document) if isinstance(document, Mapping) else None) or ""
+    limits = Limits(steps=settings.PIPELINES_MAX_STEPS, bytes=settings.PIPELINES_MAX_DOCUMENT_BYTES)
+    problems = check(document, kinds=kinds(), fields=lambda: fields.names(about), limits=limits)
     if not isinstance(document, Mapping) or any(each.severity == "error" for each in problems):
         return problems
     tidy = normal(document)
@@ -51,12 +58,16 @@ def validate_document(document: object, team: Team, *, beside: Collection[str] =
     problems += _action_problems(document)
     problems += _storage_problems(tidy, document)
     if not any(each.severity == "error" for each in problems):
-        fields = FieldTypes(team)
         problems += reference_problems(document, team, beside=beside)
+        problems += secret_problems(document, team)
         problems += handed_over_problems(document, team, beside=beside)
         problems += _empty_messages(document)
+        problems += code_problems(document)
         problems += field_problems(document, fields)
-        problems += letter_problems(document, team)
+        problems += output_problems(document)
+        templates = templates_sent(document, team)
+        problems += letter_problems(document, team, templates)
+        problems += template_problems(document, templates, fields)
         problems += tracking_problems(document, team)
         problems += type_problems(document, fields)
     return list(dict.fromkeys(problems))

@@ -1,62 +1,79 @@
-"""Fields of the subject that look like a slip: warnings, since a record may have fields of any name of its own."""
+"""Fields that nobody has: read in conditions, expressions and templates, written to records, or searched by.
 
-from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
-from typing import Any, Final
+Warnings, since a record may have fields of any name of its own; errors where a step can only fail.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pipelines.definition.document import Problem
-from pipelines.definition.layout import every_place, subject_model, subject_names
-from pipelines.definition.reading import reads_of
+from pipelines.definition.layout import Path, every_place, own_parameters, subject_model, subject_names
+from pipelines.definition.meant import is_condition, part_of, places_of
+from pipelines.definition.operators import CHANGE_OPERATORS
+from pipelines.definition.reading import Reads, reads_of, reads_of_rules, reads_of_trigger
 from pipelines.definition.shapes import spoken_path
+from pipelines.operations.field_names import slip
 from pipelines.operations.field_types import FieldTypes
-from pipelines.subjects import RELATED_FIELDS, SubjectType, subject_named
-
-# Nearer than `last_activity` is to `last_interaction`, which are two fields.
-ALIKE: Final = 0.8
-WRITERS: Final = frozenset({"update_record", "create_record"})
+from pipelines.operations.searched_fields import searched_problems
+from pipelines.operations.written_fields import WRITERS, written_problems
+from pipelines.subjects import SubjectType, subject_named
 
 
 def field_problems(document: Mapping[str, Any], fields: FieldTypes) -> Iterator[Problem]:
     """Names that are no column and nearly one, or no field at all in a team that has defined its own.
 
-    In a mail their place would stay empty.
+    In a mail their place would stay empty, and a value written under one would be a custom value.
     """
-    kind = subject_named(subject_model(document) or "")
-    if kind is None or kind.record_type:
-        return
-    roots, written = {"subject", *subject_names(document)}, _written(document)
+    read = {name for place in every_place(document) for path, _ in reads_of(place.step).paths for name in path[1:]}
     for place in every_place(document):
-        for path, inside in reads_of(place.step).paths:
-            if inside[:2] == ("with", "where") or path[0] not in roots:
+        yield from written_problems(place, document, fields, read=read)
+        yield from searched_problems(place, document, fields)
+    kind = subject_named(subject_model(document) or "")
+    if kind is not None:
+        about = _About(document, kind, fields)
+        for place in every_place(document):
+            yield from about.slips(reads_of(place.step), place.at)
+            yield from about.changes({"if": place.step.get("if"), "with": own_parameters(place.step)}, place.at)
+        for at, reads in reads_of_rules(document):
+            yield from about.slips(reads, at)
+            yield from about.changes(part_of(document, at), at)
+        for index, trigger in enumerate(document.get("triggers", [])):
+            if trigger.get("model") in (None, kind.label):
+                yield from about.slips(reads_of_trigger(trigger), ("triggers", index))
+                yield from about.changes(trigger, ("triggers", index))
+
+
+class _About:
+    """What a document reads of its subject."""
+
+    def __init__(self, document: Mapping[str, Any], kind: SubjectType, fields: FieldTypes) -> None:
+        self._document, self._kind, self._fields = document, kind, fields
+        self._roots, self._written = {"subject", *subject_names(document)}, _written(document)
+
+    def slips(self, reads: Reads, at: Path) -> Iterator[Problem]:
+        """A warning at each place that reads a field which nobody has."""
+        for path, inside in reads.paths:
+            if inside[:2] == ("with", "where") or path[0] not in self._roots:
                 continue
-            found = _slip(path[1:], kind, written, fields)
+            found = slip(path[1:], self._kind, self._fields, also=self._written)
             if found:
-                yield Problem(spoken_path((*place.at, *inside)), found, "warning")
+                part = part_of(self._document, (*at, *inside))
+                for below, place in places_of(path, part, condition=is_condition(inside)):
+                    yield Problem(spoken_path((*at, *inside, *below)), f"{found}{place}", "warning")
 
-
-def _slip(names: tuple[str, ...], kind: SubjectType, written: Collection[str], fields: FieldTypes) -> str:
-    """What is wrong in `first`, in `custom.first` or in `company.first`, and what was meant."""
-    if not names:
-        return ""
-    columns = {*kind.plain, *kind.relations, *kind.derived, "name", "custom", "team_id"}
-    if names[0] in kind.relations and len(names) > 1:
-        return _unknown(names[1], kind, {*RELATED_FIELDS[names[0]], "model"})
-    if names[0] == "custom" and len(names) > 1:
-        names, columns = names[1:], set()
-    if names[0] in columns or names[0] in written:
-        return ""
-    defined = fields.defined(kind.label)
-    return _unknown(names[0], kind, columns | {*defined}, defined=bool(defined))
-
-
-def _unknown(name: str, kind: SubjectType, known: Collection[str], *, defined: bool = False) -> str:
-    if name in known:
-        return ""
-    meant = get_close_matches(name, sorted(known), n=1, cutoff=ALIKE)
-    hint = f"; did you mean '{meant[0]}'?" if meant else ""
-    if defined:
-        return f"{kind.name} has no field '{name}', and your team has not defined one{hint}"
-    return f"{kind.name} has no field '{name}' unless you added one{hint}" if hint else ""
+    def changes(self, value: object, at: Path) -> Iterator[Problem]:
+        """The same for clauses about a field that changed, which read no record."""
+        if isinstance(value, Mapping):
+            if value.get("operator") in CHANGE_OPERATORS and isinstance(value.get("field"), str):
+                names = tuple(value["field"].strip().split("."))
+                found = slip(names[names[0] in self._roots :], self._kind, self._fields, also=self._written)
+                if found:
+                    yield Problem(spoken_path((*at, "field")), found, "warning")
+            for key, item in value.items():
+                yield from self.changes(item, (*at, str(key)))
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                yield from self.changes(item, (*at, index))
 
 
 def _written(document: Mapping[str, Any]) -> frozenset[str]:

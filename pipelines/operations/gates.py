@@ -1,6 +1,6 @@
 """What else must hold before a document is published; asked by publishing, known by what stands above it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,7 +9,8 @@ from pipelines.definition.document import Problem, checksum
 from pipelines.models import Pipeline
 from pipelines.operations.checking import validate_document
 
-Gate = Callable[[Mapping[str, Any], Team], list[Problem]]
+# The document, its team, and the documents that are published together with it.
+Gate = Callable[[Mapping[str, Any], Team, Sequence[Mapping[str, Any]]], list[Problem]]
 
 _gates: Final[list[Gate]] = []
 
@@ -33,19 +34,21 @@ class Asked:
     problems: tuple[Problem, ...] = ()
 
 
-def ask_ahead(*, pipeline: Pipeline, document: Mapping[str, Any]) -> Asked:
+def ask_ahead(
+    *,
+    pipeline: Pipeline,
+    document: Mapping[str, Any],
+    beside: Sequence[Mapping[str, Any]] = (),
+    named: Collection[str] = (),
+) -> Asked:
     """Ask about a document that is about to be published, before the pipeline's row is locked: it may take seconds.
 
+    Documents `beside` are published together with it, and pipelines `named` come into the team together with it.
     Nobody is asked about what is current already, or what is refused for its problems anyway.
     """
     digest, current = checksum(document), pipeline.current_version
     if current is not None and current.checksum == digest:
         return Asked(digest)
-    if any(problem.severity == "error" for problem in validate_document(document, pipeline.team)):
+    if any(each.severity == "error" for each in validate_document(document, pipeline.team, beside=named)):
         return Asked(digest)
-    return Asked(digest, tuple(ask_gates(document, pipeline.team)))
-
-
-def ask_gates(document: Mapping[str, Any], team: Team) -> list[Problem]:
-    """Every objection to publishing this document."""
-    return [problem for gate in _gates for problem in gate(document, team)]
+    return Asked(digest, tuple(problem for gate in _gates for problem in gate(document, pipeline.team, beside)))

@@ -1,7 +1,7 @@
 """Draft → active ⇄ paused → archived, and the end of a pipeline that never ran."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from django.db import transaction
 from django.db.models import F
@@ -18,6 +18,7 @@ from pipelines.operations.records import arm_triggers, audit, change, lock
 from pipelines.operations.refusals import Refused
 
 Status = Pipeline.Status
+HAS_HISTORY: Final = "This pipeline has runs, and their history is kept: archive it instead."
 
 
 def activate(
@@ -103,12 +104,17 @@ def archive(
         audit(pipeline, "archive", by, runs=runs or "none", cancelled=cancelled)
 
 
+def has_history(pipeline: Pipeline) -> bool:
+    """Whether anybody ever entered, so that it can be archived only."""
+    return bool(pipeline.enrolled_total) or PipelineRun.objects.filter(pipeline=pipeline).exists()
+
+
 def delete_pipeline(*, pipeline: Pipeline, by: object = None) -> None:
     """Remove a pipeline that never ran; history is archived, never deleted."""
     with transaction.atomic():
         lock(pipeline)
-        if pipeline.enrolled_total or PipelineRun.objects.filter(pipeline=pipeline).exists():
-            raise Refused("This pipeline has runs, and their history is kept: archive it instead.")
+        if has_history(pipeline):
+            raise Refused(HAS_HISTORY)
         audit(pipeline, "delete", by, name=pipeline.name)
         Pipeline.objects.filter(pk=pipeline.pk).update(status=Status.ARCHIVED, current_version=None)
         pipeline.versions.all().delete()

@@ -53,6 +53,8 @@ class Line:
     after: str = ""
     due_before: tuple[datetime, datetime] | None = None
     due_after: tuple[datetime, datetime] | None = None
+    # All of them have waited long enough by then.
+    at_once: bool = False
 
     @property
     def words(self) -> str:
@@ -154,6 +156,7 @@ def _line(group: Group, step: Step | None, move: Move | None, *, new: Program, p
         return Line(key, name, group.count, "completes", due_before=due)
     there = new.by_id[move.fate.step_id or 0]
     passed_on = move.fate.kind == "pass_on"
+    shifted = _shifted(due, move.fate.delta, now)
     return Line(
         step=key,
         name=name,
@@ -164,7 +167,8 @@ def _line(group: Group, step: Step | None, move: Move | None, *, new: Program, p
         before=_wait(step) if step else "",
         after=_wait(there),
         due_before=due,
-        due_after=_shifted(due, move.fate.delta, now),
+        due_after=shifted,
+        at_once=shifted == (now, now),
     )
 
 
@@ -204,6 +208,7 @@ def _joined(one: Line, other: Line) -> Line:
         after=one.after,
         due_before=_span(one.due_before, other.due_before),
         due_after=_span(one.due_after, other.due_after),
+        at_once=one.at_once and other.at_once,
     )
 
 

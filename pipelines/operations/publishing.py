@@ -1,6 +1,5 @@
 """Publishing: an immutable version is made from the rows, and runs follow it."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -9,7 +8,7 @@ from django.db.models import F, Max
 from django.db.models.functions import Greatest
 
 from pipelines.actions.registry import kinds
-from pipelines.definition.document import Problem, checksum
+from pipelines.definition.document import checksum
 from pipelines.definition.layout import every_place
 from pipelines.definition.program import compile_program
 from pipelines.definition.structuring import structured
@@ -20,7 +19,7 @@ from pipelines.models import Pipeline, PipelineRun, PipelineStep, PipelineVersio
 from pipelines.operations.checking import validate_document
 from pipelines.operations.code_steps import check_code, code_in
 from pipelines.operations.following import follow
-from pipelines.operations.gates import Asked, ask_ahead, ask_gates
+from pipelines.operations.gates import Asked, ask_ahead
 from pipelines.operations.planning import Policy, default_policy
 from pipelines.operations.records import arm_triggers, audit, change, lock, user_of
 from pipelines.operations.refusals import InvalidDocument, PipelineChanged, Refused
@@ -63,7 +62,7 @@ def publish(
         if current is not None and current.checksum == digest:
             return current
         if not force and ahead is not None:
-            _heed(ahead, digest, pipeline, document, handed_in=asked is not None)
+            _heed(ahead, digest, handed_in=asked is not None)
         policy = policy or default_policy(pipeline)
         published = code_in(current.document) if current is not None else frozenset()
         check_code(team=pipeline.team, by=by, before=published, after=code_in(document))
@@ -89,20 +88,20 @@ def _ask(pipeline: Pipeline) -> Asked:
     return ask_ahead(pipeline=pipeline, document=document_of(pipeline))
 
 
-def _heed(asked: Asked, digest: str, pipeline: Pipeline, document: dict[str, object], *, handed_in: bool) -> None:
-    problems: Sequence[Problem] = asked.problems
-    if asked.digest != digest:
-        if not handed_in:
-            raise PipelineChanged()
-        # The caller wrote the rows under the same lock, and they were given names that the document left open.
-        problems = ask_gates(document, pipeline.team)
-    if problems:
-        raise InvalidDocument(problems)
+def _heed(asked: Asked, digest: str, *, handed_in: bool) -> None:
+    """Refuse what was objected to; who hands in an answer wrote these rows, so they differ by the names of steps alone.
+
+    Steps that the document left without a name got the same ones where its promises were played.
+    """
+    if asked.digest != digest and not handed_in:
+        raise PipelineChanged()
+    if asked.problems:
+        raise InvalidDocument(list(asked.problems))
 
 
 def _count_those_inside(pipeline: Pipeline) -> None:
     """A limit counts everybody who ever entered; where there is none, nobody pays for counting."""
-    entered = PipelineRun.objects.filter(pipeline=pipeline, parent__isnull=True).count()
+    entered = PipelineRun.objects.came_in().filter(pipeline=pipeline).count()
     Pipeline.objects.filter(pk=pipeline.pk).update(enrolled_total=Greatest(F("enrolled_total"), entered))
 
 

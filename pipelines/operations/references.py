@@ -45,9 +45,18 @@ def _references(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for place in every_place(document):
         properties = known[place.step["type"]].schema.get("properties", {})
         for name, value in place.step.get("with", {}).items():
-            widget = properties.get(name, {}).get("x-widget", "")
-            if isinstance(value, str) and value and not is_dynamic(value):
-                yield widget, value, spoken_path([*place.at, "with", name])
+            widget, path = properties.get(name, {}).get("x-widget", ""), [*place.at, "with", name]
+            if widget == "people":
+                yield from _each(value if isinstance(value, list) else [value], path)
+            elif isinstance(value, str) and value and not is_dynamic(value):
+                yield widget, value, spoken_path(path)
+
+
+def _each(people: list[Any], path: list[Any]) -> Iterator[tuple[str, str, str]]:
+    """One who is named alone stands at the path itself, several each at their own."""
+    for index, who in enumerate(people):
+        if isinstance(who, str) and who and not is_dynamic(who):
+            yield "user", who, spoken_path([*path, index] if len(people) > 1 else path)
 
 
 def _made_by_steps(document: Mapping[str, Any], widget: str) -> set[str]:

@@ -1,6 +1,6 @@
 """Documents in and out: import, export and duplicate."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -11,6 +11,7 @@ from pipelines.documents import apply_document, document_of
 from pipelines.models import Pipeline
 from pipelines.operations.checking import validate_document
 from pipelines.operations.code_steps import check_code, code_in
+from pipelines.operations.drafts import publishes_by_saving, settle_auto_publish
 from pipelines.operations.gates import Asked, ask_ahead
 from pipelines.operations.lifecycle import activate as activate_pipeline
 from pipelines.operations.planning import Policy
@@ -31,18 +32,23 @@ def import_document(
     force: bool = False,
     policy: Policy | None = None,
     note: str = "",
+    publishes: bool = False,
+    draft: bool = False,
+    beside: Collection[str] = (),
 ) -> Pipeline:
     """Create the team's pipeline of that key, or bring it up to the document.
 
-    A pipeline that is in use is published at once; a draft only when it is activated. `force` publishes what
-    does not do what it promises, too.
+    A line of steps that is in use is published at once; blocks only when it `publishes` or is activated, see
+    `update_document`; a `draft` never. `force` publishes what does not do what it promises, too. `beside` names
+    pipelines that come into the team in the same transaction.
     """
-    problems = validate_document(document, team)
+    problems = validate_document(document, team, beside=beside)
     if any(problem.severity == "error" for problem in problems):
         raise InvalidDocument(problems)
     known = _existing(team, document["key"], replace)
     asked = None
-    if not force and (activate or (known is not None and _publishes(known))):
+    publishes = publishes or activate
+    if not (force or draft) and (publishes or (known is not None and publishes_by_saving(known, document))):
         asked = ask_ahead(pipeline=known or Pipeline(team=team), document=document)
     with transaction.atomic():
         pipeline = known or _created(team, document, by)
@@ -56,6 +62,8 @@ def import_document(
             policy=policy,
             note=note,
             asked=asked,
+            publishes=publishes,
+            draft=draft,
         )
         if activate:
             activate_pipeline(pipeline=pipeline, by=by, force=force, asked=asked)
@@ -73,23 +81,31 @@ def update_document(
     policy: Policy | None = None,
     note: str = "",
     asked: Asked | None = None,
+    publishes: bool = False,
+    draft: bool = False,
 ) -> None:
-    """Replace the definition of one pipeline; published at once when it is in use."""
+    """Replace the definition of one pipeline.
+
+    A line of steps that is in use is published at once; what holds blocks stays a draft beside the version that runs,
+    unless it `publishes`, or somebody ticked that its saves are published. A `draft` is not published in any case.
+    """
     problems = [] if checked else validate_document(document, pipeline.team)
     if any(problem.severity == "error" for problem in problems):
         raise InvalidDocument(problems)
-    if asked is None and not force and _publishes(pipeline):
+    if asked is None and not (force or draft) and (publishes or publishes_by_saving(pipeline, document)):
         asked = ask_ahead(pipeline=pipeline, document=document)
     with transaction.atomic():
         lock(pipeline)
         if pipeline.status == Pipeline.Status.ARCHIVED:
             raise Refused("An archived pipeline cannot be changed: duplicate it instead.")
-        before = code_in(document_of(pipeline)) if pipeline.steps.exists() else frozenset()
+        known = document_of(pipeline) if pipeline.steps.exists() else None
+        before = code_in(known) if known is not None else frozenset()
         check_code(team=pipeline.team, by=by, before=before, after=code_in(document))
+        settle_auto_publish(pipeline, before=known, after=document)
         _apply(pipeline, document)
         change(pipeline, by)
         audit(pipeline, action, by, steps=len(document["steps"]))
-        if _publishes(pipeline):
+        if not draft and (publishes or (pipeline.auto_publish and pipeline.current_version_id is not None)):
             publish(pipeline=pipeline, by=by, force=force, policy=policy, note=note, asked=asked)
 
 
@@ -107,14 +123,10 @@ def duplicate(*, pipeline: Pipeline, by: object = None, key: str = "") -> Pipeli
     check_code(team=pipeline.team, by=by, before=frozenset(), after=code_in(document))
     with transaction.atomic():
         copy = _created(pipeline.team, document, by)
+        Pipeline.objects.filter(pk=copy.pk).update(auto_publish=pipeline.auto_publish)
         _apply(copy, document)
         audit(copy, "duplicate", by, source=pipeline.key)
     return copy
-
-
-def _publishes(pipeline: Pipeline) -> bool:
-    """Whether a change of the rows is published at once."""
-    return pipeline.auto_publish and pipeline.current_version_id is not None
 
 
 def _existing(team: Team, key: str, replace: bool) -> Pipeline | None:

@@ -41,7 +41,7 @@ _Found = Iterable[tuple[Path, Finding]]
 
 def type_problems(document: Mapping[str, Any], fields: FieldTypes) -> Iterator[Problem]:
     """What can only fail, as errors, and what always has the same result, as warnings."""
-    types = _types(document, fields)
+    types = document_types(document, fields)
     for place in every_place(document):
         yield from _told(place.at, _of_step(place.step, types, fields))
         for inside, values in assignments(place.step).items():
@@ -60,7 +60,7 @@ def type_problems(document: Mapping[str, Any], fields: FieldTypes) -> Iterator[P
                 yield from _told((part, index), value_findings(rule.get(name), types, (name,)))
 
 
-def _types(document: Mapping[str, Any], fields: FieldTypes) -> Types:
+def document_types(document: Mapping[str, Any], fields: FieldTypes) -> Types:
     """The types of paths of a document; names that a loop gives another meaning are left out."""
     shadowed = frozenset[str]().union(*(local_names(place.step) for place in every_place(document)))
     about, below = subject_names(document) - shadowed, fields.of(subject_model(document) or "")

@@ -7,10 +7,10 @@ from typing import Any
 from django.db import transaction
 
 from pipelines.chosen import MOST_VERSIONS, chosen_variants
-from pipelines.definition.document import checksum
 from pipelines.definition.layout import every_place
 from pipelines.documents import document_of
 from pipelines.models import Pipeline, PipelineStep, PipelineVersion
+from pipelines.operations.drafts import is_unpublished
 from pipelines.operations.gates import Asked, ask_ahead
 from pipelines.operations.publishing import publish
 from pipelines.operations.records import audit, lock
@@ -86,7 +86,7 @@ def _ask(pipeline: Pipeline, step: str, decide: _Decide) -> Asked:
 def _split(pipeline: Pipeline, step: str) -> PipelineStep:
     """The split of a pipeline whose rows say what is published: only under its lock does that stay so."""
     row = pipeline.steps.filter(key=step, action_type="split", archived_at=None).first()
-    if pipeline.current_version is None or checksum(document_of(pipeline)) != pipeline.current_version.checksum:
+    if is_unpublished(pipeline, document_of(pipeline)):
         raise Refused("The pipeline has changes that are not published: publish them first.")
     if row is None:
         raise Refused(f"There is no split “{step[:40]}” in this pipeline.")

@@ -40,6 +40,8 @@ class Question:
     choices: Sequence[Choice]
     low: Any
     high: Any
+    # Of what is wrong this stands first, so the cursor goes there.
+    first_wrong: bool = False
 
     @property
     def input_type(self) -> str:
@@ -48,6 +50,12 @@ class Question:
     @property
     def counts_letters(self) -> bool:
         return self.type in LENGTHS
+
+    @property
+    def described(self) -> str:
+        """The ids of what is said about it, for those who listen to the page."""
+        said = (("help", self.help), ("error", self.error))
+        return " ".join(f"{self.id}_{what}" for what, text in said if text)
 
     @property
     def is_long_list(self) -> bool:
@@ -64,6 +72,7 @@ def questions(
     prefix: str,
 ) -> list[Question]:
     """Every field of a form, ready to draw; times are shown in `zone`."""
+    first = next((field["name"] for field in fields if errors.get(field["name"])), None)
     return [
         Question(
             name=f"{prefix}{field['name']}",
@@ -77,6 +86,7 @@ def questions(
             choices=_choices(field, values.get(field["name"]), people),
             low=_bound(field, field["min"], zone),
             high=_bound(field, field["max"], zone),
+            first_wrong=field["name"] == first,
         )
         for field in fields
     ]

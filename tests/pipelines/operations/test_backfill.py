@@ -7,7 +7,11 @@ import pytest
 
 from contacts.models import Contact
 from crm.models import AuditEntry, Task
+from pipelines.analytics import pipeline_metrics
+from pipelines.conversion import conversion
 from pipelines.engine.clock import pretend
+from pipelines.engine.controls import pause_runs, resume_runs
+from pipelines.engine.events import publish as publish_event
 from pipelines.engine.tick import process_due_runs
 from pipelines.models import Pipeline, PipelineRun, StepExecution
 from pipelines.operations import (
@@ -82,6 +86,19 @@ def test_who_has_passed_is_told_and_gets_only_this_step_once(grown: Pipeline) ->
     assert Task.objects.count() == 1
 
 
+def test_who_was_paused_before_the_added_step_gets_it_when_resumed(grown: Pipeline) -> None:
+    backfill(pipeline=grown, step="ask", now=NOON)
+    aside = PipelineRun.objects.latest("id")
+    assert pause_runs(run_ids=[aside.pk]) == 1
+    work()
+    assert not Task.objects.exists()
+    with pretend(NOON):
+        assert resume_runs(run_ids=[aside.pk]) == 1
+    work()
+    aside.refresh_from_db()
+    assert (aside.status, aside.reason, Task.objects.get().title) == (RunStatus.COMPLETED, "aside", "Ask")
+
+
 def test_those_who_came_to_the_end_get_it_when_asked(grown: Pipeline) -> None:
     assert backfill(pipeline=grown, step="ask", completed=True, now=NOON).done == 2
     work()
@@ -152,6 +169,20 @@ def test_a_run_aside_waits_with_its_step_through_a_new_version_and_a_retry(grown
     assert Task.objects.get().title == "Ask"
 
 
+def test_a_step_that_comes_back_can_be_given_to_those_who_were_passed_on_when_it_went() -> None:
+    steps = [wait("hello"), task("ask", "Ask", delay=DAY), wait("last", 2 * DAY)]
+    pipeline = live(*steps)
+    a_waiting_run(pipeline, "hello")
+    work()
+    update_document(pipeline=pipeline, document=a_document(steps[0], steps[2]))
+    assert PipelineRun.objects.get(step__key="last").seq == 3
+    update_document(pipeline=pipeline, document=a_document(*steps))
+    assert told(pipeline, "ask") == (1, 0)
+    assert backfill(pipeline=pipeline, step="ask", now=NOON).done == 1
+    work(hours=1)
+    assert Task.objects.get().title == "Ask" and told(pipeline, "ask") == (0, 0)
+
+
 def test_what_the_passed_run_remembers_is_known_to_the_step() -> None:
     variables = [{"name": "color", "type": "string", "default": "red"}]
     paint = {"key": "paint", "type": "set_variable", "with": {"values": {"color": "blue"}}}
@@ -164,6 +195,32 @@ def test_what_the_passed_run_remembers_is_known_to_the_step() -> None:
     backfill(pipeline=pipeline, step="ask", now=NOON)
     work()
     assert Task.objects.get().title == "Is it blue?"
+
+
+def test_a_goal_is_reached_once_and_nobody_is_counted_twice() -> None:
+    goals = [{"key": "buy", "event": "order.paid", "within": "7d", "value": "{{ event.total }}"}]
+    pipeline = import_document(team=a_team(), document=a_document(wait("hello"), wait("last", DAY), goals=goals))
+    activate(pipeline=pipeline, now=NOON)
+    passed = a_waiting_run(pipeline, "hello")
+    work()
+    steps = [wait("hello"), task("ask", "Ask"), wait("last", DAY)]
+    update_document(pipeline=pipeline, document=a_document(*steps, goals=goals))
+    backfill(pipeline=pipeline, step="ask", now=NOON)
+    work()
+    publish_event(
+        team_id=pipeline.team_id, type="order.paid", payload={"total": 5}, now=NOON + timedelta(hours=1),
+        subject_type_id=passed.subject_type_id, subject_id=passed.subject_id,
+    )  # fmt: skip
+    work(1)
+    work(30)
+    (goal,) = conversion(pipeline=pipeline).goals
+    assert (goal.runs, goal.reached, int(goal.value)) == (1, 1, 5)
+    told = pipeline_metrics(pipeline=pipeline, now=NOON)
+    assert (told["total"], told["runs"]["completed"], told["elapsed_seconds"]) == (1, 1, 30 * 3600)
+    limited = a_document(*steps, goals=goals, settings={"max_executions": 5})
+    update_document(pipeline=pipeline, document=limited)
+    pipeline.refresh_from_db()
+    assert pipeline.enrolled_total == 1
 
 
 def test_what_cannot_be_given_is_refused_with_a_sentence(grown: Pipeline) -> None:

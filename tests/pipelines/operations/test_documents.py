@@ -208,10 +208,11 @@ def test_a_template_of_another_team_is_not_found() -> None:
 @pytest.mark.parametrize(
     ("step", "path", "meant"),
     [
-        ({"type": "send_email", "with": {"subject": "Hi", "text": "{{ contact.frist_name }}"}}, "with",
+        ({"type": "send_email", "with": {"subject": "Hi", "text": "{{ contact.frist_name }}"}}, "with.text",
          "first_name"),
-        ({"type": "wait", "if": {"field": "subject.lifecycle_stag", "operator": "is_empty"}}, "if", "lifecycle_stage"),
-        ({"type": "create_task", "with": {"title": "{{ contact.company.domian }}"}}, "with", "domain"),
+        ({"type": "wait", "if": {"field": "subject.lifecycle_stag", "operator": "is_empty"}}, "if.field",
+             "lifecycle_stage"),
+        ({"type": "create_task", "with": {"title": "{{ contact.company.domian }}"}}, "with.title", "domain"),
         ({"type": "wait", "if": "contact.score > 3 and contact.custom.frist_name == 1"}, "", ""),
         ({"type": "update_record", "with": {"values": {"phones": "= (contact.phones or 0) + 1"}}}, "", ""),
     ],

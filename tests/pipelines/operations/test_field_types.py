@@ -54,6 +54,7 @@ NEVER: list[tuple[str, str]] = [
     ('deal.amount > "a lot"', "deal.amount is a number and 'a lot' is a text: this is never true (line 1, column 1)"),
     ('(deal.title == "a" or\n "x" in deal.created_at)', "nothing: this is never true (line 2, column 2)"),
     ("deal.amount == deal.contact.email", "deal.contact.email is a text: they are never equal"),
+    ("deal.owner.manager.email == 5", "deal.owner.manager.email is a text and 5 is a number"),
     ('deal.amount != ""', "they always differ"),
     ("deal.expected_close < 5", "deal.expected_close is a date and 5 is a number"),
     ('deal.expected_close < "soon"', "'soon' is a text"),
@@ -92,7 +93,7 @@ FINE = [
     '(deal.title if deal.amount > 3 else "none") == "none"',
     "deal.company == null and not is_empty(deal.contact)",
     '"vip" in deal.tags and "x" in deal.title',
-    "trigger.changes.amount == 'x' and steps.step_1.count > 'x'",
+    "trigger.changes.amount == 'x' and steps.step_1.error > 'x'",
     "min(deal.amount, 3) < sum([deal.amount, 2])",
     "deal['title'] == 'x' and deal.contact.email.lower().endswith('.org')",
 ]
@@ -234,6 +235,14 @@ def test_fields_that_the_team_defined_have_their_types_and_options(team: Team) -
     assert asked(team, fine) == []
 
 
+def test_the_device_that_registers_itself_is_a_field_of_every_contact(team: Team) -> None:
+    define(team, key="plan", label="Plan", type="text", model="contacts.contact")
+    reads = "contact.device_token or contact.custom.device_token"
+    assert asked(team, reads, subject="contacts.contact") == []
+    define(team, key="plan", label="Plan", type="text")
+    assert len(asked(team, "deal.device_token")) == 1
+
+
 def test_a_team_that_defines_its_fields_hears_of_others(team: Team) -> None:
     reads = "deal.sets > 3 or deal.custom.elsewhere or deal.title or deal.custom.seats or deal.noted"
     assert [each.message for each in asked(team, reads)] == []
@@ -242,6 +251,6 @@ def test_a_team_that_defines_its_fields_hears_of_others(team: Team) -> None:
     write = {"type": "update_record", "with": {"values": {"noted": True}}}
     document = {"if": reads, **write}
     assert {each.message for each in told(team, document)} == {
-        "deal has no field 'sets', and your team has not defined one; did you mean 'seats'?",
-        "deal has no field 'elsewhere', and your team has not defined one",
+        "deal has no field 'sets', and your team has not defined one; did you mean 'seats'? (line 1, column 1)",
+        "deal has no field 'elsewhere', and your team has not defined one (line 1, column 18)",
     }

@@ -73,6 +73,14 @@ def test_the_preview_says_for_each_step_how_many_stand_there_and_what_becomes_of
     assert not PipelineVersion.objects.filter(number=2).exists()
 
 
+def test_those_who_have_waited_long_enough_are_told_to_go_at_once(live: Pipeline) -> None:
+    a_waiting_run(live, "tips", due=NOON + timedelta(hours=2))
+    edit(live, wait("hello"), wait("tips", 60), wait("offer", 3_600))
+    assert [line.at_once for line in preview(pipeline=live, now=NOON).lines] == [True]
+    edit(live, wait("hello"), wait("tips", DAY - 60), wait("offer", 3_600))
+    assert [line.at_once for line in preview(pipeline=live, now=NOON).lines] == [False]
+
+
 def test_a_step_that_goes_names_the_one_that_takes_over(live: Pipeline) -> None:
     a_waiting_run(live, "tips")
     edit(live, wait("hello"), wait("offer", 3_600))
@@ -196,7 +204,7 @@ def test_a_run_that_was_paused_while_its_step_went_away_is_passed_on_when_it_goe
     assert (visit.event, visit.seq, run.seq) == (StepExecution.Event.MOVED, 1, 2)
 
 
-def test_a_run_inside_a_step_leaves_it_on_the_old_version_and_goes_on_in_the_new_one() -> None:
+def test_a_run_inside_a_step_finishes_it_as_it_began_it_and_goes_on_in_the_new_version() -> None:
     pipeline = import_document(
         team=a_team(), document=a_document(email("hello"), email("tips"), email("offer", delay=3_600))
     )
@@ -214,8 +222,8 @@ def test_a_run_inside_a_step_leaves_it_on_the_old_version_and_goes_on_in_the_new
     run.refresh_from_db()
     assert run.step is not None and (run.step.key, run.version) == ("offer", version)
     assert run.next_step_at == NOON + timedelta(hours=2)
-    keys = [row.event for row in StepExecution.objects.filter(run_id=run.pk).order_by("id")]
-    assert keys == [StepExecution.Event.COMPLETED, StepExecution.Event.MOVED]
+    (visit,) = StepExecution.objects.filter(run_id=run.pk)
+    assert visit.event == StepExecution.Event.COMPLETED
 
 
 def test_rows_with_problems_are_told_with_the_problems_and_move_nobody(live: Pipeline) -> None:

@@ -58,7 +58,7 @@ def test_a_fork_keeps_its_identity_from_version_to_version() -> None:
     publish(pipeline=pipeline)
     first = program(pipeline).by_key["fork_a"].id
 
-    pipeline = import_document(team=team, document=drawn(name="Renamed"))
+    pipeline = import_document(team=team, document=drawn(name="Renamed"), publishes=True)
 
     assert pipeline.versions.count() == 2
     assert program(pipeline).by_key["fork_a"].id == first

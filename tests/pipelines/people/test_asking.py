@@ -257,6 +257,7 @@ def test_a_batch_of_tasks_costs_what_one_costs(team: Team, run_at: Run) -> None:
         ({"outcomes": ["timeout"]}, "steps[0].with.outcomes[0]"),
         ({"remind": "5s"}, "steps[0].with.remind"),
         ({"assignee": "stranger@else.example"}, "steps[0].with.assignee"),
+        ({"assignee": ["{{ contact.owner }}", "stranger@else.example"]}, "steps[0].with.assignee[1]"),
     ],
 )
 def test_a_question_that_cannot_be_asked_is_refused_with_its_path(team: Team, given: dict[str, Any], path: str) -> None:

@@ -113,9 +113,9 @@ def test_who_may_only_look_only_looks(team: Team, run_at: Run) -> None:
 
 def test_tasks_of_other_teams_do_not_exist(team: Team) -> None:
     other = create_team(name="Other", slug="other")
-    task = Task.objects.create(team=other, title="Secret")
+    task = Task.objects.create(team=other, title="Whose business")
     client = signed_in(member(team, "ann", role="owner"))
-    assert "Secret" not in client.get(f"/admin/inbox/?task={task.pk}&show=all").content.decode()
+    assert "Whose business" not in client.get(f"/admin/inbox/?task={task.pk}&show=all").content.decode()
     for deed in ("complete", "claim", "reassign"):
         assert client.post(f"/admin/inbox/{task.pk}/{deed}/").status_code == 404
 
@@ -156,3 +156,16 @@ def test_the_ordinary_list_leads_to_the_form(team: Team, run_at: Run) -> None:
     contact = client.get(f"/admin/contacts/contact/{run.subject_id}/change/").content.decode()
     assert "Is Bo a fit?" in contact
     assert f"/admin/inbox/?task={task.pk}" in client.get(f"/admin/inbox/?task={task.pk}").wsgi_request.get_full_path()
+
+
+def test_a_task_that_asks_nothing_is_finished_in_the_ordinary_list(team: Team, run_at: Run) -> None:
+    boss = member(team, "boss", role="manager")
+    ask(team, given={"title": "Call Bo", "form": [], "outcomes": []})
+    run = enter(team)
+    run_at(NOON)
+    task, _ = the_task()
+    body: dict[str, Any] = {"action": "complete", "_selected_action": [task.pk]}
+    said = signed_in(boss).post("/admin/crm/task/", body, follow=True).content.decode()
+    assert "1 task completed." in said and "has a form" not in said
+    run.refresh_from_db()
+    assert run.status != RunStatus.WAITING and the_task()[1].completed_by == boss

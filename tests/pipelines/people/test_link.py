@@ -72,6 +72,31 @@ def test_the_mail_leads_to_a_form_that_needs_no_account(team: Team, run_at: Run,
     assert "Ann answered this already, on 1 Mar 2027, 12:00 (UTC)." in again.content.decode()
 
 
+def test_times_are_told_by_the_clock_that_is_named_beside_them(
+    team: Team, run_at: Run, smtp: SmtpSink, ann: User
+) -> None:
+    Team.objects.update(timezone="America/New_York")
+    ask(team, given={"assignee": "ann@acme.example", "due": "1h"}, timeout="P3D", on={"timeout": "end"})
+    enter(team)
+    run_at(NOON)
+    html = smtp.messages()[0].get_body(("html",))
+    assert html is not None and "1 Mar 2027, 08:00 (America/New_York)" in html.get_content()
+    assert "Due: 1 Mar 2027, 08:00 (America/New_York)" in text_of(smtp)
+    assert "until 4 Mar 2027, 07:00 (America/New_York)" in text_of(smtp)
+    page = Client().get(link_of(smtp)).content.decode()
+    assert "1 Mar 2027, 08:00" in page and "4 Mar 2027, 07:00" in page and "Times are in America/New York" in page
+
+
+def test_who_left_something_out_finds_the_cursor_there(team: Team, run_at: Run, smtp: SmtpSink, ann: User) -> None:
+    size = {"name": "size", "type": "select", "options": ["small", "large"], "required": True}
+    ask(team, given={"assignee": "ann@acme.example", "form": [FORM[1], size, FORM[0]]})
+    enter(team)
+    run_at(NOON)
+    page = Client().post(link_of(smtp), {"a-agenda": "Prices", "outcome": "completed"}).content.decode()
+    (focused,) = re.findall(r"<[^>]* autofocus[^>]*>", page)
+    assert 'name="a-size"' in focused
+
+
 def test_what_does_not_fit_is_marked_and_what_was_typed_stays(
     team: Team, run_at: Run, smtp: SmtpSink, ann: User
 ) -> None:
