@@ -16,7 +16,7 @@ from pipelines.engine.clock import engine_now
 from pipelines.models import EnrollmentDecision, PipelineRun, PipelineStep, StepExecution
 from pipelines.simulation.reading import read_only
 from pipelines.simulation.report import NAMES
-from pipelines.simulation.scenario import Scenario, ScenarioError
+from pipelines.simulation.scenario import Scenario, ScenarioError, is_id
 from pipelines.simulation.stage import Stage, staged
 from pipelines.simulation.world import subject_kind
 from pipelines.states import RunStatus
@@ -49,7 +49,7 @@ def audience_of(data: Any, *, at: str = "audience") -> Audience:
     if unknown:
         raise ScenarioError(f"{at}.{unknown[0]}", "is not known; there are ids, where, limit")
     ids = data.get("ids") or []
-    if not isinstance(ids, list) or not all(type(pk) is int for pk in ids):
+    if not isinstance(ids, list) or not all(map(is_id, ids)):
         raise ScenarioError(f"{at}.ids", "must be a list of ids")
     limit = data.get("limit", LARGEST)
     if type(limit) is not int or not 1 <= limit <= LARGEST or len(ids) > LARGEST:
@@ -58,14 +58,20 @@ def audience_of(data: Any, *, at: str = "audience") -> Audience:
 
 
 def simulate_audience(
-    *, team: Team, document: Mapping[str, Any], audience: Audience, scenario: Scenario, seconds: float = SECONDS
+    *,
+    team: Team,
+    document: Mapping[str, Any],
+    audience: Audience,
+    scenario: Scenario,
+    seconds: float = SECONDS,
+    beside: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Funnel and calendar of up to 1,000 subjects; times are whole minutes, as of a worker that looks every minute.
 
     Raises InvalidDocument and ScenarioError as `simulate` does.
     """
     ids = _chosen(team, document, audience, scenario)
-    with staged(team=team, document=document, scenario=scenario, subject_ids=ids) as stage:
+    with staged(team=team, document=document, scenario=scenario, subject_ids=ids, beside=beside) as stage:
         result = stage.enroll(ids) if ids else None
         warnings = stage.play(ids, seconds=seconds, grain=GRAIN) if result and result.enrolled else []
         return {

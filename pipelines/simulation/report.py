@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from crm.models import Message, Notification, Task
+from crm.team_secrets import without_marks
 from pipelines.engine.kinds import MESSAGES
 from pipelines.engine.plain import plain
+from pipelines.lineage import places_of, spelled
 from pipelines.models import Effect, PipelineRun, PipelineStep, RunContext, StepExecution
 from pipelines.states import RunStatus
 
@@ -15,15 +17,15 @@ NAMES = {event.value: event.name.lower() for event in Event}
 
 def report_of(run: PipelineRun) -> dict[str, Any]:
     """What happened to one run and the runs inside it; seven statements."""
-    family = [run, *PipelineRun.objects.filter(root_id=run.pk).select_related("pipeline").order_by("pk")]
+    family = [run, *PipelineRun.objects.filter(root_id=run.pk).order_by("pk")]
     ids = [each.pk for each in family]
-    rows = PipelineStep.objects.filter(pipeline__in={each.pipeline_id for each in family}).select_related("parent")
-    steps = {step.pk: step for step in rows}
+    rows = PipelineStep.objects.filter(pipeline__in={each.pipeline_id for each in family})
+    steps = {step.pk: step for step in rows.select_related("parent", "pipeline")}
     visits = list(StepExecution.objects.filter(run_id__in=ids).order_by("id"))
     messages = list(Message.objects.filter(run_id__in=ids).order_by("created_at", "pk"))
     effects = _effects(ids, messages)
     memory = RunContext.objects.filter(run_id=run.pk).first()
-    branches = _branches(family, steps)
+    branches = {pk: spelled(places) for pk, places in places_of(run, family[1:], steps).items()}
     told = [_visit(visit, steps, branches, effects) for visit in visits]
     return {
         "success": run.status == RunStatus.COMPLETED,
@@ -54,27 +56,6 @@ def _next(run: PipelineRun, steps: dict[int, PipelineStep]) -> dict[str, Any] | 
 def _key(steps: dict[int, PipelineStep], step_id: int | None) -> str:
     step = steps.get(step_id or 0)
     return step.key if step is not None else ""
-
-
-def _branches(family: Sequence[PipelineRun], steps: dict[int, PipelineStep]) -> dict[int, str]:
-    """Where each run of the family stands, such as "fork.left/each.2"; empty for the root itself."""
-    root = family[0]
-    found = {root.pk: ""}
-    for run in family[1:]:
-        step = steps.get(run.step_id or run.last_step_id or 0)
-        if run.pipeline_id != root.pipeline_id and run.pipeline_id != _pipeline_of(family, run.parent_id):
-            here = run.pipeline.key
-        elif step is not None and step.parent is not None:
-            here = f"{step.parent.key}.{step.branch or run.slot}"
-        else:
-            here = str(run.slot)
-        above = found.get(run.parent_id or 0, "")
-        found[run.pk] = f"{above}/{here}" if above else here
-    return found
-
-
-def _pipeline_of(family: Sequence[PipelineRun], run_id: int | None) -> int | None:
-    return next((run.pipeline_id for run in family if run.pk == run_id), None)
 
 
 def _visit(
@@ -116,8 +97,12 @@ def _effects(ids: Sequence[int], messages: Sequence[Message]) -> dict[tuple[int,
         found.setdefault((message.run_id or 0, abs(message.run_seq or 0)), []).append(entry)
     rows = Effect.objects.filter(run_id__in=ids).exclude(kind__in=MESSAGES).order_by("pk")
     for effect in rows:
-        entry = {"kind": effect.get_kind_display(), "request": effect.payload, "state": effect.get_status_display(),
-                 "result": effect.result}  # fmt: skip
+        entry = {
+            "kind": effect.get_kind_display(),
+            "request": without_marks(effect.payload),
+            "state": effect.get_status_display(),
+            "result": effect.result,
+        }
         found.setdefault((effect.run_id, effect.seq), []).append(entry)
     for task in Task.objects.filter(run_id__in=ids).select_related("assignee").order_by("pk"):
         assignee = task.assignee.email if task.assignee else None

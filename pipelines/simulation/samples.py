@@ -9,6 +9,7 @@ from django.db import models
 from contacts.models import Record, RecordType
 from contacts.record_fields import InvalidValues, checked
 from crm.models import Member, Team
+from crm.people import ImpossibleManager, set_manager
 from pipelines.simulation.scenario import ScenarioError
 from pipelines.subjects import OWN, RELATED_MODELS, SubjectType, subject_types
 
@@ -97,24 +98,36 @@ def _related(name: str, value: Any, *, team: Team, path: str) -> Any:
         return None
     label = RELATED_MODELS[name]
     if label == "auth.user":
-        return _member(value, team=team, path=path)
+        return _member(value, team=team, path=path).user
     if isinstance(value, Mapping) and label in subject_types():
         return make_sample(subject_types()[label], value, team=team, path=path)
     raise ScenarioError(path, 'give its values, such as {"name": "Acme"}')
 
 
-def _member(value: Any, *, team: Team, path: str) -> User:
-    """A member of the team by email; a stranger in the sample is made up with a membership."""
+def _member(value: Any, *, team: Team, path: str) -> Member:
+    """A member of the team by email; a stranger in the sample is made up with a membership.
+
+    With `manager`, which is given as a member is, they work under that one in this story.
+    """
     email = value.get("email") if isinstance(value, Mapping) else value
     if not isinstance(email, str) or "@" not in email:
         raise ScenarioError(path, "give the email of a member")
-    found = User.objects.filter(email__iexact=email, pk__in=Member.objects.filter(team=team).values("user")).first()
-    if found is not None:
-        return found
     names = value if isinstance(value, Mapping) else {}
-    user = User.objects.create(
-        username=email, email=email, first_name=str(names.get("first_name", "")),
-        last_name=str(names.get("last_name", "")),
-    )  # fmt: skip
-    Member.objects.create(team=team, user=user)
-    return user
+    member = Member.objects.filter(team=team, user__email__iexact=email).select_related("user").first()
+    if member is None:
+        user = User.objects.create(
+            username=email, email=email, first_name=str(names.get("first_name", "")),
+            last_name=str(names.get("last_name", "")),
+        )  # fmt: skip
+        member = Member.objects.create(team=team, user=user)
+    if "manager" in names:
+        _put_under(names["manager"], member, team=team, path=f"{path}.manager")
+    return member
+
+
+def _put_under(value: Any, member: Member, *, team: Team, path: str) -> None:
+    manager = None if value is None else _member(value, team=team, path=path)
+    try:
+        set_manager(member=member, manager=manager)
+    except ImpossibleManager as error:
+        raise ScenarioError(path, str(error)) from None

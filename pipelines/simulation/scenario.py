@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -12,9 +12,11 @@ from pipelines.definition.durations import DurationError, parse_duration
 
 LONGEST = timedelta(days=366 * 5)
 DEFAULT_SPAN = timedelta(days=366)
+FARTHEST = timedelta(days=36_525)
 MAX_HAPPENINGS = 1_000
 NAMES = ("subject", "records", "entry", "trigger", "variables", "start", "until", "events", "responses", "stubs")
 BY_HAND = "by_hand"
+LARGEST_ID = 2**63 - 1
 
 
 class ScenarioError(Exception):
@@ -66,6 +68,8 @@ def scenario_of(data: Mapping[str, Any], *, now: datetime, at: str = "") -> Scen
     if unknown:
         raise ScenarioError(_join(at, unknown[0]), f"is not known; there are {', '.join(NAMES)}")
     start = _moment(data.get("start"), now, _join(at, "start")) or now
+    if abs(start - now) > FARTHEST:
+        raise ScenarioError(_join(at, "start"), "must be within a hundred years of now")
     until = _moment(data.get("until"), start, _join(at, "until")) or start + DEFAULT_SPAN
     if not start <= until <= start + LONGEST:
         raise ScenarioError(_join(at, "until"), "must be after the start and within five years of it")
@@ -87,11 +91,16 @@ def _join(at: str, name: str) -> str:
     return f"{at}.{name}" if at else name
 
 
+def is_id(value: Any) -> TypeGuard[int]:
+    """Whether a number can be the id of a record at all: databases refuse to look for larger ones."""
+    return type(value) is int and 0 < value <= LARGEST_ID
+
+
 def _subject(value: Any, path: str) -> int | Mapping[str, Any] | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    if value is None or isinstance(value, Mapping) or is_id(value):
         return value
-    if isinstance(value, Mapping):
-        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ScenarioError(path, "there is no record of this number")
     raise ScenarioError(path, 'give the id of a record, or sample values such as {"email": "ann@example.org"}')
 
 

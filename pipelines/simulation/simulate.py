@@ -1,6 +1,6 @@
 """One story of one subject, played to its end in a second: the timetable, every message and every why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crm.models import Team
@@ -15,14 +15,21 @@ NOT_ENROLLED = "not_enrolled"
 
 
 def simulate(
-    *, team: Team, document: Mapping[str, Any], scenario: Scenario, seconds: float = SECONDS
+    *,
+    team: Team,
+    document: Mapping[str, Any],
+    scenario: Scenario,
+    seconds: float = SECONDS,
+    beside: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The execution report of engine.md section 17; nothing is sent and nothing is written.
+
+    Documents `beside` are those that come into the team together with this one, which may start them.
 
     Raises InvalidDocument with every problem, and ScenarioError for a story that cannot be played.
     """
     ids = [scenario.subject] if isinstance(scenario.subject, int) else []
-    with staged(team=team, document=document, scenario=scenario, subject_ids=ids) as stage:
+    with staged(team=team, document=document, scenario=scenario, subject_ids=ids, beside=beside) as stage:
         subject_id = subject_on(stage)
         result = stage.enroll([subject_id])
         if not result.enrolled:

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from crm.models import Team
-from pipelines.definition.layout import every_place
+from pipelines.definition.layout import every_place, variable_names
+from pipelines.definition.variables import undeclared
 from pipelines.engine.clock import pretend
 from pipelines.engine.deliver import delivered_by
 from pipelines.engine.enroll import EnrollResult, enroll
@@ -20,6 +21,7 @@ from pipelines.simulation.reading import read_only
 from pipelines.simulation.samples import make_records, make_sample, own_sample
 from pipelines.simulation.scenario import BY_HAND, Happening, Scenario, ScenarioError
 from pipelines.simulation.scratch import scratch
+from pipelines.simulation.together import install_beside, started_by
 from pipelines.simulation.twin import OutsideTwin, check_stubs
 from pipelines.simulation.world import World, install, read_world, subject_kind
 from pipelines.subjects import SubjectType
@@ -68,20 +70,28 @@ class Stage:
 
 @contextmanager
 def staged(
-    *, team: Team, document: Mapping[str, Any], scenario: Scenario, subject_ids: Collection[int]
+    *,
+    team: Team,
+    document: Mapping[str, Any],
+    scenario: Scenario,
+    subject_ids: Collection[int],
+    beside: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[Stage]:
     """Read what is needed, then stand in the database in memory at the time the scenario begins.
 
+    Documents `beside` that this one starts stand there as well, in place of what the team has under their keys.
     Raises InvalidDocument with every problem, and ScenarioError for a story that cannot be played.
     """
     with read_only():
-        problems = validate_document(document, team)
+        started = started_by(document, beside)
+        problems = validate_document(document, team, beside=[str(each["key"]) for each in started])
         if any(problem.severity == "error" for problem in problems):
             raise InvalidDocument(problems)
-        world = read_world(team=team, document=document, subject_ids=subject_ids)
+        world = read_world(team=team, document=document, subject_ids=subject_ids, beside=started)
     _check_names(document, scenario)
     with scratch(), pretend(scenario.start):
         world.settle()
+        install_beside(world=world, document=document, documents=started)
         pipeline, triggers = install(world=world, document=document)
         make_records(scenario.records, team=team)
         yield Stage(world, document, scenario, pipeline, triggers)
@@ -93,6 +103,8 @@ def _check_names(document: Mapping[str, Any], scenario: Scenario) -> None:
     for key in scenario.responses:
         if key not in keys:
             raise ScenarioError(f"responses.{key}", f"there is no such step; there are {', '.join(keys)}")
+    for name, sentence in undeclared(scenario.variables, variable_names(document)).items():
+        raise ScenarioError(f"variables.{name}", sentence)
 
 
 def subject_on(stage: Stage) -> int | None:

@@ -35,6 +35,7 @@ from pipelines.models import (
     Trigger,
 )
 from pipelines.simulation.world import World, follow, named_pipelines, read_groups, read_searched
+from pipelines.states import RunStatus
 from pipelines.subjects import SubjectType, subject_type, subject_types
 
 MAX_RUNS: Final = 50
@@ -49,6 +50,7 @@ MAX_LEVELS: Final = 8
 # What somebody does, or a step does, may start more; schedules and new records have nothing to do with this contact.
 FOLLOWED: Final = (Trigger.Kind.UPDATED, Trigger.Kind.EVENT, Trigger.Kind.SEGMENT)
 UNDER_WAY: Final = (Effect.Status.QUEUED, Effect.Status.LEASED, Effect.Status.SENDING)
+REPEATED: Final = (RunStatus.FAILED, RunStatus.CANCELLED)
 NOT_SENT: Final = (Message.State.QUEUED, Message.State.SENDING)
 
 
@@ -84,6 +86,10 @@ def read_standing(*, team: Team, contact: Contact, now: datetime) -> Standing:
     return found
 
 
+def _may_come_again(run: PipelineRun) -> bool:
+    return run.parent_id is not None and run.status in REPEATED
+
+
 def ids(world: World, model: type[Model]) -> list[int]:
     """Keys of the rows of a model that were read."""
     return list(world.rows.get(model, ()))
@@ -96,7 +102,7 @@ def rows(world: World, model: Any) -> list[Any]:
 
 def _read_runs(world: World, contact: Contact) -> list[PipelineRun]:
     """The live runs of a contact and of the records that belong to it, with all that goes on inside them."""
-    mine = PipelineRun.objects.for_team(world.team).filter(_about(contact))
+    mine = PipelineRun.objects.for_team(world.team).real().filter(_about(contact))
     live = list(mine.filter(finished_at=None).order_by("-pk").values_list("pk", "root_id")[: MAX_RUNS * 4])
     wanted = list(dict.fromkeys(root or pk for pk, root in live))
     if len(wanted) > MAX_RUNS:
@@ -107,6 +113,7 @@ def _read_runs(world: World, contact: Contact) -> list[PipelineRun]:
         # Who was in a pipeline once may not enter it again.
         world.add(mine.exclude(finished_at=None).exclude(dedup=None).order_by("-pk")[:MAX_ENDED])
         _read_inside(world, roots)
+    _read_left_behind(world, mine.filter(finished_at=None).exclude(parent=None))
     # A message may still wait for its time when its run is over.
     waiting = Message.objects.for_team(world.team).filter(about_people(_to(contact)), state__in=NOT_SENT)
     behind = {pk for pk in waiting.order_by("-pk").values_list("run_id", flat=True)[:MAX_MESSAGES] if pk is not None}
@@ -130,14 +137,27 @@ def _about(contact: Contact) -> Q:
 
 
 def _read_inside(world: World, roots: Iterable[PipelineRun]) -> None:
-    """Branches, rounds and called pipelines of the visit that each run is at; a statement for each level."""
+    """Branches, rounds and called pipelines of the visit that each run is at; a statement for each level.
+
+    What failed inside may be tried again, with what failed inside of it.
+    """
     level = [run.pk for run in roots]
     for _ in range(MAX_LEVELS):
         inside = PipelineRun.objects.filter(parent_id__in=level, parent_seq=F("parent__seq")).order_by("pk")
         found: Any = world.add(inside[:MAX_INSIDE])
-        level = [run.pk for run in found if run.finished_at is None]
+        level = [run.pk for run in found if run.finished_at is None or run.status in REPEATED]
         if not level:
             return
+
+
+def _read_left_behind(world: World, inner: Any) -> None:
+    """Branches and rounds that go on although their block is over, with what is around them; a statement each level."""
+    fresh: Any = world.add(inner.order_by("-pk")[:MAX_INSIDE])
+    for _ in range(MAX_LEVELS):
+        around = {run.parent_id for run in fresh if run.parent_id is not None} - set(ids(world, PipelineRun))
+        if not around:
+            return
+        fresh = world.add(PipelineRun.objects.filter(pk__in=around))
 
 
 def _read_pipelines(world: World) -> None:
@@ -194,7 +214,7 @@ def _read_tags(world: World, contact: Contact) -> None:
 def _read_obligations(world: World, now: datetime) -> None:
     """What the runs remember, what they wait for, and what they have asked for."""
     runs = ids(world, PipelineRun)
-    live = [run.pk for run in rows(world, PipelineRun) if run.finished_at is None]
+    live = [run.pk for run in rows(world, PipelineRun) if run.finished_at is None or _may_come_again(run)]
     world.add(RunContext.objects.filter(run_id__in=runs))
     world.add(StepExecution.objects.filter(run_id__in=live).order_by("-id")[:MAX_VISITS])
     world.add(EventWait.objects.filter(run_id__in=live, seq=F("run__seq")))

@@ -1,6 +1,7 @@
 """Which triggers would let a record in at this moment, and clause by clause why the others would not."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
@@ -9,16 +10,21 @@ from crm.models import Team
 from pipelines.definition.conditions import compile_condition
 from pipelines.engine.clock import engine_now
 from pipelines.engine.cursor import NewRun
-from pipelines.engine.entry import Entry, Occasion, Refusal, decide
-from pipelines.engine.keys import RESTART
+from pipelines.engine.entry import Decision, Entry, Occasion, Refusal, decide
+from pipelines.engine.fitting import Wanted, judged
+from pipelines.engine.keys import ONCE, RESTART
+from pipelines.engine.limits import full_hours, hour_is_full, pipeline_is_full
+from pipelines.engine.occupied import Holder, held_by
+from pipelines.engine.plain import plain
 from pipelines.engine.programs import pipeline_facts, programs
 from pipelines.engine.rules import UPDATED
-from pipelines.engine.ways import ENTERED_SEGMENT
-from pipelines.models import Pipeline, PipelineRun, Trigger
+from pipelines.engine.ways import ENTERED_SEGMENT, condition_of, policy_of
+from pipelines.models import Pipeline, Trigger
 from pipelines.personal import personal_names, told_without_personal
+from pipelines.simulation.doors import state_of
 from pipelines.simulation.reading import read_only
 from pipelines.simulation.samples import make_sample
-from pipelines.simulation.scenario import ScenarioError
+from pipelines.simulation.scenario import ScenarioError, is_id
 from pipelines.simulation.scratch import scratch
 from pipelines.simulation.stage import our_sample
 from pipelines.simulation.world import World
@@ -63,23 +69,24 @@ def verdicts(
     subject: Mapping[str, Any],
     occasion: Occasion,
 ) -> dict[int, dict[str, Any]]:
-    """Whether a record would enter by each trigger now: `{would_enroll, reason, why}`, in three statements."""
+    """Whether a record would enter by each trigger now: `{would_enroll, reason, why}`, in a few statements."""
     facts = pipeline_facts({trigger.pipeline_id for trigger in triggers})
     current = {each.id: each.current_version_id for each in facts.values() if each.current_version_id is not None}
     loaded = programs(set(current.values()))
+    full = full_hours(triggers, now=occasion.now)
     found: dict[int, dict[str, Any]] = {}
     newcomers: dict[int, NewRun] = {}
     for trigger in triggers:
-        refused = _closed(trigger)
-        if refused:
-            found[trigger.pk] = _no(refused)
+        refused = _closed(trigger) or _not_looked_for(trigger, kind, subject, occasion.now)
+        if refused is not None:
+            found[trigger.pk] = refused
             continue
         entry = Entry(
             facts=facts[trigger.pipeline_id],
             program=loaded[current[trigger.pipeline_id]].program,
             trigger_id=trigger.pk,
             where=compile_condition(trigger.where) if trigger.where not in (None, []) else None,
-            reentry=trigger.reentry,
+            reentry=_policy(trigger),
             assign=trigger.assign,
         )
         outcome = decide(entry, kind.content_type_id, subject_id, subject, occasion)
@@ -87,33 +94,67 @@ def verdicts(
             found[trigger.pk] = _no(outcome.decision.label, outcome.why)
         else:
             newcomers[trigger.pk] = outcome
-    holders = _holders(newcomers.values())
+    holders = held_by((run.pipeline_id, run.dedup) for run in newcomers.values())
     for trigger in triggers:
         if trigger.pk in newcomers:
-            found[trigger.pk] = _enters(trigger, newcomers[trigger.pk], holders)
+            limit = loaded[current[trigger.pipeline_id]].program.settings.get("max_executions")
+            held = _held(trigger, newcomers[trigger.pk], holders, occasion.now)
+            found[trigger.pk] = held or _full(trigger, trigger.pk in full, limit) or _yes(newcomers[trigger.pk])
     return found
 
 
-def _closed(trigger: Trigger) -> str:
+def _closed(trigger: Trigger) -> dict[str, Any] | None:
     pipeline = trigger.pipeline
     if pipeline.status != Pipeline.Status.ACTIVE or pipeline.current_version_id is None:
-        return f"the pipeline is {pipeline.get_status_display().lower()}"
-    return "" if trigger.enabled else "the trigger is switched off"
+        return _no(f"the pipeline is {state_of(pipeline)}")
+    return None if trigger.enabled else _no("the trigger is switched off")
 
 
-def _holders(newcomers: Iterable[NewRun]) -> dict[tuple[int, Any], PipelineRun]:
-    """Runs that hold the keys of newcomers."""
-    wanted = {(run.pipeline_id, run.dedup) for run in newcomers if run.dedup is not None}
-    rows = PipelineRun.objects.filter(
-        pipeline_id__in={pipeline for pipeline, _ in wanted}, dedup__in={key for _, key in wanted}
-    )
-    return {(run.pipeline_id, run.dedup): run for run in rows} if wanted else {}
+def _not_looked_for(
+    trigger: Trigger, kind: SubjectType, subject: Mapping[str, Any], now: datetime
+) -> dict[str, Any] | None:
+    """Why a schedule that looks for records (`for_each`) passes this one over."""
+    where = (trigger.for_each or {}).get("where") if trigger.kind == Kind.CRON else None
+    condition = condition_of(where)
+    if condition is None:
+        return None
+    verdict = judged(Wanted(trigger.pipeline.team_id, kind, where, now, bare=True), condition, subject)
+    if verdict.met and not verdict.error:
+        return None
+    why = [plain(leaf.as_dict()) for leaf in verdict.why]
+    return _no(Decision.CONDITIONS.label, [*why, {"error": verdict.error}] if verdict.error else why)
 
 
-def _enters(trigger: Trigger, run: NewRun, holders: Mapping[tuple[int, Any], PipelineRun]) -> dict[str, Any]:
+def _policy(trigger: Trigger) -> Any:
+    """Who may come in again, as the engine has it: segments take everybody once unless they say otherwise."""
+    if trigger.kind == Kind.SEGMENT and not trigger.segment:
+        return trigger.reentry or ONCE
+    return policy_of(trigger.kind, trigger.segment, trigger.reentry)
+
+
+def _full(trigger: Trigger, hour_over: bool, executions: int | None) -> dict[str, Any] | None:
+    """No place left, in this hour or for good."""
+    if hour_over:
+        return _no(Decision.LIMIT.label, [{"error": hour_is_full(trigger.max_per_hour or 0)}])
+    if executions and trigger.pipeline.enrolled_total >= int(executions):
+        return _no(Decision.LIMIT.label, [{"error": pipeline_is_full(int(executions))}])
+    return None
+
+
+def _held(
+    trigger: Trigger, run: NewRun, holders: Mapping[tuple[int, Any], Holder], now: datetime
+) -> dict[str, Any] | None:
+    """The run that has the place of a newcomer, and until when."""
     holder = holders.get((run.pipeline_id, run.dedup))
-    if holder is not None and trigger.reentry != RESTART:
-        return _no("already in the pipeline", [{"run": holder.pk, "status": holder.get_status_display()}])
+    if holder is None or trigger.reentry == RESTART:
+        return None
+    again = holder.why(_policy(trigger))
+    if "again_at" in again and datetime.fromisoformat(again["again_at"]) < now:
+        return None
+    return _no(Decision.DUPLICATE.label if holder.finished_at is None else "was in the pipeline before", [again])
+
+
+def _yes(run: NewRun) -> dict[str, Any]:
     return {"would_enroll": True, "reason": "", "why": [], "first_step_at": run.next_step_at}
 
 
@@ -135,9 +176,9 @@ def _subject(
 ) -> tuple[int | None, dict[str, Any]]:
     """The record as conditions read it; a sample has no id."""
     if isinstance(subject, int) and not isinstance(subject, bool):
-        found = kind.load([subject]).get(subject)
+        found = kind.load([subject]).get(subject) if is_id(subject) else None
         if found is None or found["team_id"] != team.pk:
-            raise ScenarioError("subject", f"there is no {kind.name} {subject} in this team")
+            raise ScenarioError("subject", f"there is no {kind.name} of this number in this team")
         return subject, found
     if subject is not None and not isinstance(subject, Mapping):
         raise ScenarioError("subject", "give the id of a record, or sample values")

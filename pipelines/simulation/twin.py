@@ -51,9 +51,11 @@ class OutsideTwin:
     def _lease(self, kind: int, now: datetime) -> list[Effect]:
         taken = real_now()
         with transaction.atomic():
-            return store().lease_effects(
+            leased = store().lease_effects(
                 kind=kind, now=now, real_now=taken, until=taken + LEASE, limit=LEASE_LIMIT, worker=os.getpid()
             )
+        # What is asked at one moment is answered in the order in which it began: rounds and branches by their places.
+        return sorted(leased, key=lambda effect: (effect.available_at, effect.run_id, effect.seq, effect.n))
 
     def _results(self, kind: int, effects: list[Effect], now: datetime) -> list[tuple[Effect, Result]]:
         places = _places(effects)

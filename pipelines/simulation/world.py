@@ -9,7 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import DEFAULT_DB_ALIAS, models
 
 from contacts.models import FieldDefinition, Record, RecordType, Segment, SegmentChange, SegmentMembership
-from crm.models import Member, MessageTemplate, OptIn, Subscription, Suppression, Team, Topic
+from crm.models import Member, MessageTemplate, OptIn, Secret, Subscription, Suppression, Team, Topic
 from crm.suppression import kept_rows
 from pipelines.definition.layout import every_place, subject_model
 from pipelines.documents import apply_document
@@ -45,13 +45,14 @@ class World:
         return fresh
 
     def read_team(self) -> None:
-        """The team, its members without their passwords, its templates and its rules of sending."""
+        """The team, its members and secrets without passwords and values, its templates and its rules of sending."""
         self.add(ContentType.objects.all())
         self.add([self.team])
         members = list(Member.objects.filter(team=self.team).select_related("user"))
         self.add(members)
         self.add(_without_passwords(member.user for member in members))
         self.add(MessageTemplate.objects.filter(team=self.team))
+        self.add(_without_values(Secret.objects.filter(team=self.team)))
         self.add(SendingRules.objects.filter(team=self.team))
 
     def settle(self) -> None:
@@ -70,16 +71,20 @@ def insert(model: type[models.Model], rows: Sequence[models.Model]) -> None:
         manager._insert(chunk, fields=fields, using=DEFAULT_DB_ALIAS, raw=True)
 
 
-def read_world(*, team: Team, document: Mapping[str, Any], subject_ids: Collection[int]) -> World:
+def read_world(
+    *, team: Team, document: Mapping[str, Any], subject_ids: Collection[int], beside: Sequence[Mapping[str, Any]] = ()
+) -> World:
     """Everything of the team that steps of this document may look at; raises ScenarioError for unknown subjects.
+
+    Steps of documents `beside` look at it, too.
 
     The number of statements depends on the kinds of records, not on how many there are.
     """
     world = World(team)
     world.read_team()
-    _read_pipelines(world, document)
+    _read_pipelines(world, document, beside)
     _read_subjects(world, document, subject_ids)
-    read_searched(world, [document])
+    read_searched(world, [document, *beside])
     read_groups(world)
     _read_suppressions(world)
     return world
@@ -97,10 +102,16 @@ def _without_passwords(users: Iterable[User]) -> Iterator[User]:
         yield user
 
 
-def _read_pipelines(world: World, document: Mapping[str, Any]) -> None:
+def _without_values(secrets: Iterable[Secret]) -> Iterator[Secret]:
+    for secret in secrets:
+        secret.sealed = ""
+        yield secret
+
+
+def _read_pipelines(world: World, document: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> None:
     """The pipeline itself, so that its steps keep their identity, and those that it starts, as they are published."""
     own = str(document["key"])
-    waiting, seen = {own} | named_pipelines(document), set[str]()
+    waiting, seen = {own} | named_pipelines([document, *beside]), set[str]()
     while waiting:
         seen |= waiting
         found = list(Pipeline.objects.filter(team=world.team, key__in=waiting).select_related("current_version"))

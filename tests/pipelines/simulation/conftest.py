@@ -4,16 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from contacts.models import FieldDefinition, RecordType, Segment
-from crm.models import Member, Team
+from contacts.models import FieldDefinition
+from crm.models import Team
 from pipelines.simulation.scenario import scenario_of
 from pipelines.simulation.simulate import simulate
-from tests.pipelines.engine.building import NOON, active, document
+from tests.pipelines.engine.building import NOON, document
+from tests.pipelines.engine.company import furnish as members_and_pipelines
 from tests.pipelines.engine.conftest import run_at, smtp
-from tests.pipelines.simulation.stories import BESIDE, CALLED, OWN_FIELDS, VARIABLES
 
 __all__ = ["run_at", "smtp"]
 
@@ -40,11 +39,11 @@ def play(team: Team) -> Play:
 def furnished(team: Team, settings: Settings) -> Team:
     """A team with what steps may name."""
     settings.PIPELINES_CODE_STEPS = True
-    maya = User.objects.create_user("maya", email="maya@x.org", password="x")
-    Member.objects.create(team=team, user=maya, role="owner")
-    RecordType.objects.create(team=team, key="visit", label="Visit", fields=OWN_FIELDS)
-    FieldDefinition.objects.create(team=team, model="contacts.contact", key="mark", label="Mark", type="integer")
-    Segment.objects.create(team=team, key="warm", name="Warm")
-    active(team, CALLED, key="called", triggers=[], variables=VARIABLES)
-    active(team, BESIDE, key="beside", triggers=[])
+    furnish(team)
     return team
+
+
+def furnish(team: Team) -> None:
+    """What steps of random stories may name."""
+    members_and_pipelines(team)
+    FieldDefinition.objects.create(team=team, model="contacts.contact", key="mark", label="Mark", type="integer")

@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 Step = dict[str, Any]
+# The steps of a pipeline, and what each of its calls is answered, by key.
+Story = tuple[list[Step], dict[str, Any]]
 STAGES = ["lead", "customer", "former"]
 CONDITIONS = [
     "score > 2",
@@ -155,7 +158,7 @@ def block(draw: Any, kind: str, key: str, depth: int) -> Step:
     """A step that opens lists of its own."""
     if kind == "call":
         given = {"pipeline": "called", "wait": draw(st.booleans()), "set": {"score": "= score"}}
-        return {"with": given, "on": {"error": "next"}}
+        return {"with": given, "on": {"error": "next"}, **draw(repeated())}
     joining: dict[str, Any] = {
         "on_branch_error": draw(st.sampled_from(["ignore", "ignore", "wait", "fail"])),
         "cancel_rest": draw(st.booleans()),
@@ -165,6 +168,7 @@ def block(draw: Any, kind: str, key: str, depth: int) -> Step:
     more: Step = {"on": {"error": "next"}} if draw(st.booleans()) else {}
     if draw(st.integers(0, 3)) == 0:
         more = {"timeout": "4d", "on": {**more.get("on", {}), "timeout": "next"}}
+    more |= draw(repeated())
     if kind == "parallel":
         return {"with": {**draw(branches(key, depth)), **joining}, **more}
     rounds: list[dict[str, Any]] = [
@@ -177,6 +181,15 @@ def block(draw: Any, kind: str, key: str, depth: int) -> Step:
     given = {**draw(st.sampled_from(rounds)), "steps": body, "tolerate": draw(st.sampled_from([0, 1, "50%"]))}
     export = draw(st.sampled_from([[], ["score"]]))
     return {"with": {**given, **joining, "export": export}, **more}
+
+
+@st.composite
+def repeated(draw: Any) -> Step:
+    """A rule by which a block is tried again, or none."""
+    if draw(st.integers(0, 2)):
+        return {}
+    on = draw(st.sampled_from([["*"], ["branch", "called"], ["timeout", "too_many"]]))
+    return {"retry": {"max": draw(st.integers(1, 2)), "delay": draw(st.sampled_from(["0s", "10m", "1d"])), "on": on}}
 
 
 @st.composite
@@ -200,10 +213,25 @@ def branches(draw: Any, key: str, depth: int) -> dict[str, Any]:
 
 
 @st.composite
-def stories(draw: Any) -> tuple[list[Step], dict[str, Any]]:
-    line = draw(steps())
+def stories(draw: Any, stem: str = "s") -> Story:
+    line = draw(steps(stem=stem))
     stubs = {key: draw(st.sampled_from(ANSWERS)) for key in of_kind(line, "call_api")}
     return line, stubs
+
+
+def story_of(number: int) -> Story:
+    """The story that has this number, the same at every time; no other has steps with its keys."""
+    found: list[Story] = []
+
+    @seed(number)
+    @settings(max_examples=2, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck))
+    @given(stories(stem=f"n{number}s"))
+    def drawn(story: Story) -> None:
+        found.append(story)
+
+    # What is drawn first is the simplest of all, whatever the number.
+    drawn()
+    return found[-1]
 
 
 def every_step(line: list[Step]) -> Iterator[Step]:

@@ -220,6 +220,8 @@ def test_a_document_that_cannot_be_published_cannot_be_simulated(play: Play) -> 
         ({"events": [{"after": 1}]}, "events[0].type"),
         ({"responses": {"step_1": {"colour": 1}}}, "responses.step_1[0].colour"),
         ({"until": "yesterday"}, "until"),
+        ({"start": "9999-12-31T23:59:59Z"}, "start"),
+        ({"start": "0001-01-01T00:00:00Z"}, "start"),
         ({"until": "2001-01-01T00:00:00Z"}, "until"),
         ({"entry": "nope"}, "entry"),
         ({"wishes": 1}, "wishes"),

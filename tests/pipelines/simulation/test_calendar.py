@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import Client
@@ -256,6 +257,17 @@ def test_what_is_paused_says_so_and_brings_nothing(team: Team, run_at: Run) -> N
     assert {(each["pipeline"], each["status"], each["pipeline_status"]) for each in found["runs"]} == {
         ("welcome", "paused", "active"), ("news", "pending", "paused"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("after", [[], [{"key": "rest", "type": "wait", "delay": "9d"}]], ids=["over", "on its way"])
+def test_what_a_branch_sends_that_goes_on_alone_is_told(team: Team, run_at: Run, after: list[dict[str, Any]]) -> None:
+    slow = {"name": "slow", "steps": [{"key": "hello", "delay": "2d", **LETTER}]}
+    quick = {"name": "quick", "steps": [{"key": "now", "type": "wait"}]}
+    given = {"branches": [slow, quick], "join": "any", "cancel_rest": False}
+    active(team, [{"key": "fork", "type": "parallel", "with": given}, *after])
+    ann = newcomer(team)
+    run_at(NOON)
+    assert told(ann, now=later(hours=1)) == [(later(days=2), "hello", "sent", "")]
 
 
 def test_who_is_in_no_pipeline_has_an_empty_calendar(team: Team, run_at: Run) -> None:

@@ -15,7 +15,7 @@ from pipelines.engine.deliver import delivered_by
 from pipelines.models import Pipeline, PipelineRun, SendingRules
 from pipelines.operations import import_document
 from pipelines.simulation.calendar import calendar_of
-from pipelines.simulation.play import Outside, play
+from pipelines.simulation.play import Outside, not_over, play
 from pipelines.simulation.twin import OutsideTwin
 from tests.examples import examples
 from tests.pipelines.engine.building import NOON, active, document, email, later
@@ -49,7 +49,8 @@ def situations(draw: Any) -> dict[str, Any]:
 def work(start: datetime, until: datetime) -> None:
     """The engine itself in the real database, from one moment to another."""
     with delivered_by(OutsideTwin({})):
-        play(start=start, until=until, outside=Outside(), after_each=lambda now: None, seconds=120)
+        said = play(start=start, until=until, outside=Outside(), after_each=lambda now: None, seconds=600)
+    assert said in ([], [not_over(until)])
 
 
 @pytest.mark.slow
@@ -64,7 +65,7 @@ def test_the_calendar_tells_what_is_then_sent(furnished: Team, situation: dict[s
     here = NOON + situation["after"]
     work(NOON, here)
     before = set(Message.objects.values_list("pk", flat=True).exclude(state=Message.State.QUEUED))
-    promised = calendar_of(team=furnished, contact=ann, now=here, days=SPAN.days, seconds=120)
+    promised = calendar_of(team=furnished, contact=ann, now=here, days=SPAN.days, seconds=600)
     work(here, here + SPAN)
     hers = Q(recipient__in=[ann.email, ann.phone]) | Q(channel="push", about_id=ann.pk)
     happened = Message.objects.filter(hers).exclude(pk__in=before)

@@ -16,7 +16,7 @@ from tests.api import Api
 from tests.pipelines.engine.building import NOON, active, document, later
 from tests.pipelines.engine.conftest import Run
 from tests.pipelines.simulation.conftest import Play
-from tests.pipelines.simulation.test_simulation_is_execution import told
+from tests.pipelines.simulation.side_by_side import told
 
 SCORE = [{"name": "score", "type": "number", "default": 2}]
 

@@ -190,3 +190,26 @@ def asking(work: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         gates.forget_gate(gate)
+
+
+def test_a_condition_reads_defaults_outputs_that_no_step_reads_and_the_subject_by_its_alias(team: Team) -> None:
+    find = {"key": "lookup", "type": "find_records", "with": {"model": "contacts.contact"}}
+    condition = "lead.email == 'a@x.org' and rounds == 3 and vars.rounds == 3 and steps.lookup.count == 1"
+    given = promising({"condition": condition})
+    given |= {"subject": {"model": "contacts.contact", "as": "lead"}, "steps": [find]}
+    given["variables"] = [{"name": "rounds", "type": "number", "default": 3}]
+    (story,) = play_expectations(team=team, document=given)
+    assert story.met, story.checks
+
+
+@pytest.mark.parametrize(
+    ("condition", "sentence"),
+    [
+        ("email == 'a@x.org'", "unknown name 'email'; did you mean 'contact.email'? (line 1, column 1)"),
+        ("status == 'x' or steps.helo.x", "there is no step 'helo'; did you mean 'hello'? (line 1, column 18)"),
+        ("vars.x == 1", "there is no variable 'x' (line 1, column 1)"),
+    ],
+)
+def test_a_condition_with_a_name_that_means_nothing_is_no_promise(team: Team, condition: str, sentence: str) -> None:
+    (problem,) = unmet(promising({"condition": condition}), team)
+    assert (problem.path, problem.message) == ("meta.expect[0].then[0].condition", sentence)

@@ -1,29 +1,29 @@
-"""Graphs without circles, moved by the engine: every node starts once, when its last predecessor is settled."""
+"""Graphs without circles, moved by the engine: every node starts once, when its last predecessor is settled.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+A simulation tells the same of each.
+"""
+
 from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as tries
-from hypothesis import strategies as st
 from pytest_django import Settings
 
-from contacts.models import RecordType, Segment
+from contacts.models import Contact, RecordType, Segment
 from crm.models import Team
 from pipelines.actions.registry import kinds
 from pipelines.definition.graph import graph_of
 from pipelines.sandbox import running
-from pipelines.simulation.people import People
-from pipelines.simulation.scenario import scenario_of
-from pipelines.simulation.simulate import simulate
-from tests.examples import examples
+from tests.examples import groups, together
 from tests.pipelines.definition.test_graphs import OUTCOMES, drawn, interpreted
 from tests.pipelines.engine.building import NOON, active
 from tests.pipelines.engine.company import open_children_are_right
+from tests.pipelines.simulation.side_by_side import part, performed, told
 from tests.pipelines.simulation.stories import OWN_FIELDS, PLAIN, VARIABLES
+
+# So many random graphs share a database and its passes.
+TOGETHER = together(10)
+GROUPS = groups(TOGETHER)
 
 
 @pytest.fixture
@@ -38,44 +38,40 @@ def team(settings: Settings) -> Team:
 
 
 @pytest.mark.django_db
-@tries(deadline=None, max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**32))
-def test_every_node_starts_once_and_exactly_when_its_last_predecessor_is_settled(team: Team, seed: int) -> None:
-    drawing = Drawing(Random(seed))
-    expected = interpreted(graph_of(drawing.timed(), kinds=kinds()), drawing.outcomes)
-    scenario = scenario_of(drawing.scenario(), now=NOON)
-    with counted_at_every_moment() as wrong:
-        report = simulate(team=team, document=drawing.document, scenario=scenario, seconds=60)
-    started: dict[str, list[int]] = {}
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_node_starts_once_and_exactly_when_its_last_predecessor_is_settled(team: Team, group: int) -> None:
+    drawings = [Drawing(number) for number in range(group * TOGETHER, (group + 1) * TOGETHER)]
+    counters: list[bool] = []
+    parts = [part(team, newcomer(team), each.document, **each.answers) for each in drawings]
+    simulated = [each.simulated() for each in parts]
+    reports = performed(parts, after_each=lambda: counters.append(open_children_are_right()))
+    assert counters and all(counters)
+    for drawing, before, report in zip(drawings, simulated, reports, strict=True):
+        assert (report["status"], report["warnings"]) == ("completed", []), drawing.document
+        assert started(report, drawing) == drawing.expected(), drawing.document
+        assert told(before) == told(report), drawing.document
+
+
+def newcomer(team: Team) -> Contact:
+    number = Contact.objects.count()
+    return Contact.objects.create(team=team, email=f"ann{number}@example.org", phone=f"+491511234{number:04}", **ANN)
+
+
+def started(report: dict[str, Any], drawing: "Drawing") -> dict[str, list[int]]:
+    """Seconds after noon at which each node of a graph started."""
+    found: dict[str, list[int]] = {}
     for visit in report["steps"]:
         if visit["key"] in drawing.outcomes and visit["event"] != "retried":
-            started.setdefault(visit["key"], []).append(round((visit["left_at"] - NOON).total_seconds()))
-    assert (report["status"], report["warnings"]) == ("completed", [])
-    assert started == expected
-    assert wrong and not any(wrong)
-
-
-@contextmanager
-def counted_at_every_moment() -> Iterator[list[bool]]:
-    """Whether, whenever the engine has done what is due, some run counted others inside it than were not over."""
-    wrong: list[bool] = []
-    look = People.look
-
-    def looking(self: People, *args: Any) -> Any:
-        wrong.append(not open_children_are_right())
-        return look(self, *args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(People, "look", looking)
-        yield wrong
+            found.setdefault(visit["key"], []).append(round((visit["left_at"] - NOON).total_seconds()))
+    return found
 
 
 def test_nodes_are_of_every_kind() -> None:
-    found = {step["type"] for seed in range(200) for step in Drawing(Random(seed)).document["steps"]}
+    found = {step["type"] for seed in range(200) for step in Drawing(seed).document["steps"]}
     assert found == {kind for kind in kinds() if kind != "code" or running.installed()}
 
 
-ANN = {"first_name": "Ann", "email": "ann@example.org", "phone": "+4915112345679"}
+ANN = {"first_name": "Ann"}
 # What nodes do that go on at once, whatever it is.
 AT_ONCE: dict[str, dict[str, Any]] = {
     **{kind: ways[-1 if kind == "notify" else 0] for kind, ways in PLAIN.items()},
@@ -101,9 +97,10 @@ MINUTE = 60
 class Drawing:
     """A random graph whose conditions, cases, variants, people and events lead where they are to lead."""
 
-    def __init__(self, rng: Random) -> None:
-        self._rng = rng
-        self.document = drawn(rng) | {"subject": "contacts.contact", "variables": VARIABLES}
+    def __init__(self, number: int) -> None:
+        self._rng = Random(number)
+        graph = drawn(self._rng, stem=f"g{number}n")
+        self.document = graph | {"key": f"g{number}", "subject": "contacts.contact", "variables": VARIABLES}
         self.outcomes: dict[str, str] = {}
         self._labels = {(edge["from"], edge.get("on")) for edge in self.document["edges"]}
         self._own: dict[str, int] = {}
@@ -113,13 +110,15 @@ class Drawing:
         for step in self.document["steps"]:
             self._decide(step)
 
-    def timed(self) -> dict[str, Any]:
-        """The document with the time that steps take by themselves in their delays."""
+    def expected(self) -> dict[str, list[int]]:
+        """When each node is to start, by the edges alone and the time that steps take by themselves."""
         steps = [step | {"delay": step["delay"] + self._own.get(step["key"], 0)} for step in self.document["steps"]]
-        return self.document | {"steps": steps}
+        return interpreted(graph_of(self.document | {"steps": steps}, kinds=kinds()), self.outcomes)
 
-    def scenario(self) -> dict[str, Any]:
-        return {"subject": ANN, "responses": self._responses, "stubs": self._stubs, "events": self._events}
+    @property
+    def answers(self) -> dict[str, Any]:
+        """What people, systems and events say."""
+        return {"responses": self._responses, "stubs": self._stubs, "events": self._events}
 
     def _decide(self, step: dict[str, Any]) -> None:
         # Few different times, so that most nodes come at one with others.

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from contacts.models import Contact
 from crm.models import Member, Team
 from pipelines.models import HumanTask
 from pipelines.simulation.scenario import ScenarioError
@@ -59,3 +60,44 @@ def test_an_answer_that_the_form_refuses_is_told_with_its_path(play: Play) -> No
     with pytest.raises(ScenarioError) as refused:
         play(STEPS, responses={"review": [{"outcome": "maybe", "values": {"score": 1}}]})
     assert refused.value.path == "responses.review[0].outcome"
+
+
+TELL = [{"key": "tell", "type": "notify", "with": {"title": "Late", "to": "{{ contact.owner.manager }}"}}]
+
+
+def owned(**owner: Any) -> dict[str, Any]:
+    return {"first_name": "Ann", "email": "ann@example.org", "owner": owner}
+
+
+def test_the_owner_of_a_sample_works_under_whom_the_story_says_or_under_whom_they_do(play: Play, maya: User) -> None:
+    rita = User.objects.create_user("rita", email="rita@acme.example")
+    Member.objects.create(team=Team.objects.get(), user=rita, manager=Member.objects.get(user=maya))
+
+    def told(**owner: Any) -> list[str]:
+        return [note["to"] for note in play(TELL, subject=owned(**owner))["notifications"]]
+
+    assert told(email="new@acme.example", manager={"email": "boss@acme.example", "first_name": "Bo"}) == [
+        "boss@acme.example"
+    ]
+    assert told(email="rita@acme.example") == ["maya@acme.example"]
+    assert told(email="rita@acme.example", manager="boss@acme.example") == ["boss@acme.example"]
+    assert told(email="rita@acme.example", manager=None) == ["rita@acme.example"]
+    assert set(User.objects.values_list("username", flat=True)) == {"maya", "rita"}
+
+
+def test_a_story_in_which_somebody_manages_themselves_is_told_with_its_path(play: Play) -> None:
+    for owner in (
+        {"email": "a@acme.example", "manager": "a@acme.example"},
+        {"email": "a@acme.example", "manager": {"email": "b@acme.example", "manager": "a@acme.example"}},
+    ):
+        with pytest.raises(ScenarioError) as refused:
+            play(TELL, subject=owned(**owner))
+        assert refused.value.path.startswith("subject.owner.manager")
+
+
+def test_a_story_about_a_record_tells_the_manager_whom_the_engine_tells(play: Play, team: Team, maya: User) -> None:
+    rita = User.objects.create_user("rita", email="rita@acme.example")
+    Member.objects.create(team=team, user=rita, manager=Member.objects.get(user=maya))
+    ann = Contact.objects.create(team=team, first_name="Ann", owner=rita)
+    (note,) = play(TELL, subject=ann.pk)["notifications"]
+    assert note["to"] == "maya@acme.example"
