@@ -17,6 +17,7 @@ from contacts.models import Activity, Company, Contact, Deal, FieldDefinition
 from contacts.operations import add_note, bulk_create_contacts
 from crm.models import Member, Message, Task, Team, Topic
 from crm.models.member import Role
+from crm.people import set_manager
 from crm.teams import create_team
 from pipelines.demo.people import COMPANIES, FIELDS, employees, people
 from pipelines.engine.clock import pretend
@@ -43,6 +44,13 @@ NAMES: Final = {
     Role.MEMBER: ("Milan", "Moser"),
     Role.VIEWER: ("Vera", "Vogt"),
 }
+# Who works under whom.
+UNDER: Final = {
+    Role.ADMIN: Role.OWNER,
+    Role.MANAGER: Role.OWNER,
+    Role.MEMBER: Role.MANAGER,
+    Role.VIEWER: Role.MANAGER,
+}
 Tell = Callable[[str], None]
 
 
@@ -64,6 +72,7 @@ def load_demo(*, now: datetime, tell: Tell) -> list[Login]:
     with transaction.atomic():
         team = create_team(name="Foxglove Studio", slug=SLUG, timezone="Europe/Berlin")
         logins = [_add_user(team, role) for role in Role]
+        _name_managers(team)
         companies = _add_companies(team)
         _add_topics(team)
         FieldDefinition.objects.bulk_create(FieldDefinition(team=team, **field) for field in FIELDS)
@@ -88,6 +97,12 @@ def _add_user(team: Team, role: Role) -> Login:
     )
     Member.objects.create(team=team, user=user, role=role)
     return login
+
+
+def _name_managers(team: Team) -> None:
+    members = {member.role: member for member in Member.objects.for_team(team)}
+    for role, above in UNDER.items():
+        set_manager(member=members[role], manager=members[above])
 
 
 def _add_topics(team: Team) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +15,18 @@ _STARTERS: Final = {starter.key: starter for starter in STARTERS}
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a recipe refers to, each as the values of a row; `people` names the variable that lists members."""
+    """What a recipe refers to, each as the values of a row; `people` names the variable that lists members.
+
+    `events` holds, by name, an example of what each event that others tell brings along; `hints` are sentences about
+    what nobody can do for the team.
+    """
 
     templates: tuple[Mapping[str, Any], ...] = ()
     segments: tuple[Mapping[str, Any], ...] = ()
     record_types: tuple[Mapping[str, Any], ...] = ()
+    fields: tuple[Mapping[str, Any], ...] = ()
+    events: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    hints: tuple[str, ...] = ()
     people: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -28,6 +35,9 @@ class Needs:
             "templates": [{"key": each["key"], "name": each["name"]} for each in self.templates],
             "segments": [{"key": each["key"], "name": each["name"]} for each in self.segments],
             "record_types": [{"key": each["key"], "name": each["label"]} for each in self.record_types],
+            "fields": [{"key": each["key"], "name": each["label"]} for each in self.fields],
+            "events": {name: dict(payload) for name, payload in self.events.items()},
+            "hints": list(self.hints),
             "people": bool(self.people),
         }
 
@@ -68,6 +78,9 @@ def _needs(given: Mapping[str, Any]) -> Needs:
         templates=tuple(_template(each) for each in given.get("templates", ())),
         segments=tuple(given.get("segments", ())),
         record_types=tuple(given.get("record_types", ())),
+        fields=tuple(given.get("fields", ())),
+        events=given.get("events", {}),
+        hints=tuple(given.get("hints", ())),
         people=given.get("people", ""),
     )
 

@@ -5,6 +5,7 @@ from itertools import groupby
 
 from pipelines import pictures
 from pipelines.recipes.gallery import Recipe, recipes
+from pipelines.recipes.listening import told
 from pipelines.recipes.telling import timetable
 
 _HEAD = """# Recipes
@@ -30,8 +31,17 @@ def _text() -> Iterator[str]:
             yield from _recipe(recipe)
 
 
+def _needs(recipe: Recipe) -> Iterator[str]:
+    if recipe.needs.events or recipe.needs.hints:
+        yield "\n*What it needs from you*\n\n"
+    for name, does, request in told(recipe.document, recipe.needs.events):
+        yield f"- Your systems tell of `{name}`, which {does}: `{request}` to `/api/v1/events/`.\n"
+    yield from (f"- {hint}\n" for hint in recipe.needs.hints)
+
+
 def _recipe(recipe: Recipe) -> Iterator[str]:
     yield f"\n### {recipe.name}\n\n{recipe.summary}\n\n![The steps of {recipe.name}](recipes/{recipe.key}.svg)\n"
+    yield from _needs(recipe)
     for story in timetable(recipe):
         yield f"\n*{story.name}*\n\n"
         for line in story.lines:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.html import linebreaks
 
-from contacts.models import RecordType, Segment
+from contacts.models import FieldDefinition, RecordType, Segment
 from crm.models import Member, MessageTemplate, Role, Team
 from pipelines.models import Pipeline
 from pipelines.operations import Refused, import_document
@@ -23,11 +23,12 @@ May = Callable[[str, str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Things of one kind that a team does not have yet."""
+    """Things of one kind that a team does not have yet; the recipe works without those that are only `wished`."""
 
     resource: str
     what: str
     rows: tuple[Any, ...]
+    wished: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,10 +42,11 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """The new draft, and what was made for it."""
+    """The new draft, what was made for it, and what somebody else may make."""
 
     pipeline: Pipeline
     made: tuple[Missing, ...]
+    left: tuple[Missing, ...] = ()
 
 
 def missing(*, recipe: Recipe, team: Team) -> tuple[Missing, ...]:
@@ -54,6 +56,8 @@ def missing(*, recipe: Recipe, team: Team) -> tuple[Missing, ...]:
         Missing("templates", "message templates", _templates(team, needs.templates)),
         Missing("segments", "segments", _segments(team, needs.segments)),
         Missing("record-types", "types of records", _record_types(team, needs.record_types)),
+        # Values may stand under a key that nobody defined, so pages and files miss a label and a type, and no more.
+        Missing("fields", "fields", _fields(team, needs.fields), wished=True),
     )
     return tuple(each for each in found if each.rows)
 
@@ -62,18 +66,20 @@ def use_recipe(*, recipe: Recipe, team: Team, may: May, by: object = None) -> Us
     """Create the draft and everything it lacks, all or nothing; raises Refused when something may not be created."""
     with transaction.atomic():
         lacking = missing(recipe=recipe, team=team)
-        forbidden = [each.sentence for each in lacking if not may(each.resource, "add")]
+        left = tuple(each for each in lacking if not may(each.resource, "add"))
+        forbidden = [each.sentence for each in left if not each.wished]
         if forbidden:
             raise Refused(
                 f"“{recipe.name}” needs {'; '.join(forbidden)}. You may not create them here: ask an admin of the team."
             )
+        lacking = tuple(each for each in lacking if each not in left)
         for each in lacking:
             # Somebody else may make the same ones at this moment: then theirs are used.
             type(each.rows[0])._default_manager.bulk_create(each.rows, ignore_conflicts=True)
         pipeline = import_document(team=team, document=_document(recipe, team), by=by, replace=False)
         made = {each.resource: [row.key for row in each.rows] for each in lacking}
         audit(pipeline, "use_recipe", by, recipe=recipe.key, made=made)
-    return Used(pipeline, lacking)
+    return Used(pipeline, lacking, left)
 
 
 def _document(recipe: Recipe, team: Team) -> dict[str, Any]:
@@ -128,6 +134,14 @@ def _record_types(team: Team, needed: Sequence[Mapping[str, Any]]) -> tuple[Reco
         RecordType(team=team, key=each["key"], label=each["label"], fields=each["fields"])
         for each in _lacking(RecordType, team, needed)
     )
+
+
+def _fields(team: Team, needed: Sequence[Mapping[str, Any]]) -> tuple[FieldDefinition, ...]:
+    if not needed:
+        return ()
+    known = set(FieldDefinition.objects.for_team(team).values_list("model", "key"))
+    rows = (FieldDefinition(team=team, **each) for each in needed)
+    return tuple(row for row in rows if (row.model, row.key) not in known)
 
 
 def _lacking(model: Any, team: Team, needed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -93,8 +93,9 @@ class Stage:
         return found["status"], found["reason"]
 
     def story(self, run: int) -> list[tuple[str, str]]:
-        """(step, outcome) of every visit, in order."""
-        return [(visit["step"], visit["outcome"]) for visit in self.run(run)["logs"] if visit["outcome"]]
+        """(step, outcome) of every visit of the run itself, in order."""
+        own = [visit for visit in self.run(run)["logs"] if not visit["branch"]]
+        return [(visit["step"], visit["outcome"]) for visit in own if visit["outcome"]]
 
     def tasks(self, **query: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.api.get("tasks/", **query).json()["results"]
@@ -125,6 +126,11 @@ class Stage:
         self._seen["letters"] += len(names)
         kept = [mail for mail in map(read_captured, names) if mail is not None]
         return [(str(mail["X-Channel"]), str(mail["X-To"]), str(mail["Subject"])) for mail in kept]
+
+    def letters(self) -> list[str]:
+        """The texts of all SMS and push messages so far."""
+        kept = [read_captured(name) for name in reversed(captured_names())]
+        return [mail.get_content().strip() for mail in kept if mail is not None]
 
     def texts(self) -> list[str]:
         """The texts of all mail so far."""

@@ -25,6 +25,7 @@ def test_the_reminder_tells_the_cart_and_the_push_follows(stage: Stage) -> None:
     _, run = abandoned(stage, device_token="tok")
     assert stage.walk(0, DAY, DAY + 4 * HOUR) == [REMINDED, (DAY + 4 * HOUR, "push", "tok", "Don't forget your cart!")]
     assert stage.texts()[0].startswith("Ann: Tea, Cup for 80")
+    assert stage.letters() == ["Complete your purchase and get 10% off"]
     assert stage.outcome(run) == ("completed", "end")
 
 
@@ -40,6 +41,16 @@ def test_a_cart_bought_before_the_second_message_ends_the_run(stage: Stage) -> N
     stage.event("purchase_completed", ann, cart_id="c-7", total=80)
     assert stage.walk(DAY + 1, DAY + 4 * HOUR, 3 * DAY) == []
     assert stage.outcome(run) == ("completed", "purchased")
+
+
+def test_a_purchase_within_a_week_of_the_cart_counts_as_recovered_with_its_worth(stage: Stage) -> None:
+    ann, run = abandoned(stage)
+    stage.walk(0, DAY)
+    stage.event("purchase_completed", ann, cart_id="c-7", total=80)
+    stage.walk(DAY + 1)
+    assert stage.outcome(run) == ("completed", "purchased")
+    (recovered,) = stage.api.get("pipelines/abandoned_cart_recovery/conversion/").json()["goals"]
+    assert (recovered["goal"], recovered["reached"], float(recovered["value"])) == ("recovered", 1, 80)
 
 
 def test_a_cart_bought_before_the_first_message_sends_none(stage: Stage) -> None:

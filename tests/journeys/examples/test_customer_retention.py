@@ -32,6 +32,7 @@ def test_the_mail_comes_at_nine_where_the_customer_lives(stage: Stage, zone: str
         (minute, "email", "ann@example.org", "We miss you!"), (minute, "push", "tok", "Come back!"),
     ]  # fmt: skip
     assert stage.texts()[0].startswith("Ann, last seen 2027-02-01")
+    assert stage.letters() == ["We have something special for you"]
     assert outcome(stage) == ("completed", "end")
 
 

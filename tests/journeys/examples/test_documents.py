@@ -1,6 +1,7 @@
 """The examples are documents that come out as they went in."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,18 @@ from tests.journeys.examples.stage import DOCUMENTS
 
 NAMES = sorted(file.stem for file in DOCUMENTS.glob("*.json"))
 LACKS = ("create it first", "import it first", "define it first")
+
+
+def test_the_tests_that_the_proof_names_exist() -> None:
+    root = Path(__file__).parents[3]
+    section = (
+        (root / "docs" / "proof.md").read_text("utf-8").split("## What the example pipelines say")[1].split("\n## ")[0]
+    )
+    named = set(re.findall(r"`(test_\w+)`", section))
+    folders = (root / "tests" / "journeys" / "examples", root / "tests" / "pipelines" / "engine")
+    written = {name for folder in folders for file in folder.glob("test_*.py")
+               for name in re.findall(r"^def (test_\w+)", file.read_text("utf-8"), re.M)}  # fmt: skip
+    assert len(named) > 30 and named <= written, named - written
 
 
 def test_there_are_eight() -> None:

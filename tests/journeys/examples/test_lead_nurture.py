@@ -36,6 +36,10 @@ def test_an_engaged_lead_gets_a_follow_up_and_a_form_whose_answers_are_kept(stag
     assert stage.texts()[0].startswith("Hello Ann of Tea Ltd")
     (task,) = stage.tasks()
     assert (task["title"], task["assignee"]) == ("Schedule Discovery Call", owner)
+    assert task["description"] == "Schedule a discovery call with engaged lead"
+    assert [(field["name"], field["type"], field["required"]) for field in task["form"]] == [
+        ("callDate", "datetime", True), ("agenda", "text", False),
+    ]  # fmt: skip
     refused = stage.answer(task, agenda="Prices")
     assert refused.status_code == 400 and refused.json()["errors"][0]["path"] == "values.callDate"
     assert stage.run(run)["status"] == "waiting"
@@ -81,3 +85,30 @@ def test_a_mail_server_that_never_recovers_fails_the_run_with_its_words(
     smtp.behavior = "accept"
     assert stage.walk(HOUR, 4 * DAY) == [], "tried once and three times again"
     assert "451" in str(stage.run(run)["logs"][-1])
+
+
+def test_a_call_may_be_scheduled_without_an_agenda(stage: Stage, owner: int) -> None:
+    run = lead(stage, owner, seen_after=timedelta(days=1))
+    stage.walk(0, 3 * DAY)
+    (task,) = stage.tasks()
+    assert stage.answer(task, callDate="2027-03-08T10:00").status_code == 200
+    assert stage.outcome(run) == ("completed", "end")
+    assert not stage.run(run)["variables"].get("agenda")
+
+
+def test_its_figures_say_how_many_came_through_how_long_it_took_and_where_it_failed(
+    stage: Stage, owner: int, smtp: SmtpSink
+) -> None:
+    stage.trigger("lead_nurture_sequence", stage.contact("Bo", owner=owner))
+    stage.walk(0)
+    smtp.behavior = "greylist"
+    stage.trigger("lead_nurture_sequence", stage.contact("Cy", owner=owner))
+    stage.walk(0, 1, 3, 7)
+    smtp.behavior = "accept"
+    stage.walk(3 * DAY)
+    told = stage.api.get("pipelines/lead_nurture_sequence/metrics/").json()
+    assert (told["total"], told["runs"]["completed"], told["runs"]["failed"]) == (2, 1, 1)
+    assert (told["success_rate"], told["elapsed_seconds"]) == (0.5, 259_200)
+    steps = {step["key"]: step for step in told["steps"]}
+    assert steps["welcome_email"]["failed"] == 1 and steps["create_task"]["outcomes"] == {"next": 1}
+    assert steps["check_engagement"]["outcomes"] == {"false": 1}

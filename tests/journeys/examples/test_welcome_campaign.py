@@ -22,6 +22,7 @@ def test_a_sign_up_gets_mail_push_and_a_mark_counted_from_the_start(stage: Stage
         (0, "email", "ann@example.org", "Welcome to Appgain!"), (5, "push", "tok", "Welcome!"),
     ]  # fmt: skip
     assert stage.texts()[0].startswith("Hello Ann Lee, you came on 20")
+    assert stage.letters() == ["Thanks for joining Appgain"], "the words of the step, not those of the template"
     stage.walk(9)
     assert "onboarding_completed" not in Contact.objects.get(pk=ann).custom
     stage.walk(10)

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from contacts.models import RecordType, Segment
+from contacts.models import FieldDefinition, RecordType, Segment
 from crm.models import AuditEntry, MessageTemplate, Team
 from crm.teams import create_team
 from pipelines.models import Pipeline
@@ -54,6 +54,25 @@ def test_using_a_recipe_leaves_a_draft_and_what_it_needs(manager: Client, team: 
 def test_whoever_uses_a_recipe_is_told_what_was_made(manager: Client) -> None:
     answer = manager.post(PAGE, {"recipe": "win_back_customers"}, follow=True)
     assert "Also created, for you to change: segments: Dormant." in text_of(answer)
+
+
+def test_the_page_says_what_nobody_but_the_reader_can_do(manager: Client) -> None:
+    said = text_of(manager.get(PAGE, {"recipe": "abandoned_cart_recovery"}))
+    assert "What it needs from you" in said and "abandoned_cart , which begins it" in said
+    assert "purchase_completed , which ends it" in said and "POST /api/v1/events/" in said
+    used = manager.post(PAGE, {"recipe": "abandoned_cart_recovery"}, follow=True)
+    assert "Before you activate it, read what it needs from you ." in text_of(used)
+
+
+def test_fields_are_defined_by_an_admin_and_left_out_for_others(sign_in: SignIn, manager: Client, team: Team) -> None:
+    said = text_of(manager.post(PAGE, {"recipe": "renewal_reminders"}, follow=True))
+    assert "It works as it is; an admin of the team can define its fields: Renewal date, Renews automatically." in said
+    assert Pipeline.objects.count() == 1 and not FieldDefinition.objects.exists()
+    said = text_of(sign_in("admin").post(PAGE, {"recipe": "renewal_reminders"}, follow=True))
+    assert "Also created, for you to change: fields: Renewal date, Renews automatically." in said
+    assert set(FieldDefinition.objects.filter(team=team).values_list("key", "type")) == {
+        ("renewal_date", "date"), ("renews_automatically", "boolean"),
+    }  # fmt: skip
 
 
 def test_words_the_team_has_changed_stay_as_they_are(manager: Client, team: Team) -> None:

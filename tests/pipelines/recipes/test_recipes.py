@@ -3,11 +3,14 @@
 import pytest
 from pytest_django import Settings
 
+from contacts.models import FieldDefinition
 from crm.models import Team
 from crm.permissions import allows
 from pipelines.definition.document import dumps
+from pipelines.definition.layout import every_place
 from pipelines.operations import export_document, import_document, validate_document
 from pipelines.recipes.gallery import recipes
+from pipelines.recipes.listening import events_from_outside, say_event
 from pipelines.recipes.using import use_recipe
 from pipelines.simulation.expect import play_expectations
 
@@ -53,6 +56,22 @@ def test_a_recipe_that_waits_for_clicks_counts_them(team: Team, key: str, settin
     use_recipe(recipe=recipes()[key], team=team, may=owner)
     found = validate_document(recipes()[key].document, team)
     assert not [each for each in found if "tells of" in each.message]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_nothing_is_warned_about_that_the_recipe_could_have_brought_along(team: Team, key: str) -> None:
+    for model in ("contacts.contact", "contacts.deal"):
+        FieldDefinition.objects.create(team=team, model=model, key="plan", label="Plan")
+    use_recipe(recipe=recipes()[key], team=team, may=owner)
+    assert [each.message for each in validate_document(recipes()[key].document, team)] == []
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_recipe_names_its_steps_and_the_events_that_others_must_tell(key: str) -> None:
+    recipe = recipes()[key]
+    assert [place.key for place in every_place(recipe.document) if not place.step.get("name")] == []
+    assert set(recipe.needs.events) == events_from_outside(recipe.document)
+    assert all(say_event(recipe.document, name) for name in recipe.needs.events)
 
 
 @pytest.mark.parametrize("key", KEYS)
