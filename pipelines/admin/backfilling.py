@@ -1,10 +1,9 @@
 """Giving a new step to those who have passed its place: offered after a publish, asked before it happens."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
@@ -64,13 +63,17 @@ class BackfillPages(Confirming):
         except Refused as error:
             raise Http404(str(error)) from None
 
+        back = reverse("admin:pipelines_pipeline_change", args=(pipeline.pk,))
+        if not (found.on_the_way or found.completed):
+            messages.info(request, f"Nobody has passed “{found.name}” without it: who comes to it gets it by itself.")
+            return HttpResponseRedirect(back)
+
         def perform(choice: str) -> str:
             done = operations.backfill(pipeline=pipeline, step=step, completed=choice == "all", by=request.user)
             more = " There are more: do it again for the rest." if done.left else ""
             who, gets = ("1 person", "gets") if done.done == 1 else (f"{done.done:,} people", "get")
             return f"{who} {gets} “{found.name}” now.{more}"
 
-        back = reverse("admin:pipelines_pipeline_change", args=(pipeline.pk,))
         return self.ask(request, target=found.name, question=_question(found), perform=perform, back=back)
 
 
@@ -79,13 +82,11 @@ def _those(people: int) -> str:
 
 
 def _question(found: Passed) -> Question:
-    choices = [
-        Choice("live", f"{_those(found.on_the_way)} on the way", "Those who completed the pipeline do not."),
-        Choice(
-            "all", f"Also {_those(found.completed).lower()} through it already", "Everybody who has passed this step."
-        ),
-    ]
-    fitting: Mapping[bool, list[Choice]] = {True: choices, False: choices[:1]}
+    through = f"{_those(found.completed)} through it already"
+    also = f"Also {through[0].lower()}{through[1:]}" if found.on_the_way else through
+    live = Choice("live", f"{_those(found.on_the_way)} on the way", "Those who completed the pipeline do not.")
+    choices = [live] if found.on_the_way else []
+    choices += [Choice("all", also, "Everybody who has passed this step.")] if found.completed else []
     return Question(
         "Give this step to those who have passed it?",
         [
@@ -93,5 +94,5 @@ def _question(found: Passed) -> Question:
             "Each of them gets it at most once, however often this is done.",
         ],
         "Give it to them",
-        choices=fitting[found.completed > 0],
+        choices=choices,
     )

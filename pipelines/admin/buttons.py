@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.decorators import action
@@ -19,6 +20,7 @@ from pipelines.admin.publishing import Dialog
 from pipelines.admin.ways_in import WaysInPage
 from pipelines.models import Pipeline, PipelineRun, PipelineVersion
 from pipelines.models.run import FINISHED
+from pipelines.operations.lifecycle import HAS_HISTORY, has_history
 from pipelines.operations.planning import Policy
 
 Status = Pipeline.Status
@@ -28,6 +30,7 @@ FITTING: dict[str, frozenset[int]] = {
     "activate_page": frozenset({Status.DRAFT}),
     "pause_page": frozenset({Status.ACTIVE}),
     "resume_page": frozenset({Status.PAUSED}),
+    "test_run_page": frozenset({Status.DRAFT, Status.ACTIVE, Status.PAUSED}),
     "archive_page": frozenset({Status.DRAFT, Status.ACTIVE, Status.PAUSED}),
 }
 
@@ -41,6 +44,7 @@ class PipelineButtons(CircuitPages, VersionPages, BackfillPages, ConversionPages
         "publish_page",
         "pause_page",
         "simulate_page",
+        "test_run_page",
         "ways_page",
         {"title": "More", "items": ["conversion_page", "duplicate_page", "export_document", "archive_page"]},
     )
@@ -67,7 +71,7 @@ class PipelineButtons(CircuitPages, VersionPages, BackfillPages, ConversionPages
         def act(policy: Policy | None) -> PipelineVersion:
             return operations.publish(pipeline=pipeline, by=request.user, note=note, policy=policy, force=force)
 
-        return self.publish_as_answered(request, act=act, back=back, before=pipeline.current_version_id)
+        return self.publish_as_answered(request, pipeline, act=act, back=back, before=pipeline.current_version_id)
 
     @action(
         description="Activate", icon="play_arrow", permissions=["activate"], url_path="activate",
@@ -190,6 +194,9 @@ class PipelineButtons(CircuitPages, VersionPages, BackfillPages, ConversionPages
         pipeline = self._fitting(request, object_id, "delete")
         if not self.has_delete_permission(request, pipeline):  # type: ignore[attr-defined]
             raise Http404
+        if request.method != "POST" and has_history(pipeline):
+            messages.error(request, HAS_HISTORY)
+            return HttpResponseRedirect(page_of(pipeline))
         question = Question(
             "Delete this pipeline?",
             ["Its steps, triggers and versions go with it. This cannot be undone."],

@@ -9,13 +9,14 @@ from contacts.models import RecordType, Segment
 from contacts.own_fields import all_definitions, definitions
 from crm.models import Member, MessageTemplate, Team
 from crm.topics import topic_choices
+from pipelines import managers
 from pipelines.actions.base import Kind
 from pipelines.actions.registry import kinds
 from pipelines.admin.steps import SPEAKING_GROUPS
 from pipelines.admin.top_schemas import TOP_SCHEMAS
 from pipelines.definition.operators import CHANGE_OPERATORS, OPERATORS
 from pipelines.models import Pipeline
-from pipelines.subjects import RECORD, RELATED_FIELDS, subject_types
+from pipelines.subjects import OWN, RECORD, RELATED_FIELDS, subject_types
 from pipelines.triggers.heard import hearable
 
 MOST_PEOPLE: Final = 200
@@ -29,6 +30,7 @@ EVERYWHERE: Final = (
 
 def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, Any]:
     """Everything the step editor offers, as plain JSON; a fixed number of statements, whatever the pipeline's size."""
+    members = _members(team)
     archived = pipeline.steps.filter(archived_at__isnull=False).values_list("key", flat=True) if pipeline else ()
     return {
         "kinds": {code: _kind(kind) for code, kind in kinds().items()},
@@ -36,13 +38,15 @@ def editor_data(*, pipeline: Pipeline | None, team: Team | None) -> dict[str, An
         "subjects": _subjects(pipeline, team),
         "subjectTypes": subject_types_by_id(),
         "subject": subject_types_by_id().get(pipeline.subject_type_id or 0, "") if pipeline else "",
-        "users": _users(team),
+        "users": [email for email, _ in members if email],
         "templates": _templates(team),
         "topics": list(topic_choices(team).items()),
-        "groups": _groups(team),
+        "groups": _groups(members) if team else [],
         "pipelines": _pipelines(team),
         "events": [[name, words] for group in hearable(team).values() for name, words in group.items()],
         "segments": _segments(team),
+        "models": [[label, kind.name.capitalize()] for label, kind in subject_types().items() if label != RECORD],
+        "recordTypes": _record_types(team),
         "variables": [*(_declared(pipeline) if pipeline else ()), *EVERYWHERE],
         "takenKeys": list(archived),
         "whole": TOP_SCHEMAS,
@@ -61,6 +65,7 @@ def _kind(kind: Kind) -> dict[str, Any]:
         "icon": kind.icon,
         "schema": kind.schema,
         "outcomes": list(kind.outcomes),
+        "off": kind.off(),
         "speaks": kind.group in SPEAKING_GROUPS or kind.code.startswith("custom."),
     }
 
@@ -92,11 +97,14 @@ def _fields(label: str) -> list[dict[str, Any]]:
         _field(f"{alias}.{name}", subject.model._meta.get_field(name)) for name in subject.plain if name != "custom"
     ]
     for relation in subject.relations:
-        found += [
-            {"path": f"{alias}.{relation}.{name}", "label": f"{relation} {name}".replace("_", " "), "choices": []}
-            for name in RELATED_FIELDS[relation]
-        ]
+        found += [_related(f"{alias}.{relation}.{name}", f"{relation} {name}") for name in RELATED_FIELDS[relation]]
+    if managers.OWNER in subject.relations:
+        found += [_related(f"{alias}.{managers.MANAGER}.{name}", f"manager {name}") for name in managers.FIELDS]
     return found
+
+
+def _related(path: str, label: str) -> dict[str, Any]:
+    return {"path": path, "label": label.replace("_", " "), "choices": []}
 
 
 def _subjects(pipeline: Pipeline | None, team: Team | None) -> dict[str, list[dict[str, Any]]]:
@@ -130,19 +138,17 @@ def _declared(pipeline: Pipeline) -> Iterable[tuple[str, str]]:
             yield str(variable["name"]), str(variable.get("label") or "variable")
 
 
-def _users(team: Team | None) -> list[str]:
+def _members(team: Team | None) -> list[tuple[str, list[str]]]:
+    """Addresses and groups of the first members; one statement."""
     if team is None:
         return []
-    members = Member.objects.filter(team=team).exclude(user__email="").order_by("user__email")
-    return list(members.values_list("user__email", flat=True)[:MOST_PEOPLE])
+    members = Member.objects.filter(team=team).order_by("user__email")
+    return list(members.values_list("user__email", "groups")[:MOST_PEOPLE])
 
 
-def _groups(team: Team | None) -> list[str]:
+def _groups(members: Iterable[tuple[str, list[str]]]) -> list[str]:
     """What tasks can be given to: roles, and the groups in which members work."""
-    if team is None:
-        return []
-    named = Member.objects.filter(team=team).exclude(groups=[]).values_list("groups", flat=True)[:MOST_PEOPLE]
-    return [*sorted({str(name) for groups in named for name in groups}), "manager", "member"]
+    return [*sorted({str(name) for _, groups in members for name in groups}), "manager", "member"]
 
 
 def _pipelines(team: Team | None) -> list[list[str]]:
@@ -157,6 +163,17 @@ def _segments(team: Team | None) -> list[list[str]]:
         return []
     rows = Segment.objects.filter(team=team).order_by("name").values_list("key", "name")[:MOST_PEOPLE]
     return [list(row) for row in rows]
+
+
+def _record_types(team: Team | None) -> list[dict[str, Any]]:
+    """The team's own types of records with their fields, whatever the pipeline is about; one statement."""
+    if team is None:
+        return []
+    rows = RecordType.objects.filter(team=team).order_by("label").values_list("key", "label", "fields")[:MOST_PEOPLE]
+    return [
+        {"model": f"{OWN}{key}", "label": label, "fields": [_own_field(key, each) for each in fields]}
+        for key, label, fields in rows
+    ]
 
 
 def _templates(team: Team | None) -> list[list[str]]:

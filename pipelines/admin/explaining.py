@@ -15,6 +15,7 @@ from pipelines.admin.links import address_of
 from pipelines.admin.telling import clause, words
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.simulation.explain import explain
+from pipelines.simulation.facts import left_off
 from pipelines.subjects import subject_of_record, subject_types
 
 TAGS: Final[Mapping[str, str]] = {
@@ -27,6 +28,8 @@ TAGS: Final[Mapping[str, str]] = {
     "ended": "cancelled",
     "not_enrolled": "skipped",
 }
+# Where the name of a verdict would mislead whoever reads it as a word.
+SAID: Final[Mapping[str, str]] = {"no_event": "never entered", "not_enrolled": "kept out"}
 
 
 @require_safe
@@ -64,6 +67,7 @@ def explain_page(request: HttpRequest, label: str, pk: int) -> HttpResponse:
         "templates": [(row.key, row.name) for row in templates],
         "pipeline": chosen.key if chosen else "",
         "template": template,
+        "left_off": 0 if chosen or template else left_off(team=record.team, subject=record),
         "answers": [_shown(answer) for answer in answers],
     }
     return render(request, "admin/pipelines/explain.html", context)
@@ -74,13 +78,9 @@ def _shown(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **answer,
         "tag": TAGS.get(answer["verdict"], "skipped"),
-        "tag_words": words(answer["verdict"]),
+        "tag_words": SAID.get(answer["verdict"]) or words(answer["verdict"]),
         "run_address": reverse("admin:pipelines_pipelinerun_change", args=[answer["run"]]) if answer["run"] else "",
         "clauses": [clause(leaf) for leaf in answer["why"]],
         "path": [{**each, "clauses": [clause(leaf) for leaf in each["why"]]} for each in answer["path"]],
-        "now": [{**each, "clauses": [_now_clause(leaf) for leaf in each["why"]]} for each in answer["now"]],
+        "now": [{**each, "clauses": [clause(leaf) for leaf in each["why"]]} for each in answer["now"]],
     }
-
-
-def _now_clause(leaf: Mapping[str, Any]) -> Any:
-    return f"run {leaf['run']} is {leaf['status']}" if "run" in leaf else clause(leaf)

@@ -13,7 +13,7 @@ from pipelines.admin.confirming import Confirming, Question
 from pipelines.admin.steps import action_label
 from pipelines.engine.rekeying import in_the_way
 from pipelines.engine.retrying import entered_again_at, failed_at, failures, retry_failed_at
-from pipelines.models import Pipeline
+from pipelines.models import Pipeline, PipelineStep
 
 
 class FailurePages(Confirming):
@@ -60,11 +60,11 @@ class FailurePages(Confirming):
         if len(again) >= count:
             messages.warning(request, f"Nothing to try again. {in_the_way(again)}")
             return HttpResponseRedirect(back)
-        runs = counted(count - len(again), "run", "runs")
+        runs, name = counted(count - len(again), "run", "runs"), _name(pipeline, step)
         question = Question(
             f"Try {runs} again?",
             [
-                f"{counted(count, 'run has', 'runs have')} failed at “{step}”{f' with “{error}”' if error else ''}.",
+                f"{counted(count, 'run has', 'runs have')} failed at “{name}”{f' with “{error}”' if error else ''}.",
                 "They try what failed once more, at once, as many as can run side by side, and go on from there.",
                 "Branches and rounds that were done stay done; mend the cause first, or they fail again.",
                 *filter(None, [in_the_way(again)]),
@@ -90,6 +90,12 @@ class FailurePages(Confirming):
 def failures_address(pipeline: Pipeline) -> str:
     """Where a pipeline's failures are listed."""
     return reverse("admin:pipelines_failures", args=(pipeline.pk,))
+
+
+def _name(pipeline: Pipeline, step: str) -> str:
+    """What people call a step; several without a name are told apart by their keys."""
+    named = PipelineStep.objects.filter(pipeline=pipeline, key=step).values_list("name", flat=True).first()
+    return named or step
 
 
 def _pipeline(request: HttpRequest, pk: int) -> Pipeline:

@@ -8,10 +8,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from pipelines.definition.delays import DelayError, parse_delay
-from pipelines.definition.durations import DurationError, parse_duration
+from pipelines.definition.durations import DurationError, compact_duration, parse_duration
 
 LARGEST_DELAY: Final = 2**62
-_UNITS: Final = (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60))
 _SPOKEN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(weeks?|days?|hours?|minutes?|mins?|seconds?|secs?)\b,?\s*", re.I)
 _TYPE_NAMES: Final[dict[Any, str]] = {dict: 'an object such as {"name": "value"}', list: "a list such as [ … ]"}
 
@@ -130,16 +129,6 @@ def delay_text(*, seconds: int, rule: Any) -> str:
     if rule is not None:
         return rule if isinstance(rule, str) else json.dumps(rule, ensure_ascii=False)
     return compact_duration(seconds)
-
-
-def compact_duration(seconds: int) -> str:
-    """Whole seconds as "3d", "1h30m", or an empty text for none."""
-    parts = []
-    for unit, size in _UNITS:
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) + (f"{seconds}s" if seconds else "")
 
 
 def _read_delay(text: str) -> tuple[int, Any]:

@@ -8,9 +8,10 @@ from django.urls import URLPattern, path, reverse
 
 from pipelines import operations, pictures
 from pipelines.admin.publishing import Dialog, Publishing
-from pipelines.definition.document import checksum
+from pipelines.definition.layout import places
 from pipelines.documents import document_of
 from pipelines.models import Pipeline, PipelineVersion
+from pipelines.operations.drafts import has_draft
 from pipelines.operations.planning import Policy
 from pipelines.queries import VersionRow, version_rows
 
@@ -40,13 +41,14 @@ class VersionPages(Publishing):
         pipeline = self._seen(request, pk)
         rows = version_rows(pipeline=pipeline)
         current = next((row for row in rows if row.is_current), None)
-        has_draft = current is not None and checksum(document_of(pipeline)) != current.checksum
+        draft = has_draft(pipeline)
         before = rows[1:2] or rows[:1]
         context = {
             "rows": rows,
-            "has_draft": has_draft,
+            "has_draft": draft,
             # What people mostly want to see: what is not published yet, else what came last.
-            "from_number": current.number if has_draft and current else before[0].number if before else None,
+            "from_number": current.number if draft and current else before[0].number if before else None,
+            "current": current,
             "may_go_back": self._may_go_back(request, pipeline),
             "difference": reverse("admin:pipelines_pipeline_difference", args=(pipeline.pk,)),
         }
@@ -63,6 +65,7 @@ class VersionPages(Publishing):
             "from": request.GET.get("from", ""),
             "to": request.GET.get("to", ""),
             "changes": pictures.changes(old, new),
+            "may_be_given": self._may_be_given(request, pipeline, request.GET.get("to", "")),
             "picture": pictures.of_changes(old, new),
         }
         return self._page(request, pipeline, "difference", "What changed", context)
@@ -73,16 +76,23 @@ class VersionPages(Publishing):
         version = pipeline.versions.filter(number=number).first()
         if version is None or not self._may_go_back(request, pipeline):
             raise Http404("There is no such version, or you may not publish.")
+        drops = version.pk == pipeline.current_version_id
+        if drops and not has_draft(pipeline):
+            raise Http404("This version is the current one, and nothing was edited since.")
         back = reverse("admin:pipelines_pipeline_versions", args=(pipeline.pk,))
         if request.method != "POST":
             dialog = Dialog.of(pipeline, version.document)
-            title = f"Go back to version {number}?"
-            return self.ask_to_publish(request, dialog, title=title, back=back, button=f"Go back to version {number}")
+            title = "Drop what was not published?" if drops else f"Go back to version {number}?"
+            button = "Drop it" if drops else f"Go back to version {number}"
+            return self.ask_to_publish(request, dialog, title=title, back=back, button=button)
+        note = request.POST.get("note", "").strip()
 
         def act(policy: Policy | None) -> PipelineVersion:
-            return operations.roll_back(pipeline=pipeline, version=version, by=request.user, policy=policy)
+            return operations.roll_back(pipeline=pipeline, version=version, by=request.user, note=note, policy=policy)
 
-        return self.publish_as_answered(request, act=act, back=back, before=pipeline.current_version_id)
+        said = f"The pipeline is as version {number} has it again."
+        before = pipeline.current_version_id
+        return self.publish_as_answered(request, pipeline, act=act, back=back, before=before, unchanged=said)
 
     def _seen(self, request: HttpRequest, pk: int) -> Pipeline:
         pipeline: Pipeline | None = self.get_object(request, str(pk))
@@ -92,6 +102,14 @@ class VersionPages(Publishing):
 
     def _may_go_back(self, request: HttpRequest, pipeline: Pipeline) -> bool:
         return pipeline.status != Pipeline.Status.ARCHIVED and bool(self.has_publish_permission(request))
+
+    def _may_be_given(self, request: HttpRequest, pipeline: Pipeline, to: str) -> set[str]:
+        """Steps that those who have passed them may be given: of the current version, outside of its blocks."""
+        current = pipeline.current_version
+        fits = pipeline.status in (Pipeline.Status.ACTIVE, Pipeline.Status.PAUSED)
+        if current is None or to != str(current.number) or not fits or not self.has_publish_permission(request):
+            return set()
+        return {place.key for place in places(current.document)}
 
     def _document(self, pipeline: Pipeline, name: str, rows: list[VersionRow]) -> Any:
         if name == DRAFT:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -15,9 +16,10 @@ from pipelines import operations
 from pipelines.admin.buttons import page_of
 from pipelines.admin.fields import JsonArea
 from pipelines.admin.problems import LinkedProblem, link
+from pipelines.definition.document import in_words
+from pipelines.dialects import translated
 from pipelines.operations import InvalidDocument, Refused
-
-LARGEST_BYTES = 10 * 1024 * 1024
+from pipelines.operations.drafts import has_draft
 
 
 class ImportForm(forms.Form):
@@ -27,6 +29,7 @@ class ImportForm(forms.Form):
     file = forms.FileField(required=False, label="File", widget=UnfoldAdminFileFieldWidget())
     text = forms.CharField(
         required=False, label="Or paste the document", strip=False,
+        help_text="Of ours, or as another product wrote it: steps, actions with delays, flows, nodes with edges.",
         widget=JsonArea({"rows": 14, "placeholder": '{"format": "crm.pipeline/1", …}'}),
     )  # fmt: skip
     replace = forms.BooleanField(
@@ -54,8 +57,9 @@ class ImportForm(forms.Form):
     def _source(self) -> str:
         upload = self.cleaned_data.get("file")
         if upload is not None:
-            if upload.size > LARGEST_BYTES:
-                raise ValidationError("This file is larger than 10 MiB.")
+            most = settings.PIPELINES_MAX_DOCUMENT_BYTES
+            if upload.size > most:
+                raise ValidationError(f"This file has {in_words(upload.size)}; at most {in_words(most)} are read.")
             try:
                 return str(upload.read().decode("utf-8-sig"))
             except UnicodeDecodeError:
@@ -93,6 +97,8 @@ def import_view(request: HttpRequest, *, model_admin: Any) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             messages.success(request, f"“{pipeline.name}” was imported.")
+            if has_draft(pipeline):
+                messages.info(request, "Runs go on as before until its changes are published.")
             return HttpResponseRedirect(page_of(pipeline))
     context = {
         **model_admin.admin_site.each_context(request),
@@ -107,7 +113,7 @@ def import_view(request: HttpRequest, *, model_admin: Any) -> HttpResponse:
 
 def _read(text: str) -> Any:
     try:
-        return json.loads(text)
+        return translated(json.loads(text))
     except json.JSONDecodeError as error:
         raise ValidationError(f"Not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}.") from None
     except RecursionError:

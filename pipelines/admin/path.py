@@ -8,10 +8,10 @@ from typing import Any, Final
 from pipelines.definition.layout import every_place
 from pipelines.definition.picture.graph import START
 from pipelines.definition.picture.svg import Look, State
-from pipelines.lineage import InnerRun, inner_runs
+from pipelines.lineage import InnerRun, way_inside
 from pipelines.models import PipelineRun, PipelineStep, StepExecution
-from pipelines.queries import Story, StoryVisit
 from pipelines.states import RunStatus
+from pipelines.story import Story, StoryVisit
 
 _STATES: Final[dict[str, State]] = {
     StepExecution.Event.COMPLETED.label: "done",
@@ -29,7 +29,7 @@ _ENDS: Final = {RunStatus.COMPLETED: "end", RunStatus.FAILED: "fail"}
 def path_look(run: PipelineRun, story: Story) -> Look:
     """Steps it passed and ways it took, inside its blocks too; the step it stands before or in is marked as now."""
     own = _own_look(run, story)
-    inner = inner_runs(run)
+    inner = way_inside(run, story.inside)
     if not inner:
         return own
     ids = {step_id for each in inner for step_id in (each.step_id, *(step for _, step, _ in each.visits))}
@@ -106,7 +106,7 @@ def _label(event: int) -> str:
 
 
 def _own_look(run: PipelineRun, story: Story) -> Look:
-    visits = [visit for visit in story.visits if visit.step_key and visit.event in _STATES]
+    visits = [visit for visit in story.own if visit.step_key and visit.event in _STATES]
     states = {visit.step_key: _STATES[visit.event] for visit in visits}
     keys = _in_turn(visits)
     here = story.next_step.key if story.next_step is not None else run.step.key if _stands(run) and run.step else ""

@@ -21,10 +21,11 @@ from pipelines.admin.buttons import PipelineButtons
 from pipelines.admin.editor import editor_data
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.pipeline_page import page_context
-from pipelines.admin.publishing import LATER, POLICIES, AnswerFirst, Dialog
+from pipelines.admin.publishing import LATER, POLICIES, AnswerFirst, Dialog, broken_promises
 from pipelines.admin.simulating import SimulateButton
 from pipelines.admin.steps import StepForm, StepFormSet
 from pipelines.admin.triggers import AutomaticInline, TriggerInline, plain_labels, subject_words
+from pipelines.admin.trying_for_real import TestRunButton
 from pipelines.documents import document_of
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, PipelineStep
 from pipelines.models.run import OPEN
@@ -72,7 +73,7 @@ class StepInline(TeamScopedStackedInline):
 
 
 @admin.register(Pipeline)
-class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
+class PipelineAdmin(SimulateButton, TestRunButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
     """The simple face: name, subject, steps, triggers."""
 
     form = PipelineForm
@@ -111,7 +112,8 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
         live = (
-            PipelineRun.objects.filter(pipeline=OuterRef("pk"), parent=None, status__in=OPEN)
+            PipelineRun.objects.entered()
+            .filter(pipeline=OuterRef("pk"), status__in=OPEN)
             .order_by()
             .values("pipeline")
             .annotate(n=Count("*"))
@@ -275,11 +277,8 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
         try:
             version = operations.publish(pipeline=pipeline, by=request.user, policy=POLICIES.get(answer), note=note)
         except InvalidDocument as error:
-            count = len(error.errors)
-            problems = "problem that keeps" if count == 1 else "problems that keep"
-            messages.warning(
-                request, f"Saved, not published: there {_is(count)} {problems} it from running. Its page says which."
-            )
+            told = broken_promises(pipeline, error) or _problems_on_page(len(error.errors))
+            messages.warning(request, format_html("Saved, not published: {}", told))
         except Refused as error:
             messages.warning(request, f"Saved, not published: {error}")
         else:
@@ -288,5 +287,6 @@ class PipelineAdmin(SimulateButton, PipelineButtons, TeamScopedAdmin[Pipeline]):
                 offer_backfill(request, pipeline=pipeline, before=before, after=version)
 
 
-def _is(count: int) -> str:
-    return f"is {count}" if count == 1 else f"are {count}"
+def _problems_on_page(count: int) -> str:
+    said = "is 1 problem that keeps" if count == 1 else f"are {count} problems that keep"
+    return f"there {said} it from running. Its page says which."

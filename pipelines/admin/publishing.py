@@ -7,9 +7,13 @@ from typing import Any, Final
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from pipelines import pictures
 from pipelines.admin.backfilling import offer_backfill
+from pipelines.admin.problems import LinkedProblem, link
 from pipelines.documents import document_of
 from pipelines.models import Pipeline, PipelineVersion
 from pipelines.operations import InvalidDocument, Preview, Refused, preview
@@ -47,17 +51,36 @@ class Dialog:
     sentences: Sequence[str]
     picture: str
     ways: Sequence[Way]
+    # What was edited and never published, where another document takes its place.
+    lost: Sequence[str] = ()
+    going_back: bool = False
+    # What may surprise whoever publishes it, told while they can still turn back.
+    warnings: Sequence[LinkedProblem] = ()
 
     @classmethod
     def of(cls, pipeline: Pipeline, document: Mapping[str, Any] | None = None, *, later: bool = False) -> "Dialog":
-        """About publishing the rows as they stand, or another document."""
-        wanted = document_of(pipeline) if document is None else document
+        """About publishing the rows as they stand, or another document in their place."""
+        rows = document_of(pipeline)
+        wanted = rows if document is None else document
         found = preview(pipeline=pipeline, document=wanted, policy="follow")
         current = pipeline.current_version
         old = current.document if current is not None else {"steps": []}
         sentences = [change.sentence for change in pictures.changes(old, wanted)] if current is not None else []
         drawn = pictures.of_changes(old, wanted) if current is not None else pictures.on_page(wanted)
-        return cls(pipeline, found, sentences, drawn, _ways(pipeline, found, later=later))
+        lost = [change.sentence for change in pictures.changes(old, rows)] if document is not None else []
+        doubts = [each for each in link(found.problems, wanted) if not each.is_error]
+        ways = _ways(pipeline, found, later=later)
+        return cls(pipeline, found, sentences, drawn, ways, lost, document is not None, doubts)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether nothing keeps it from being published, other than promises."""
+        return not any(problem.severity == "error" for problem in self.preview.problems)
+
+    @property
+    def may_force(self) -> bool:
+        """Whether there are promises that keep it from being published; who goes back is not held up by them."""
+        return bool(self.pipeline.meta.get("expect")) and not self.going_back
 
 
 def _ways(pipeline: Pipeline, found: Preview, *, later: bool) -> list[Way]:
@@ -84,6 +107,23 @@ def _told(found: Preview) -> str:
     ]
     said = ", ".join(f"{count:,} {words}" for count, words in parts if count)
     return f"{said[:1].upper()}{said[1:]}." if said else ""
+
+
+def broken_promises(pipeline: Pipeline, error: InvalidDocument) -> SafeString | None:
+    """What is not as the document promises, and where to play it; None when something else is wrong as well."""
+    wrong = error.errors
+    if not wrong or not all(problem.path.startswith("meta.expect") for problem in wrong):
+        return None
+    # A story is one promise, however much of it does not come true.
+    stories = {problem.path.partition("]")[0] for problem in wrong}
+    count = "1 promise is" if len(stories) == 1 else f"{len(stories):,} promises are"
+    play = reverse("admin:pipelines_pipeline_simulate_page", args=(pipeline.pk,))
+    anyway = reverse("admin:pipelines_pipeline_publish_page", args=(pipeline.pk,))
+    return format_html(
+        '{} not kept: {}. <a class="pl-link" href="{}?who=expect">Play them all</a>, or <a class="pl-link" href="{}">'
+        "publish anyway</a>.",
+        count, wrong[0].message, play, anyway,
+    )  # fmt: skip
 
 
 class Publishing:
@@ -115,18 +155,22 @@ class Publishing:
         }
         return TemplateResponse(request, "admin/pipelines/publish.html", context)
 
-    def publish_as_answered(self, request: HttpRequest, *, act: Act, back: str, before: int | None) -> HttpResponse:
-        """Act with the chosen policy; refusals become messages."""
+    def publish_as_answered(
+        self, request: HttpRequest, pipeline: Pipeline, *, act: Act, back: str, before: int | None, unchanged: str = ""
+    ) -> HttpResponse:
+        """Act with the chosen policy; refusals become messages. `unchanged` is said where nothing was published."""
         try:
             version = act(POLICIES.get(request.POST.get("policy", "")))
         except InvalidDocument as error:
-            messages.error(request, f"Not done: {error} — see the list on this page.")
+            listed = back == reverse("admin:pipelines_pipeline_change", args=(pipeline.pk,))
+            told = broken_promises(pipeline, error) or f"{error}{' — see the list on this page.' if listed else ''}"
+            messages.error(request, format_html("Not done: {}", told))
         except Refused as error:
             messages.error(request, str(error))
         else:
             same = version.pk == before
-            said = "Nothing changed since version" if same else "Published as version"
-            messages.success(request, f"{said} {version.number}.")
+            nothing = unchanged or f"Nothing changed since version {version.number}."
+            messages.success(request, nothing if same else f"Published as version {version.number}.")
             if not same:
                 offer_backfill(request, pipeline=version.pipeline, before=before, after=version)
         return HttpResponseRedirect(back)

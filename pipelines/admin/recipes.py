@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html
 
 from crm.models import Team
 from crm.permissions import allows
@@ -18,6 +19,7 @@ from pipelines.definition.layout import places
 from pipelines.definition.picture.words import start_words, step_title, wait_words
 from pipelines.operations import InvalidDocument, Refused
 from pipelines.recipes.gallery import Recipe, recipes
+from pipelines.recipes.listening import told
 from pipelines.recipes.telling import timetable
 from pipelines.recipes.using import missing, use_recipe
 
@@ -62,6 +64,7 @@ def _closely(recipe: Recipe, team: Team, may: Callable[[str, str], bool]) -> dic
         "begins": start_words(recipe.document),
         "steps": [(step_title(place.step, labels), wait_words(place.step)) for place in places(recipe.document)],
         "stories": timetable(recipe),
+        "told": told(recipe.document, recipe.needs.events),
         "lacking": [(each, may(each.resource, "add")) for each in missing(recipe=recipe, team=team)],
     }
 
@@ -82,4 +85,9 @@ def _use(request: HttpRequest, recipe: Recipe, team: Team) -> HttpResponse:
     messages.success(request, f"This is “{used.pipeline.name}”, a draft: change it as you like, then activate it.")
     for each in used.made:
         messages.info(request, f"Also created, for you to change: {each.sentence}.")
+    for each in used.left:
+        messages.info(request, f"It works as it is; an admin of the team can define its {each.sentence}.")
+    if recipe.needs.events or recipe.needs.hints:
+        more = format_html('<a href="{}?recipe={}">what it needs from you</a>', request.path, recipe.key)
+        messages.warning(request, format_html("Before you activate it, read {}.", more))
     return HttpResponseRedirect(page_of(used.pipeline))

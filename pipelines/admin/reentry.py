@@ -6,8 +6,7 @@ from typing import Any, Final
 from django import forms
 from django.core.exceptions import ValidationError
 
-from pipelines.admin.fields import compact_duration
-from pipelines.definition.durations import DurationError, parse_duration
+from pipelines.definition.durations import DurationError, compact_duration, parse_duration
 from pipelines.definition.values import ParameterError, compile_value, is_dynamic
 
 DEFAULT: Final = "while_active"

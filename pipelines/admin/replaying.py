@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 from crm.auditing import audit_request
 from pipelines.admin.links import subject_words
 from pipelines.engine.programs import programs
-from pipelines.engine.replaying import CannotReplay, SendsAgain, replay
+from pipelines.engine.replaying import CannotReplay, SendsAgain, goes_by, replay
 from pipelines.models import PipelineRun
 from pipelines.operations import Refused
 from pipelines.operations.code_steps import check_replay
@@ -81,7 +81,7 @@ class ReplayPage:
 def _replayed(request: HttpRequest, run: PipelineRun, form: ReplayForm) -> PipelineRun | None:
     wanted = form.cleaned_data
     try:
-        check_replay(team=run.pipeline.team, by=request.user, document=run.version.document)
+        check_replay(team=run.pipeline.team, by=request.user, document=goes_by(run).document)
         found = replay(run=run, **wanted, by=request.user)
     except SendsAgain as error:
         form.add_error("confirm", str(error))

@@ -40,6 +40,43 @@ class StateFilter(admin.SimpleListFilter):
         return queryset if condition is None else queryset.filter(condition)
 
 
+class TestFilter(admin.SimpleListFilter):
+    """Test runs alone, or none of them."""
+
+    title = "test"
+    parameter_name = "test"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Test runs"), ("no", "Real runs")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PipelineRun]) -> QuerySet[PipelineRun]:
+        return queryset.filter(test=self.value() == "yes") if self.value() in ("yes", "no") else queryset
+
+
+class InsideFilter(admin.SimpleListFilter):
+    """Whole runs, unless somebody asks for what runs inside them, a step of it, or a run by its number."""
+
+    title = "whole or part"
+    parameter_name = "inside"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("also", "Also what runs inside"), ("only", "Only what runs inside")]
+
+    def choices(self, changelist: Any) -> Any:
+        for choice in super().choices(changelist):
+            whole = choice["query_string"] == changelist.get_query_string(remove=[self.parameter_name])
+            yield {**choice, "display": "Whole runs"} if whole else choice
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PipelineRun]) -> QuerySet[PipelineRun]:
+        if self.value() == "only":
+            return queryset.filter(parent__isnull=False)
+        if self.value() == "also" or request.GET.get(StepFilter.parameter_name):
+            return queryset
+        number = request.GET.get("q", "").strip()
+        known = Q(pk=int(number)) if number.isdecimal() and len(number) < 19 else Q()
+        return queryset.filter(Q(parent=None) | known)
+
+
 class StepFilter(admin.SimpleListFilter):
     """The step at which runs stand or that they enter next; offered once a pipeline is chosen."""
 

@@ -23,15 +23,18 @@ from pipelines.actions.registry import step_title
 from pipelines.admin.failures import FailurePages, failures_address
 from pipelines.admin.links import from_now, link_to, subject_link, subject_words, table_time
 from pipelines.admin.path import path_look
+from pipelines.admin.places import whole_way
 from pipelines.admin.run_buttons import RunButtons
-from pipelines.admin.run_filters import StateFilter, StepFilter
-from pipelines.admin.telling import said_reason, stands, tell, words
+from pipelines.admin.run_filters import InsideFilter, StateFilter, StepFilter, TestFilter
+from pipelines.admin.telling import said_reason, stands, words
+from pipelines.admin.timeline import timeline
 from pipelines.counting import LATE_AFTER
 from pipelines.engine.clock import engine_now
+from pipelines.lineage import places_around
 from pipelines.models import PipelineRun
 from pipelines.personal import without_personal
-from pipelines.queries import run_story
 from pipelines.states import RunStatus
+from pipelines.story import Story, run_story
 
 STATE_COLORS = {
     "late": "danger",
@@ -56,7 +59,7 @@ class PipelineRunAdmin(FailurePages, RunButtons, TeamScopedReadOnlyAdmin[Pipelin
     change_form_template = "admin/pipelines/run_page.html"
     list_display = ("who", "pipeline", "state", "current", "following", "due_at", "began")
     list_display_links = ("who",)
-    list_filter = (StateFilter, "pipeline", StepFilter)
+    list_filter = (StateFilter, "pipeline", StepFilter, InsideFilter, TestFilter)
     list_select_related = False
     extra_lookups = ("subject_type__id__exact", "subject_id__exact")
     search_fields = ("subject_id",)
@@ -111,7 +114,8 @@ class PipelineRunAdmin(FailurePages, RunButtons, TeamScopedReadOnlyAdmin[Pipelin
 
     @display(description="About", ordering="subject_id")
     def who(self, run: PipelineRun) -> str:
-        return subject_words(run)
+        about = f"{subject_words(run)}, inside run {run.root_id}" if run.root_id else subject_words(run)
+        return f"Test: {about}" if run.test else about
 
     @display(description="Status", ordering="status", label=STATE_COLORS)
     def state(self, run: PipelineRun) -> str:
@@ -153,7 +157,7 @@ def run_context(run: PipelineRun) -> dict[str, Any]:
     """Everything the page of a run shows."""
     now = engine_now()
     run.seen_at = now  # type: ignore[attr-defined]
-    story = run_story(run)
+    story, around = run_story(run), places_around(run)
     memory = getattr(run, "context", None)
     brought = {"From the trigger": memory.trigger, "From steps": memory.outputs} if memory else {}
     kept = {
@@ -164,23 +168,32 @@ def run_context(run: PipelineRun) -> dict[str, Any]:
     return {
         "run": run,
         "title": f"{subject_words(run)} in {run.pipeline}",
+        "part_of": whole_way(around),
         "state": state_of(run),
         "color": STATE_COLORS[state_of(run)],
         "stands": stands(run),
+        "failed_with": story.failure(run) or "",
         "subject": subject_link(run),
         "pipeline_link": link_to(run.pipeline),
         "version_link": link_to(run.version, f"Version {run.version.number}"),
+        "current_label": "Ended before" if _ended_before(run, story) else "Last step",
         "current_title": step_title(run.last_step) if run.last_step else "",
         "next_title": step_title(run.step) if run.next_step_id and run.step else "",
         "next_at": moment,
         "next_words": from_now(moment, now) if moment else "",
         "ended_because": words(run.reason or "") if said_reason(run) else "",
-        "entries": tell(run, story),
+        "entries": timeline(run, story, around=around, now=now),
         "picture": pictures.on_page(run.version.document, look=path_look(run, story), title="The way it went"),
         "kept": [(name, _pairs(values)) for name, values in kept.items() if values],
         "alike": failures_address(run.pipeline) if run.status == RunStatus.FAILED and run.parent_id is None else "",
         "same_subject": _runs_of_subject(run),
     }
+
+
+def _ended_before(run: PipelineRun, story: Story) -> bool:
+    """Whether something ended the run while it waited for the time of a step, which it never did."""
+    did = any(visit.seq == run.seq and visit.outcome for visit in story.own)
+    return run.is_finished and run.held_until is not None and not did
 
 
 def _pairs(values: dict[str, Any]) -> list[tuple[str, str]]:

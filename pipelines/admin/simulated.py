@@ -1,13 +1,13 @@
 """Reports of simulations as their page shows them: a timetable in sentences, a funnel in bars, a calendar by day."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pipelines.actions.registry import kinds
+from pipelines.admin.outcomes import came_out
 from pipelines.admin.telling import clause, words
 from pipelines.definition.durations import format_duration
 from pipelines.definition.layout import every_place
-from pipelines.simulation.expect import Played
 
 TONES: Final[Mapping[str, str]] = {
     "failed": "bad",
@@ -94,7 +94,7 @@ def _sentence(visit: Mapping[str, Any]) -> str:
         return "Failed."
     if visit["event"] == "skipped":
         return "Was skipped." if not visit["error"] or outcome == "skipped" else "Went wrong, and the run goes on."
-    return "" if outcome in (None, "next") else f"Goes on with “{words(outcome)}”."
+    return came_out(visit["kind"], outcome)
 
 
 def _effect(effect: Mapping[str, Any]) -> str:
@@ -114,6 +114,8 @@ def _effect(effect: Mapping[str, Any]) -> str:
 def audience_shown(report: Mapping[str, Any]) -> dict[str, Any]:
     """Many: bars by step, days with what is sent, and how the runs end."""
     largest = max((step["subjects"] for step in report["funnel"]), default=0) or 1
+    bars = [_bar(step, largest) for step in report["funnel"]]
+    titles = {bar["key"]: bar["title"] for bar in bars}
     days: dict[str, list[dict[str, Any]]] = {}
     most = max((each["count"] for each in report["calendar"]), default=0) or 1
     for each in report["calendar"]:
@@ -121,6 +123,7 @@ def audience_shown(report: Mapping[str, Any]) -> dict[str, Any]:
         days.setdefault(day, []).append(
             {
                 **each,
+                "title": titles.get(each["step"], each["step"]),
                 "hour": f"{each['at']:%H}:00",
                 "what": WHAT.get(each["kind"], each["kind"]),
                 "width": _width(each["count"], most),
@@ -129,7 +132,7 @@ def audience_shown(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **report,
         "kept_out": [(words(name), count) for name, count in report["not_enrolled"].items()],
-        "steps": [_bar(step, largest) for step in report["funnel"]],
+        "steps": bars,
         "days": [(day, entries, sum(each["count"] for each in entries)) for day, entries in days.items()],
         "total": sum(each["count"] for each in report["calendar"]),
         "ends": list(report["statuses"].items()),
@@ -150,11 +153,6 @@ def _bar(step: Mapping[str, Any], largest: int) -> dict[str, Any]:
 def _width(count: int, most: int) -> str:
     """Of a bar of 100 units; as text, because a comma would break the drawing."""
     return f"{100 * count / most:.2f}"
-
-
-def expectations_shown(played: Sequence[Played]) -> list[Played]:
-    """Stories with those that are not kept first."""
-    return sorted(played, key=lambda each: each.met)
 
 
 def _span(seconds: float) -> str:

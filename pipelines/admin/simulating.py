@@ -14,28 +14,33 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from contacts.models import Contact
-from contacts.queries import search
 from crm.mailbox import POLICY, STYLED
 from crm.models import Team
 from pipelines.admin.buttons import page_of
 from pipelines.admin.fields import JsonArea, JsonField
 from pipelines.admin.problems import LinkedProblem, link
-from pipelines.admin.simulated import audience_shown, expectations_shown, report_shown
-from pipelines.definition.layout import every_place
+from pipelines.admin.promised import Promise, play_promises, promises_of
+from pipelines.admin.promises import PromisePages
+from pipelines.admin.records import NotNamedError, record_named
+from pipelines.admin.simulated import audience_shown, report_shown
+from pipelines.admin.story_fields import answers_wanted, story_editor
 from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
 from pipelines.models import Pipeline
 from pipelines.operations import InvalidDocument
 from pipelines.simulation.audience import audience_of, simulate_audience
-from pipelines.simulation.expect import play_expectations
+from pipelines.simulation.keeping import way_of
 from pipelines.simulation.scenario import BY_HAND, ScenarioError, scenario_of
 from pipelines.simulation.simulate import simulate
 from pipelines.simulation.stage import our_sample
 from pipelines.simulation.world import subject_kind
 
-WHO: Final = (("sample", "A sample"), ("record", "A record"), ("audience", "An audience"), ("expect", "Expectations"))
+WHO: Final = (("sample", "A sample"), ("record", "A record"), ("audience", "An audience"), ("expect", "Promises"))
+# In the order in which they build on each other.
+SCRIPTS: Final = [
+    f"pipelines/{name}.js" for name in ("dom", "conditions", "lists", "parameters", "rules", "whole", "simulating")
+]
 KEPT_SECONDS: Final = 900
-FOUND: Final = 8
 
 
 class StoryForm(forms.Form):
@@ -51,8 +56,8 @@ class StoryForm(forms.Form):
         help_text="The newest ones, up to 1,000.",
     )  # fmt: skip
     where = JsonField(
-        label="Only those who meet", widget=JsonArea({"rows": 3}),
-        help_text='A condition, such as {"field": "contact.lifecycle_stage", "operator": "equals", "value": "lead"}.',
+        label="Only those who meet", widget=JsonArea({"rows": 3, "data-condition": "true"}),
+        help_text="Nothing here: all of them.",
     )  # fmt: skip
     entry = forms.ChoiceField(required=False, label="Enters by", widget=UnfoldAdminSelectWidget())
     start = forms.CharField(
@@ -92,109 +97,124 @@ class StoryForm(forms.Form):
         return {name: given[name] for name in names if given.get(name)}
 
 
-def answers_wanted(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A first answer for every step that asks a person, to be changed."""
-    found = {}
-    for place in every_place(document):
-        if place.step.get("type") != "human_task":
-            continue
-        given = place.step.get("with") or {}
-        outcomes = given.get("outcomes") or []
-        answer: dict[str, Any] = {"after": "1d"}
-        if outcomes:
-            answer["outcome"] = outcomes[0]
-        answer["values"] = {each.get("name", ""): _example(each) for each in given.get("form") or []}
-        found[place.key] = [answer]
-    return found
-
-
-def _example(field: Mapping[str, Any]) -> Any:
-    options = [each.get("value") if isinstance(each, Mapping) else each for each in field.get("options") or []]
-    examples: dict[str, Any] = {
-        "number": field.get("min", 1), "boolean": True, "date": "2027-03-01", "datetime": "2027-03-01T10:00",
-        "select": options[0] if options else "", "multiselect": options[:1], "email": "sam@example.com",
-        "url": "https://example.com/",
-    }  # fmt: skip
-    return examples.get(str(field.get("type")), "Text")
-
-
-class SimulateButton:
+class SimulateButton(PromisePages):
     """A button on the page of a pipeline, and the page behind it."""
-
-    admin_site: Any
-    opts: Any
-    get_object: Any
 
     @action(description="Simulate", icon="science", permissions=["simulate"], url_path="simulate")
     def simulate_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
         pipeline: Pipeline | None = self.get_object(request, object_id)
         if pipeline is None:
             raise Http404
-        document = document_of(pipeline)
-        triggers = [(row.key, str(row)) for row in pipeline.triggers.order_by("position", "id") if row.key]
-        form = StoryForm(
-            request.GET if "who" in request.GET else None, document=document, triggers=triggers, team=pipeline.team
-        )
+        return self.simulation_page(request, pipeline)
+
+    def simulation_page(self, request: HttpRequest, pipeline: Pipeline, *, refused: str = "") -> HttpResponse:
+        """The page with what was sent to it played; `refused` says why that was not kept as a promise."""
+        document, sent = document_of(pipeline), _sent(request)
+        form = _form(sent if "who" in sent else None, pipeline, document)
+        promises = promises_of(document)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": f"Simulate {pipeline.name}",
             "page_address": page_of(pipeline),
+            "simulate_address": reverse("admin:pipelines_pipeline_simulate_page", args=(pipeline.pk,)),
             "pipeline": pipeline,
             "form": form,
             "about": subject_kind(document) is not None,
-            "promises": len((document.get("meta") or {}).get("expect") or []),
-            **(_outcome(request, pipeline, document, form) if form.is_bound and form.is_valid() else {}),
+            "editor": story_editor(pipeline, document),
+            "own_scripts": SCRIPTS,
+            "promises": promises,
+            "may_promise": self.has_change_permission(request, pipeline),
+            "refused": refused,
+            "promise_name": request.POST.get("name", ""),
+            **(_outcome(request, pipeline, document, form, promises) if form.is_bound and form.is_valid() else {}),
         }
         return TemplateResponse(request, "admin/pipelines/simulate.html", context)
 
+    def story_of(self, request: HttpRequest, pipeline: Pipeline, document: dict[str, Any]) -> dict[str, Any]:
+        """The story that was posted, with its subject; raises ScenarioError where it cannot be read."""
+        form = _form(request.POST, pipeline, document)
+        if not form.is_valid() or form.cleaned_data["who"] not in ("sample", "record"):
+            raise ScenarioError("story", "play a sample or a record first, and keep what you see")
+        story, several = _story(pipeline, document, form)
+        if several:
+            raise ScenarioError("record", "several records are meant: choose one and play it first")
+        return story
 
-def _outcome(request: HttpRequest, pipeline: Pipeline, document: dict[str, Any], form: StoryForm) -> dict[str, Any]:
+
+def _sent(request: HttpRequest) -> Any:
+    """A story is read from the address; one that is to be kept is posted."""
+    return request.POST if request.method == "POST" else request.GET
+
+
+def _form(data: Any, pipeline: Pipeline, document: dict[str, Any]) -> StoryForm:
+    triggers = [(row.key, str(row)) for row in pipeline.triggers.order_by("position", "id") if row.key]
+    return StoryForm(data, document=document, triggers=triggers, team=pipeline.team)
+
+
+def _outcome(
+    request: HttpRequest, pipeline: Pipeline, document: dict[str, Any], form: StoryForm, promises: list[Promise]
+) -> dict[str, Any]:
     try:
-        return _played(request, pipeline, document, form)
+        return _played(request, pipeline, document, form, promises)
     except InvalidDocument as error:
         return {"problems": link(error.problems, document)}
     except ScenarioError as error:
         return {"problems": [LinkedProblem(error.path or "story", error.path, error.message, is_error=True)]}
 
 
-def _played(request: HttpRequest, pipeline: Pipeline, document: dict[str, Any], form: StoryForm) -> dict[str, Any]:
-    who, story, team = form.cleaned_data["who"], form.story(), pipeline.team
+def _played(
+    request: HttpRequest, pipeline: Pipeline, document: dict[str, Any], form: StoryForm, promises: list[Promise]
+) -> dict[str, Any]:
+    who, team = form.cleaned_data["who"], pipeline.team
     if who == "expect":
-        return {"stories": expectations_shown(play_expectations(team=team, document=document))}
+        only = request.GET.get("only", "")
+        found = play_promises(pipeline=pipeline, document=document, promises=promises, only=only)
+        return {"promises": found, "played": any(each.is_played for each in found)}
     if who == "audience":
-        scenario = scenario_of(story, now=engine_now())
+        scenario = scenario_of(form.story(), now=engine_now())
         asked = {"limit": form.cleaned_data["limit"] or 200, "where": form.cleaned_data["where"]}
         report = simulate_audience(team=team, document=document, audience=audience_of(asked), scenario=scenario)
         return {"crowd": audience_shown(report)}
-    if who == "record":
-        found, several = _record(pipeline, document, form.cleaned_data["record"])
-        if several:
-            return {"several": [(f"{row} {getattr(row, 'email', '')}", _address(request, row.pk)) for row in several]}
-        story["subject"] = found
-    elif form.cleaned_data["sample"] is not None and subject_kind(document) is not None:
-        story["subject"] = form.cleaned_data["sample"]
+    story, several = _story(pipeline, document, form)
+    if several:
+        return {"several": [(f"{row} {getattr(row, 'email', '')}", _address(request, row.pk)) for row in several]}
     report = simulate(team=team, document=document, scenario=scenario_of(story, now=engine_now()))
     for message in report["messages"]:
         message["frame"] = keep_html(request, message["html"]) if message["html"] else ""
-    return {"report": report_shown(report, document), "about_whom": _words(report)}
+    return {
+        "report": report_shown(report, document),
+        "about_whom": _words(report),
+        "keeping": _keeping(request, story, report),
+        "way": way_of(report),
+    }
 
 
-def _record(pipeline: Pipeline, document: dict[str, Any], text: str) -> tuple[int | None, list[Any]]:
-    """The record that is meant, or those among which one must choose."""
-    kind = subject_kind(document)
-    text = text.strip()
-    if kind is None:
-        return None, []
-    if text.isascii() and text.isdigit() and len(text) < 18:
-        return int(text), []
-    if kind.model is not Contact or not text:
-        raise ScenarioError("record", f"give the number of a {kind.name}")
-    rows = search(contacts=Contact.objects.for_team(pipeline.team), text=text, team=pipeline.team)
-    found = list(rows.order_by("-pk")[:FOUND])
-    if not found:
-        raise ScenarioError("record", f"nobody is found by “{text[:60]}”")
-    return (found[0].pk, []) if len(found) == 1 else (None, found)
+def _story(pipeline: Pipeline, document: dict[str, Any], form: StoryForm) -> tuple[dict[str, Any], list[Any]]:
+    """The story with its subject, and the records among which one must choose before it can be played."""
+    story = form.story()
+    if form.cleaned_data["who"] == "record":
+        found, several = _record(pipeline, document, form.cleaned_data["record"])
+        return {**story, "subject": found}, several
+    if form.cleaned_data["sample"] is not None and subject_kind(document) is not None:
+        story["subject"] = form.cleaned_data["sample"]
+    return story, []
+
+
+def _keeping(request: HttpRequest, story: Mapping[str, Any], report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The fields of the story as they are posted to be kept: with the record that was found, and its start."""
+    given = {name: value for name, value in _sent(request).items() if name in StoryForm.base_fields}
+    given["start"] = report["started_at"].isoformat()
+    if isinstance(story.get("subject"), int):
+        given["record"] = str(story["subject"])
+    return list(given.items())
+
+
+def _record(pipeline: Pipeline, document: dict[str, Any], text: str) -> tuple[int | None, list[Contact]]:
+    try:
+        return record_named(pipeline, subject_kind(document), text)
+    except NotNamedError as error:
+        raise ScenarioError("record", str(error)) from None
 
 
 def _address(request: HttpRequest, pk: int) -> str:

@@ -17,12 +17,25 @@ INPUT = {"class": "pl-input"}
 SPEAKING_GROUPS = frozenset({"Messages"})
 
 
+class ActionSelect(forms.Select):
+    """Actions that this installation cannot run are shown, with what to do, and cannot be chosen anew."""
+
+    def create_option(self, name: str, value: Any, label: Any, selected: bool, *args: Any, **kwargs: Any) -> Any:
+        option = super().create_option(name, value, label, selected, *args, **kwargs)
+        kind = kinds().get(str(value))
+        if kind is not None and kind.off():
+            option["label"] = f"{label} (off: {kind.off()})"
+            if not selected:
+                option["attrs"]["disabled"] = True
+        return option
+
+
 class StepForm(forms.ModelForm[PipelineStep]):
     """One step; raw texts only, the page's script draws friendlier controls above them."""
 
     number = forms.IntegerField(required=False, widget=forms.HiddenInput({"class": "pl-number"}))
     key = forms.CharField(required=False, max_length=40, widget=forms.TextInput({**INPUT, "spellcheck": "false"}))
-    action_type = forms.ChoiceField(label="Action", widget=forms.Select(INPUT))
+    action_type = forms.ChoiceField(label="Action", widget=ActionSelect(INPUT))
     delay_text = DelayField(label="Wait before this step", widget=forms.TextInput({**INPUT, "placeholder": "no wait"}))
     data = JsonField(expect=dict, default={}, label="Data (JSON)")  # type: ignore[assignment]
     condition = ConditionField(label="Condition")

@@ -1,7 +1,8 @@
 """What happened to a run, told in sentences: one for each visit, and one for what comes next."""
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,10 +13,12 @@ from django.utils.safestring import SafeString
 from crm.models import Message
 from pipelines.actions.registry import kinds, step_title
 from pipelines.admin.links import clock_time, link_to
+from pipelines.admin.outcomes import came_out
 from pipelines.circuits import is_kept
 from pipelines.engine.clock import engine_now
-from pipelines.models import Effect, PipelineRun, Trigger
-from pipelines.queries import Story, StoryVisit
+from pipelines.models import Effect, PipelineRun
+from pipelines.states import RunPhase
+from pipelines.story import StoryVisit
 
 MOST_VALUES: Final = 6
 LONGEST_VALUE: Final = 80
@@ -27,6 +30,7 @@ STATES: Final[Mapping[str, str]] = {
     "uncertain": "nobody knows whether it arrived",
     "skipped": "not sent",
     "cancelled": "called off",
+    "captured": "captured by this test run, not sent",
 }
 TONES: Final[Mapping[str, str]] = {
     "completed": "good",
@@ -41,30 +45,19 @@ TONES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One entry of the timeline."""
+class Then:
+    """What came after a visit."""
 
-    at: datetime
-    step: str
-    icon: str
-    tone: str
-    sentence: SafeString
-    reasons: tuple[SafeString, ...] = ()
-    error: str = ""
-    visit: int = 0
-    attempt: int = 0
+    # The next step by its name; empty after the last.
+    step: str = ""
+    # Whose visit it was: that of the run itself, of a branch, a round.
+    who: str = "run"
+    # Whether it was the last of a run that failed.
+    failed: bool = False
 
-
-def tell(run: PipelineRun, story: Story) -> list[Told]:
-    """The entries in order: how the run began, every visit, and what is on its way."""
-    entries = [_entered(run)]
-    for position, visit in enumerate(story.visits):
-        entries.append(_visited(visit, _next_name(run, visit, story.visits[position + 1 :])))
-    if story.open_messages:
-        entries += [_open(run, message.created_at, _message(message)) for message in story.open_messages]
-    else:
-        entries += [_open(run, effect.created_at, _effect(effect)) for effect in story.open_effects]
-    return entries
+    @property
+    def ended(self) -> str:
+        return "failed" if self.failed else "ended"
 
 
 def stands(run: PipelineRun) -> SafeString:
@@ -76,11 +69,14 @@ def stands(run: PipelineRun) -> SafeString:
         return format_html("Waits at ‘{}’: the step fails for too many, and a few are tried first.", title)
     if name == "pending" and run.next_step_at:
         tries = format_html(" It is attempt {} at this step.", run.attempt + 1) if run.attempt else ""
-        return format_html("Waits until {} and then enters ‘{}’.{}", clock_time(run.next_step_at), title, tries)
+        what = "repeats what failed inside" if run.phase == RunPhase.REPEAT else "enters"
+        return format_html("Waits until {} and then {} ‘{}’.{}", clock_time(run.next_step_at), what, title, tries)
     if name == "running":
         return format_html("Is at ‘{}’: what it asked for is on its way.", title)
     if name == "waiting":
         until = format_html(", at the latest until {}", clock_time(run.next_step_at)) if run.next_step_at else ""
+        if run.open_children:
+            return format_html("Is inside ‘{}’ until what runs there has ended{}.", title, until)
         return format_html("Waits at ‘{}’ for something to happen{}.", title, until)
     if name == "paused":
         plan = format_html(" Its time was {}.", clock_time(run.held_until)) if run.held_until else ""
@@ -140,30 +136,7 @@ def words(code: str) -> str:
     return code.replace("_", " ")
 
 
-def _entered(run: PipelineRun) -> Told:
-    trigger = run.trigger
-    chosen = trigger is None or trigger.kind == Trigger.Kind.MANUAL
-    how = "by hand or through the API" if chosen else f"by “{trigger}”"
-    sentence = format_html("Entered {} with {}.", how, run.version)
-    return Told(run.created_at, "Start", "login", "good", sentence)
-
-
-def _visited(visit: StoryVisit, next_name: str) -> Told:
-    kind = kinds().get(visit.action_type)
-    return Told(
-        at=visit.at,
-        step=visit_title(visit),
-        icon=kind.icon if kind else "bolt",
-        tone=_tone(visit),
-        sentence=_sentence(visit, next_name),
-        reasons=tuple(clause(leaf) for leaf in visit.why or () if isinstance(leaf, Mapping) and "rule" not in leaf),
-        error=_error(visit),
-        visit=visit.seq,
-        attempt=visit.attempt,
-    )
-
-
-def _tone(visit: StoryVisit) -> str:
+def tone_of(visit: StoryVisit) -> str:
     if visit.outcome == "uncertain":
         return "warn"
     if visit.outcome == "error":
@@ -174,27 +147,29 @@ def _tone(visit: StoryVisit) -> str:
 AGAIN: Final = re.compile(r"(?<=Tried again at )(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
 
 
-def _error(visit: StoryVisit) -> str:
+def error_of(visit: StoryVisit) -> str:
     """With the time of the next try by the clock of the page."""
     return AGAIN.sub(lambda said: clock_time(datetime.fromisoformat(f"{said[1]}+00:00")), visit.error or "")
 
 
-def _sentence(visit: StoryVisit, next_name: str) -> SafeString:
+def sentence_of(visit: StoryVisit, then: Then) -> SafeString:
     match visit.event:
         case "retried":
             return SafeString("Did not work, and will be tried again.")
         case "moved":
-            return format_html("This step was removed from the pipeline, so the run went on{}.", _to(next_name))
+            return format_html(
+                "This step was removed from the pipeline, so the {} went on{}.", then.who, _to(then.step)
+            )
         case "note":
             return SafeString("Could not set a variable.")
         case "skipped" if visit.outcome == "error":
-            return format_html("Did not work; the run went on{}.", _to(next_name))
+            return format_html("Did not work; the {} went on{}.", then.who, _to(then.step))
         case "skipped":
             return _skipped(visit)
         case "failed":
-            return SafeString("Did not work, and the run failed here.")
+            return format_html("Did not work, and the {} failed here.", then.who)
     teller = _TELLERS.get(visit.action_type, _did)
-    return teller(visit, next_name)
+    return teller(visit, then)
 
 
 def _skipped(visit: StoryVisit) -> SafeString:
@@ -203,13 +178,13 @@ def _skipped(visit: StoryVisit) -> SafeString:
     return SafeString("Skipped.")
 
 
-def _sent(visit: StoryVisit, next_name: str) -> SafeString:
+def _sent(visit: StoryVisit, then: Then) -> SafeString:
     if not visit.messages:
         return SafeString("Handed its message over to be sent.")
-    return format_html_join(" ", "{}", ((_message(message),) for message in visit.messages))
+    return format_html_join(" ", "{}", ((message_words(message),) for message in visit.messages))
 
 
-def _message(message: Message) -> SafeString:
+def message_words(message: Message) -> SafeString:
     state = STATES.get(message.state, message.state)
     verb = "Sent" if message.state in ("sent", "uncertain") else "Email"
     why = format_html(" ({})", words(message.reason)) if message.reason and message.state != "sent" else ""
@@ -222,24 +197,38 @@ def _message(message: Message) -> SafeString:
     return format_html("{} {} to {} — {}{}.", verb, name, message.recipient, state, why)
 
 
-def _effect(effect: Effect) -> SafeString:
+def effect_words(effect: Effect) -> SafeString:
     payload = effect.payload or {}
+    if effect.kind == Effect.Kind.TEST and payload.get("url"):
+        return _request(payload)
     if effect.kind == Effect.Kind.HTTP:
         return format_html("Calls {} {}.", payload.get("method", "POST"), shown(payload.get("url")))
     return format_html("Is at work ({}).", effect.get_status_display())
 
 
-def _called(visit: StoryVisit, next_name: str) -> SafeString:
+def _request(payload: Mapping[str, Any]) -> SafeString:
+    """The call that a test run did not make."""
+    body = payload.get("body")
+    said = body if isinstance(body, str) or body is None else json.dumps(body, ensure_ascii=False, default=str)
+    told = format_html(" with <code>{}</code>", shown(said)) if said else ""
+    return format_html(
+        "Would call {} {}{}; nothing was called.", payload.get("method", "POST"), shown(payload.get("url")), told
+    )
+
+
+def _called(visit: StoryVisit, then: Then) -> SafeString:
     output = visit.output if isinstance(visit.output, Mapping) else {}
     answer = format_html(" — answered {}", output["status"]) if "status" in output else ""
     for effect in visit.effects:
         payload = effect.payload or {}
+        if effect.kind == Effect.Kind.TEST and payload.get("url"):
+            return format_html("{} It was taken to be answered by 200.", _request(payload))
         if payload.get("url"):
             return format_html("Called {} {}{}.", payload.get("method", "POST"), shown(payload["url"]), answer)
     return format_html("Called another system{}.", answer)
 
 
-def _task(visit: StoryVisit, next_name: str) -> SafeString:
+def _task(visit: StoryVisit, then: Then) -> SafeString:
     if not visit.tasks:
         return SafeString("Created a task.")
     return format_html_join(
@@ -248,38 +237,37 @@ def _task(visit: StoryVisit, next_name: str) -> SafeString:
     )  # fmt: skip
 
 
-def _waited(visit: StoryVisit, next_name: str) -> SafeString:
+def _waited(visit: StoryVisit, then: Then) -> SafeString:
     return SafeString("Had waited long enough and went on.")
 
 
-def _decided(visit: StoryVisit, next_name: str) -> SafeString:
+def _decided(visit: StoryVisit, then: Then) -> SafeString:
     met = visit.outcome == "true"
-    led = format_html("it went on{}", _to(next_name)) if next_name else "the run ended here"
+    led = format_html("it went on{}", _to(then.step)) if then.step else f"the {then.who} {then.ended} here"
     return format_html("The condition was {}, so {}.", "met" if met else "not met", led)
 
 
-def _updated(visit: StoryVisit, next_name: str) -> SafeString:
+def _updated(visit: StoryVisit, then: Then) -> SafeString:
     return format_html("Set {}.", _pairs(visit.output))
 
 
-def _remembered(visit: StoryVisit, next_name: str) -> SafeString:
+def _remembered(visit: StoryVisit, then: Then) -> SafeString:
     return format_html("Remembered {}.", _pairs(visit.output))
 
 
-def _notified(visit: StoryVisit, next_name: str) -> SafeString:
+def _notified(visit: StoryVisit, then: Then) -> SafeString:
     return SafeString("Left a note for the person in charge.")
 
 
-def _ended(visit: StoryVisit, next_name: str) -> SafeString:
-    return format_html("Ended the run as {}.", visit.outcome or "completed")
+def _ended(visit: StoryVisit, then: Then) -> SafeString:
+    return format_html("Ended the {} as {}.", then.who, visit.outcome or "completed")
 
 
-def _did(visit: StoryVisit, next_name: str) -> SafeString:
-    led = f" with “{words(visit.outcome)}”" if visit.outcome not in (None, "", "next") else ""
-    return format_html("Done{}.", led)
+def _did(visit: StoryVisit, then: Then) -> SafeString:
+    return format_html("{}", came_out(visit.action_type, visit.outcome) or "Done.")
 
 
-_TELLERS: Final[Mapping[str, Callable[[StoryVisit, str], SafeString]]] = {
+_TELLERS: Final[Mapping[str, Callable[[StoryVisit, Then], SafeString]]] = {
     "send_email": _sent,
     "call_api": _called,
     "create_task": _task,
@@ -303,20 +291,3 @@ def _pairs(values: Any) -> SafeString:
 
 def _to(name: str) -> SafeString:
     return format_html(" to ‘{}’", name) if name else SafeString("")
-
-
-def _next_name(run: PipelineRun, visit: StoryVisit, later: Sequence[StoryVisit]) -> str:
-    """The step a visit led to: the next one in the log, or the one the run stands at now."""
-    for each in later:
-        if each.seq != visit.seq:
-            return visit_title(each)
-    if run.is_finished:
-        return ""
-    return step_title(run.step) if run.step and run.seq != visit.seq else ""
-
-
-def _open(run: PipelineRun, at: datetime, sentence: SafeString) -> Told:
-    step = run.step
-    kind = kinds().get(step.action_type) if step else None
-    title = step_title(step) if step else ""
-    return Told(at, title, kind.icon if kind else "bolt", "dull", sentence, visit=run.seq)

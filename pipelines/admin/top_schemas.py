@@ -79,7 +79,8 @@ TOP_SCHEMAS: Final[dict[str, Any]] = {
                 "x-widget": "window", "x-advanced": True,
             },
             "retry": {
-                "title": "When a step fails", "description": "Where the step says nothing itself.",
+                "title": "When a step fails",
+                "description": "Where the step says nothing itself. Blocks are repeated only by rules of their own.",
                 "x-widget": "retry", "x-advanced": True,
             },
         },

@@ -10,11 +10,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from crm.scoping import TeamScopedStackedInline
-from pipelines.admin.fields import ConditionField, JsonField, compact_duration
+from pipelines.admin.fields import ConditionField, JsonField
 from pipelines.admin.reentry import ReentryField
 from pipelines.admin.steps import INPUT
 from pipelines.definition.conditions import ConditionError, compile_condition
-from pipelines.definition.durations import DurationError, parse_duration
+from pipelines.definition.durations import DurationError, compact_duration, parse_duration
 from pipelines.models import AutomaticPipeline, Pipeline, PipelineRun, Trigger
 
 CHECKBOX = {"class": "pl-check"}

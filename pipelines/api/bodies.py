@@ -7,11 +7,13 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
+from crm.api.filters import refuse_unknown
 from crm.api.known_keys import KnownKeys
 from pipelines.definition.document import Problem
+from pipelines.dialects import translated
+from pipelines.documents import FORMAT
 from pipelines.engine.existing import Existing
 
-FORMAT = "crm.pipeline/1"
 MAX_SUBJECTS = 1_000
 
 
@@ -22,10 +24,20 @@ def read(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str
     return dict(body.validated_data)
 
 
+def asked(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The checked parameters of a request; those nobody knows are refused."""
+    query = shape(data=request.query_params)
+    refuse_unknown(request=request, known=set(query.fields))
+    query.is_valid(raise_exception=True)
+    return dict(query.validated_data)
+
+
 def document_in(data: Any, *, current: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A document from a request, laid over the current one for a partial change."""
+    """A document from a request in our own format, laid over the current one for a partial change."""
     if not isinstance(data, Mapping):
         raise ValidationError("Send a definition document: a JSON object.")
+    if current is None:
+        data = translated(data)
     return {"format": FORMAT, **(current or {}), **data}
 
 
@@ -112,20 +124,22 @@ class DuplicateIn(KnownKeys):
 
 
 class EnrollIn(KnownKeys):
-    """Ids of the records, and values for the variables of their runs."""
+    """Ids of the records, and values for the variables of their runs; of a `test` nothing leaves."""
 
     subjects = serializers.ListField(
         child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), max_length=MAX_SUBJECTS, min_length=1
     )
     variables = serializers.DictField(required=False, default=dict)
+    test = serializers.BooleanField(required=False, default=False)
 
 
 class TriggerIn(KnownKeys):
-    """One record, or none for a pipeline that is about none."""
+    """One record, or none for a pipeline that is about none; of a `test` nothing leaves."""
 
     subject = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=1, max_value=2**63 - 1)
     payload = serializers.DictField(required=False, default=dict)
     variables = serializers.DictField(required=False, default=dict)
+    test = serializers.BooleanField(required=False, default=False)
 
 
 class RefusedOut(serializers.Serializer[Any]):
@@ -158,7 +172,13 @@ class ProblemsOut(serializers.Serializer[Any]):
     problems = ProblemOut(many=True)
 
 
-class ImportQuery(serializers.Serializer[Any]):
+class UpdateQuery(serializers.Serializer[Any]):
+    """Parameters of a change."""
+
+    publish = serializers.BooleanField(required=False, default=False)
+
+
+class ImportQuery(UpdateQuery):
     """Parameters of an import."""
 
     activate = serializers.BooleanField(required=False, default=False)

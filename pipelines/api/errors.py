@@ -7,7 +7,7 @@ from rest_framework.exceptions import APIException, PermissionDenied
 
 from crm.api.problems import Conflict
 from pipelines.definition.document import Problem
-from pipelines.engine.enroll import NotEnrollable
+from pipelines.engine.enroll import NotEnrollable, Undeclared
 from pipelines.operations import InvalidDocument, Refused
 from pipelines.operations.code_steps import MayNotWriteCode
 
@@ -32,12 +32,15 @@ def _under(path: str, below: str) -> str:
 
 @contextmanager
 def told(*, below: str = "") -> Iterator[None]:
-    """Turn refusals into answers: 400 with paths for a document, 403 for code, 409 for everything else."""
+    """Turn refusals into answers: 400 with paths for documents and variables, 403 for code, 409 for all else."""
     try:
         yield
     except InvalidDocument as error:
         raise InvalidPipeline(error.problems, below=below) from None
     except MayNotWriteCode as error:
         raise PermissionDenied(str(error)) from None
+    except Undeclared as error:
+        given = [Problem(f"variables.{name}", sentence) for name, sentence in error.names.items()]
+        raise InvalidPipeline(given, what="The request") from None
     except (Refused, NotEnrollable) as error:
         raise Conflict(str(error)) from None

@@ -22,12 +22,14 @@ from pipelines.api.errors import told
 from pipelines.api.lookup import pipeline_named
 from pipelines.api.simulating import Simulating
 from pipelines.api.versions import VersionActions
+from pipelines.dialects import translated
 from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
 from pipelines.engine.enroll import enroll
 from pipelines.models import Pipeline
 
 DETAIL = shapes.PipelineDetailSerializer
+PUBLISH = OpenApiParameter("publish", bool, description="Publish what holds blocks, too.")
 DOCUMENT = {"application/json": {"type": "object", "additionalProperties": True}}
 
 
@@ -80,13 +82,18 @@ class PipelineViewSet(CircuitActions, ConversionActions, VersionActions, Simulat
             pipeline = operations.import_document(team=self.team, document=document, by=self._by(), replace=False)
         return self._shown(pipeline, status=201)
 
-    @extend_schema(request=DOCUMENT, responses=DETAIL)
+    @extend_schema(request=DOCUMENT, responses=DETAIL, parameters=[PUBLISH])
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Replace the definition; PATCH replaces the top-level parts it names."""
+        """Replace the definition; PATCH replaces the top-level parts it names.
+
+        A line of steps in use is published at once. One with blocks (`parallel`, `loop`, `call`, edges) is kept as a
+        draft beside the version that runs, and the answer says where to `publish` it; `?publish=true` does both.
+        """
+        asked = bodies.asked(bodies.UpdateQuery, request)
         pipeline = self.get_object()
         document = bodies.document_in(request.data, current=document_of(pipeline) if kwargs.get("partial") else None)
         with told(), transaction.atomic():
-            operations.update_document(pipeline=pipeline, document=document, by=self._by())
+            operations.update_document(pipeline=pipeline, document=document, by=self._by(), publishes=asked["publish"])
         return self._shown(pipeline)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -143,16 +150,16 @@ class PipelineViewSet(CircuitActions, ConversionActions, VersionActions, Simulat
     @extend_schema(request=bodies.EnrollIn, responses=bodies.EnrollOut)
     @action(detail=True, methods=["post"])
     def enroll(self, request: Request, pk: str) -> Response:
-        """Put records in; who cannot enter is named with the reason."""
+        """Put records in; who cannot enter is named with the reason. A `test` sends nothing, and is not counted."""
         body = bodies.read(bodies.EnrollIn, request)
-        return self._enroll(body["subjects"], variables=body["variables"], payload=None)
+        return self._enroll(body["subjects"], variables=body["variables"], payload=None, test=body["test"])
 
     @extend_schema(request=bodies.TriggerIn, responses=bodies.EnrollOut)
     @action(detail=True, methods=["post"])
     def trigger(self, request: Request, pk: str) -> Response:
-        """Start one run by hand, with a payload that steps read as `trigger`."""
+        """Start one run by hand, with a payload that steps read as `trigger`; `test` as in `enroll`."""
         body = bodies.read(bodies.TriggerIn, request)
-        return self._enroll([body["subject"]], variables=body["variables"], payload=body["payload"])
+        return self._enroll([body["subject"]], variables=body["variables"], payload=body["payload"], test=body["test"])
 
     @extend_schema(request=None, responses=bodies.ProblemsOut)
     @action(detail=True, methods=["post"])
@@ -165,7 +172,7 @@ class PipelineViewSet(CircuitActions, ConversionActions, VersionActions, Simulat
     @action(detail=False, methods=["post"], url_path="validate")
     def validate_document(self, request: Request) -> Response:
         """Every problem of a document, without storing anything."""
-        return Response(bodies.problems_out(operations.validate_document(request.data, self.team)))
+        return Response(bodies.problems_out(operations.validate_document(translated(request.data), self.team)))
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     @action(detail=True, methods=["get"])
@@ -182,27 +189,30 @@ class PipelineViewSet(CircuitActions, ConversionActions, VersionActions, Simulat
     @extend_schema(
         request=DOCUMENT,
         responses={201: DETAIL},
-        parameters=[OpenApiParameter(name, bool) for name in ("activate", "replace", "force")],
+        parameters=[*(OpenApiParameter(name, bool) for name in ("activate", "replace", "force")), PUBLISH],
     )
     @action(detail=False, methods=["post"], url_path="import")
     def import_document(self, request: Request) -> Response:
-        """Create the pipeline of a document, or bring it up to it; nothing is stored when it has problems."""
-        refuse_unknown(request=request, known={"activate", "replace", "force"})
-        asked = bodies.ImportQuery(data=request.query_params)
-        asked.is_valid(raise_exception=True)
+        """Create the pipeline of a document, or bring it up to it; nothing is stored when it has problems.
+
+        What a change does to one in use is what PUT says; `activate` publishes.
+        """
+        asked = bodies.asked(bodies.ImportQuery, request)
+        asked["publishes"] = asked.pop("publish")
         with told(), transaction.atomic():
             pipeline = operations.import_document(
-                team=self.team, document=bodies.document_in(request.data), by=self._by(), **asked.validated_data
+                team=self.team, document=bodies.document_in(request.data), by=self._by(), **asked
             )
         return self._shown(pipeline, status=201)
 
-    def _enroll(self, subjects: list[int | None], *, variables: Any, payload: Any) -> Response:
+    def _enroll(self, subjects: list[int | None], *, variables: Any, payload: Any, test: bool) -> Response:
         pipeline = self.get_object()
         with told(), transaction.atomic():
             result = enroll(
-                pipeline=pipeline, subject_ids=subjects, by=self._by(), payload=payload, variables=variables
-            )
-            self.audit("enrolled", pipeline, runs=len(result.enrolled))
+                pipeline=pipeline, subject_ids=subjects, by=self._by(), payload=payload, variables=variables,
+                test=test,
+            )  # fmt: skip
+            self.audit("tested" if test else "enrolled", pipeline, runs=len(result.enrolled))
         refused = [
             {"subject": subject, "reason": decision.label, "detail": why}
             for subject, (decision, why) in result.decisions.items()

@@ -20,13 +20,14 @@ from pipelines.counting import LATE_AFTER
 from pipelines.engine.clock import engine_now
 from pipelines.engine.controls import cancel_runs, pause_runs, resume_runs, retry_runs
 from pipelines.engine.rekeying import entered_again, in_the_way
-from pipelines.engine.replaying import CannotReplay, replay
+from pipelines.engine.replaying import CannotReplay, goes_by, replay
 from pipelines.engine.retrying import entered_again_at, failed_at, retry_failed_at
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, Trigger
 from pipelines.operations.code_steps import check_replay
 from pipelines.personal import personal_names
-from pipelines.queries import STATUS_GROUPS, run_story
+from pipelines.queries import STATUS_GROUPS
 from pipelines.states import RunStatus
+from pipelines.story import run_story
 from pipelines.subjects import OWN, RECORD, subject_types
 
 DATES = {"created_after": "created_at__gte", "created_before": "created_at__lt"}
@@ -95,12 +96,22 @@ SUBJECTS = {model: by_subject(model) for model in ("contact", "company", "deal")
 class RunDetailSerializer(shapes.RunSerializer):
     """A run with its story: every visit, what was decided and why, and what it remembers."""
 
+    error = serializers.SerializerMethodField()
     variables = serializers.SerializerMethodField()
     logs = serializers.SerializerMethodField()
 
     class Meta(shapes.RunSerializer.Meta):
-        fields: tuple[str, ...] = (*shapes.RunSerializer.Meta.fields, "variables", "logs")
+        fields: tuple[str, ...] = (*shapes.RunSerializer.Meta.fields, "error", "variables", "logs")
         read_only_fields = fields
+
+    def to_representation(self, run: PipelineRun) -> dict[str, Any]:
+        self._story = run_story(run)
+        return super().to_representation(run)
+
+    @extend_schema_field({"type": ["string", "null"]})
+    def get_error(self, run: PipelineRun) -> str | None:
+        """What a failed run failed with, through every block to the step inside."""
+        return self._story.failure(run)
 
     @extend_schema_field({"type": "object", "additionalProperties": True})
     def get_variables(self, run: PipelineRun) -> dict[str, Any]:
@@ -109,7 +120,7 @@ class RunDetailSerializer(shapes.RunSerializer):
 
     @extend_schema_field(shapes.VisitSerializer(many=True))
     def get_logs(self, run: PipelineRun) -> list[dict[str, Any]]:
-        return [dict(shapes.VisitSerializer(visit).data) for visit in run_story(run).visits]
+        return [dict(shapes.VisitSerializer(visit).data) for visit in self._story.visits]
 
 
 class RunViewSet(TeamScopedReadOnlyViewSet):
@@ -125,6 +136,7 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
         "pipeline": filter_by_pipeline,
         "step": "step__key",
         "late": by_late,
+        "test": "test",
         "root": "root_id",
         "subject": by_named_subject,
         **SUBJECTS,
@@ -172,7 +184,7 @@ class RunViewSet(TeamScopedReadOnlyViewSet):
         wanted = bodies.read(bodies.ReplayIn, request)
         run = self.get_object()
         with told():
-            check_replay(team=self.team, by=self.key, document=run.version.document)
+            check_replay(team=self.team, by=self.key, document=goes_by(run).document)
         try:
             found = replay(run=run, **wanted, by=request.user)
         except CannotReplay as error:

@@ -5,13 +5,16 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.reverse import reverse
 
 from crm.scoping import TeamScopedSerializer
 from pipelines.documents import document_of
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun, PipelineVersion
+from pipelines.operations.drafts import is_unpublished
 from pipelines.personal import reasons_without_personal
-from pipelines.queries import STATUS_GROUPS, StoryVisit
+from pipelines.queries import STATUS_GROUPS
 from pipelines.states import RunStatus
+from pipelines.story import StoryVisit
 from pipelines.subjects import subject_label
 
 
@@ -56,15 +59,33 @@ class PipelineSerializer(TeamScopedSerializer):
 class PipelineDetailSerializer(PipelineSerializer):
     """A pipeline with its definition document as the rows stand now."""
 
+    unpublished_changes = serializers.SerializerMethodField()
+    publish = serializers.SerializerMethodField()
     document = serializers.SerializerMethodField()
 
     class Meta(PipelineSerializer.Meta):
-        fields: tuple[str, ...] = (*PipelineSerializer.Meta.fields, "document")
+        fields: tuple[str, ...] = (*PipelineSerializer.Meta.fields, "unpublished_changes", "publish", "document")
         read_only_fields = fields
+
+    def to_representation(self, pipeline: Pipeline) -> dict[str, Any]:
+        self._document = document_of(pipeline)
+        self._unpublished = is_unpublished(pipeline, self._document)
+        return super().to_representation(pipeline)
+
+    def get_unpublished_changes(self, pipeline: Pipeline) -> bool:
+        """Whether runs follow something else than the document says."""
+        return self._unpublished
+
+    @extend_schema_field({"type": ["string", "null"], "format": "uri"})
+    def get_publish(self, pipeline: Pipeline) -> str | None:
+        """Where a POST publishes these changes, and with `?preview=1` tells what that does to runs on their way."""
+        if not self._unpublished or pipeline.status == Pipeline.Status.ARCHIVED:
+            return None
+        return reverse("pipelines-publish", args=[pipeline.key], request=self.context.get("request"))
 
     @extend_schema_field({"type": "object", "additionalProperties": True})
     def get_document(self, pipeline: Pipeline) -> dict[str, Any]:
-        return document_of(pipeline)
+        return self._document
 
 
 class VersionSerializer(TeamScopedSerializer):
@@ -100,8 +121,15 @@ class RunSerializer(TeamScopedSerializer):
         fields: tuple[str, ...] = (
             "id", "pipeline", "pipeline_id", "version", "subject", "status", "status_group", "current_step",
             "next_step", "next_step_at", "attempt", "seq", "outcome", "reason", "created_at", "finished_at",
+            "test", "parent", "root",
         )  # fmt: skip
         read_only_fields = fields
+        extra_kwargs = {
+            "parent": {
+                "help_text": "Of a branch, a round or a called pipeline the run it is a part of; null of a whole run."
+            },
+            "root": {"help_text": "The whole run around it, however deep inside it is; null of a whole run."},
+        }
 
     @extend_schema_field(SUBJECT)
     def get_subject(self, run: PipelineRun) -> dict[str, Any] | None:
@@ -137,9 +165,14 @@ class RunSerializer(TeamScopedSerializer):
 
 
 class VisitSerializer(serializers.Serializer[StoryVisit]):
-    """One line of the log: what happened at which step, and why."""
+    """One line of the log: what happened at which step, and why, in the run itself or inside its blocks."""
 
     id = serializers.IntegerField()
+    run = serializers.IntegerField(source="run_id", help_text="The run itself, or the one inside it that did this.")
+    branch = serializers.CharField(
+        help_text='Where inside the run it was: "fork.left" for a branch, "each.2" for the third round of a loop, the '
+        'key of a called pipeline, and "fork.left/each.2" for what is inside that. Empty for the run\'s own.'
+    )
     at = serializers.DateTimeField()
     started_at = serializers.DateTimeField()
     seq = serializers.IntegerField()

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from crm.models import Team
 from crm.scoping import TeamScopedView
+from pipelines.api.bodies import document_in
 from pipelines.api.errors import InvalidPipeline, told
 from pipelines.definition.document import Problem
 from pipelines.documents import document_of
@@ -70,7 +71,7 @@ class Simulating:
         body = _body(request)
         if not isinstance(body.get("document"), Mapping):
             raise ValidationError({"document": ["Send a definition document: a JSON object."]})
-        document = {"format": "crm.pipeline/1", **body["document"]}
+        document = document_in(body["document"])
         self._check_code(document, before=frozenset())
         return Response(answer(self.team, document, body))
 
@@ -119,7 +120,7 @@ def _document(pipeline: Pipeline, body: Mapping[str, Any]) -> dict[str, Any]:
     if "document" in body:
         if not isinstance(body["document"], Mapping):
             raise ValidationError({"document": ["Send a definition document: a JSON object."]})
-        return {"format": "crm.pipeline/1", **body["document"]}
+        return document_in(body["document"])
     if "version" not in body:
         return document_of(pipeline)
     number = body["version"]

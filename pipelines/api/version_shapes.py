@@ -18,9 +18,13 @@ class PreviewQuery(serializers.Serializer[Any]):
 
 
 class RollBackIn(KnownKeys):
-    """The number of the version to go back to, and what becomes of runs on their way."""
+    """The number of the version to go back to, a word about it, and what becomes of runs on their way.
+
+    Going back to the current version drops what was edited since and publishes nothing.
+    """
 
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+    note = serializers.CharField(required=False, default="", allow_blank=True, max_length=300)
     policy = serializers.ChoiceField(choices=POLICIES, required=False, allow_null=True, default=None)
 
 
@@ -47,6 +51,11 @@ class DifferenceQuery(serializers.Serializer[Any]):
 
     frm = serializers.CharField(max_length=10, required=False, default="")
     to = serializers.CharField(max_length=10, required=False, default=DRAFT)
+
+    def get_fields(self) -> Any:
+        """`from` is a word of Python, but errors name what was sent."""
+        fields = super().get_fields()
+        return {"from": fields["frm"], "to": fields["to"]}
 
 
 class PictureQuery(serializers.Serializer[Any]):

@@ -11,7 +11,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from crm.api.filters import refuse_unknown
 from pipelines import operations, pictures
 from pipelines.api import bodies, shapes
 from pipelines.api.errors import told
@@ -93,12 +92,10 @@ class VersionActions:
     @action(detail=True, methods=["get"])
     def diff(self, request: Request, pk: str) -> Response:
         """What differs between two versions, as data and in words."""
-        refuse_unknown(request=request, known={"from", "to"})
+        asked = bodies.asked(DifferenceQuery, request)
         pipeline = self.get_object()
-        given = {"frm" if name == "from" else name: value for name, value in request.query_params.items()}
-        asked = _asked(DifferenceQuery, given)
         current = pipeline.current_version
-        old = _document(pipeline, asked["frm"] or (str(current.number) if current else DRAFT))
+        old = _document(pipeline, asked["from"] or (str(current.number) if current else DRAFT))
         return Response({"changes": _changes(old, _document(pipeline, asked["to"]))})
 
     @extend_schema(
@@ -115,7 +112,9 @@ class VersionActions:
         if _asks_preview(request):
             return _previewed(pipeline, version.document, policy=body["policy"])
         with told():
-            operations.roll_back(pipeline=pipeline, version=version, by=self._by(), policy=body["policy"])
+            operations.roll_back(
+                pipeline=pipeline, version=version, by=self._by(), note=body["note"], policy=body["policy"]
+            )
         return self._shown(pipeline)  # type: ignore[no-any-return]
 
     @extend_schema(
@@ -148,8 +147,7 @@ class VersionActions:
     )
     def picture(self, request: Request, pk: str) -> HttpResponse:
         """The pipeline as a picture in SVG, with its words for those who do not see it."""
-        refuse_unknown(request=request, known={"theme", "version", "counts", "small"})
-        asked = _asked(PictureQuery, request.query_params)
+        asked = bodies.asked(PictureQuery, request)
         pipeline = self.get_object()
         document = _document(pipeline, asked["version"])
         look = Look(counts=_standing(pipeline)) if asked["counts"] else None
@@ -160,15 +158,8 @@ class VersionActions:
         return answer
 
 
-def _asked(shape: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
-    query = shape(data=data)
-    query.is_valid(raise_exception=True)
-    return dict(query.validated_data)
-
-
 def _asks_preview(request: Request) -> bool:
-    refuse_unknown(request=request, known={"preview"})
-    return bool(_asked(PreviewQuery, request.query_params)["preview"])
+    return bool(bodies.asked(PreviewQuery, request)["preview"])
 
 
 def _version(pipeline: Pipeline, number: str) -> PipelineVersion:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.definition.document import Problem
+from pipelines.dialects import translated
 
 
 def load(name: str) -> tuple[Any, list[Problem]]:
-    """The document of a file ("-" reads standard input), or what is wrong with the file."""
+    """The document of a file ("-" reads standard input) in our own format, or what is wrong with the file."""
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-        return json.loads(text, object_pairs_hook=_no_duplicates), []
+        return translated(json.loads(text, object_pairs_hook=_no_duplicates)), []
     except OSError as error:
         return None, [Problem("", f"cannot be read: {error.strerror}")]
     except (ValueError, RecursionError) as error:

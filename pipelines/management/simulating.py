@@ -2,7 +2,7 @@
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from crm.models import Team
 from pipelines.documents import document_of
 from pipelines.engine.clock import engine_now
 from pipelines.engine.plain import plain
+from pipelines.management.files import expanded, load
 from pipelines.models import Pipeline
 from pipelines.operations import InvalidDocument
 from pipelines.simulation import telling
@@ -23,7 +24,9 @@ from pipelines.simulation.simulate import simulate
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What `simulate` takes beside the team."""
-    parser.add_argument("names", nargs="*", metavar="KEY|FILE", help="all that expect something when none is given")
+    parser.add_argument(
+        "names", nargs="*", metavar="KEY|FILE|FOLDER", help="all that expect something when none is given"
+    )
     parser.add_argument("--subject", metavar="ID|JSON", help="play one story for this record or these sample values")
     parser.add_argument("--scenario", type=Path, metavar="FILE", help="a story: subject, trigger, events, responses, …")
     parser.add_argument("--audience", type=int, metavar="N", help="play it for the newest N records, up to 1,000")
@@ -37,9 +40,12 @@ def run(team: Team, options: Mapping[str, Any]) -> tuple[list[dict[str, Any]], l
     results: list[dict[str, Any]] = []
     lines: list[str] = []
     good = True
-    for name, document in _documents(team, options):
+    found = list(_documents(team, options))
+    # Files that are given together are played together: one may start the other.
+    files = [document for _, document, is_file in found if is_file]
+    for name, document, _ in found:
         try:
-            result, told, fine = _one(team, document, options)
+            result, told, fine = _one(team, document, options, files)
         except InvalidDocument as error:
             told = [f"{each.path or 'document'}: {each.message}" for each in error.errors]
             result, fine = {"problems": [{"path": p.path, "message": p.message} for p in error.errors]}, False
@@ -52,38 +58,48 @@ def run(team: Team, options: Mapping[str, Any]) -> tuple[list[dict[str, Any]], l
     return results, lines, good
 
 
-def _documents(team: Team, options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _documents(team: Team, options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Names, documents, and whether they come from a file."""
     names = options["names"]
     rows = {pipeline.key: pipeline for pipeline in Pipeline.objects.for_team(team).order_by("key")}
     if not names:
         for key, pipeline in rows.items():
             document = document_of(pipeline)
             if (document.get("meta") or {}).get("expect"):
-                yield key, document
+                yield key, document, False
         return
     for name in names:
         if name in rows:
-            yield name, document_of(rows[name])
-            continue
-        try:
-            yield name, json.loads(Path(name).read_text("utf-8"))
-        except OSError:
-            raise CommandError(f"{name} is neither a pipeline of the team nor a file that can be read.") from None
-        except ValueError as error:
-            raise CommandError(f"{name} is not JSON: {error}") from None
+            yield name, document_of(rows[name]), False
+        elif not Path(name).exists():
+            raise CommandError(f"{name} is neither a pipeline of the team nor a file that can be read.")
+        else:
+            yield from ((each, _read(each), True) for each in expanded([name]))
 
 
-def _one(team: Team, document: dict[str, Any], options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], bool]:
+def _read(name: str) -> dict[str, Any]:
+    document, problems = load(name)
+    if problems:
+        raise CommandError(f"{name} {problems[0].message}")
+    if not isinstance(document, dict):
+        raise CommandError(f"{name} holds no document.")
+    return document
+
+
+def _one(
+    team: Team, document: dict[str, Any], options: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, Any], list[str], bool]:
     story = _story(options)
     if options["audience"] is not None:
         scenario = scenario_of(story or {}, now=engine_now())
         audience = audience_of({"limit": options["audience"]})
-        report = simulate_audience(team=team, document=document, audience=audience, scenario=scenario)
+        report = simulate_audience(team=team, document=document, audience=audience, scenario=scenario, beside=beside)
         return {"audience": plain(report)}, list(telling.funnel(report)), True
     if story is not None:
-        report = simulate(team=team, document=document, scenario=scenario_of(story, now=engine_now()))
+        scenario = scenario_of(story, now=engine_now())
+        report = simulate(team=team, document=document, scenario=scenario, beside=beside)
         return {"report": plain(report)}, list(telling.timetable(report)), bool(report["success"])
-    played = play_expectations(team=team, document=document)
+    played = play_expectations(team=team, document=document, beside=beside)
     fine = all(each.met for each in played)
     return (
         {"expect": [outcome_of(each) for each in played]},

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import User
 
-from contacts.models import Segment
+from contacts.models import RecordType, Segment
 from crm.models import Member, Team
 from pipelines.documents import apply_document, document_of
 from pipelines.models import EventType, Hook, Pipeline, Trigger
@@ -103,6 +103,70 @@ def test_a_wait_offers_the_events_there_are_and_shows_how_long_it_waits(page: "P
     page.get_by_role("button", name="Add trigger").click()
     assert page.locator("input[name$=-event]").last.get_attribute("list") == "pl-events"
     assert "order.paid" in page.locator("#pl-events option").evaluate_all("all => all.map((each) => each.value)")
+
+
+def test_steps_about_other_records_offer_their_kinds_and_the_fields_of_each(page: "Page", team: Team) -> None:
+    number = {"key": "quantity", "label": "In stock", "type": "integer"}
+    RecordType.objects.create(team=team, key="product", label="Product", fields=[number])
+    page.goto(ADD)
+    page.get_by_label("Name", exact=False).first.fill("Order")
+    find = add_step(page, "find_records")
+    kinds = find.locator("[data-parameter=model] select")
+    assert kinds.locator("option").all_inner_texts() == ["Choose…", "Contact", "Company", "Deal", "Product"]
+    kinds.select_option("records.product")
+    find.get_by_role("button", name="Add a condition").first.click()
+    find.locator("[data-parameter=where]").get_by_label("Field").fill("quantity")
+    find.locator("[data-parameter=where]").get_by_label("Operator").select_option("less_than")
+    find.locator("[data-parameter=where]").get_by_label("Value").fill("5")
+    make = add_step(page, "create_record")
+    assert "Task" in make.locator("[data-parameter=model] option").all_inner_texts()
+    make.locator("[data-parameter=model] select").select_option("contacts.deal")
+    make.get_by_role("button", name="Add a line").first.click()
+    offered = make.locator("[data-parameter=values] datalist").first.locator("option")
+    assert {"title", "stage", "amount"} <= set(offered.evaluate_all("all => all.map((each) => each.value)"))
+    make.locator("[data-parameter=values]").get_by_label("Name", exact=True).fill("title")
+    make.locator("[data-parameter=values]").get_by_label("Value").fill("More of it")
+    save(page)
+    found, made = stored()
+    assert found["with"] == {
+        "model": "records.product", "where": {"field": "quantity", "operator": "less_than", "value": 5},
+    }  # fmt: skip
+    assert made["with"] == {"model": "contacts.deal", "values": {"title": "More of it"}}
+
+
+def test_what_is_wrong_with_a_field_stands_at_the_field(page: "Page", team: Team) -> None:
+    variants = [{"name": "a", "weight": 1}, {"name": "b", "weight": "x"}]
+    steps = [
+        {"key": "draw", "type": "split", "with": {"variants": variants}},
+        {"key": "text", "type": "send_email", "with": {"subject": "x", "reply_to": "{{ nobody"}, "message": "Hi"},
+    ]
+    pipeline = Pipeline.objects.create(team=team, key="p", name="P")
+    document = {"format": "crm.pipeline/1", "key": "p", "name": "P", "subject": "contacts.contact"}
+    apply_document(pipeline, {**document, "steps": steps})
+    page.goto(f"/admin/pipelines/pipeline/{pipeline.pk}/change/")
+    for number in (0, 1):
+        page.locator("[data-row=step] > details > summary").nth(number).click()
+    second = page.locator("[data-parameter=variants] .pl-entry-card").nth(1)
+    assert second.locator("[data-parameter=weight] .pl-error").inner_text().startswith("Must be a number")
+    assert second.locator("[data-parameter=weight] input").get_attribute("aria-invalid") == "true"
+    reply = page.locator("[data-parameter=reply_to] .pl-error")
+    assert reply.is_visible(), "the fold it lies in is opened"
+
+
+def test_several_people_take_turns_and_stand_there_again(page: "Page", team: Team) -> None:
+    for name in ("ann", "bea"):
+        user = User.objects.create_user(name, email=f"{name}@acme.example")
+        Member.objects.create(team=team, user=user, role="member")
+    page.goto(ADD)
+    page.get_by_label("Name", exact=False).first.fill("Calls")
+    ask = add_step(page, "human_task")
+    ask.locator("[data-parameter=title] input").fill("Call")
+    ask.locator("[data-parameter=assignee] input").fill("ann@acme.example, bea@acme.example")
+    save(page)
+    assert stored()[0]["with"]["assignee"] == ["ann@acme.example", "bea@acme.example"]
+    page.locator("[data-row=step] summary").first.click()
+    shown = page.locator("[data-parameter=assignee] input").first
+    assert shown.input_value() == "ann@acme.example, bea@acme.example"
 
 
 def test_a_webhook_says_in_rows_what_it_fills_of_a_new_contact(page: "Page", team: Team, manager: User) -> None:
@@ -239,3 +303,23 @@ def test_tries_times_hours_and_waits_have_fields_of_their_own(page: "Page", team
     assert mail["with"]["window"] == {"days": ["fri"], "hours": ["09:00-12:00", "13:00-17:00"], "tz": "Europe/Berlin"}
     assert mail["retry"] == {"max": 3, "delay": 300, "backoff": 2, "max_delay": 86400, "on": ["smtp_4xx"]}
     assert (mail["timeout"], mail["on"]) == (180, {"timeout": "end", "error": "next"})
+
+
+def test_whom_to_tell_and_to_ask_is_offered_with_the_owner_and_their_manager(page: "Page", team: Team) -> None:
+    page.goto(ADD)
+    page.get_by_label("Name", exact=False).first.fill("Tell them")
+    for kind, parameter in (("notify", "to"), ("human_task", "assignee")):
+        field = add_step(page, kind).locator(f"[data-parameter={parameter}]")
+        offered = field.locator("option").evaluate_all("all => all.map((each) => [each.value, each.label])")
+        assert offered == [
+            ["{{ contact.owner }}", "Owner of the record"],
+            ["{{ contact.owner.manager }}", "Manager of the owner"],
+            ["maya@acme.example", "maya@acme.example"],
+        ]
+        field.locator("input").fill("{{ contact.owner.manager }}")
+    menu = page.get_by_label("Insert a variable").first
+    assert menu.locator("option[value='contact.owner.manager.email']").count() == 1
+    save(page)
+    notify, ask = stored()
+    assert notify["with"] == {"to": "{{ contact.owner.manager }}"}
+    assert ask["with"]["assignee"] == "{{ contact.owner.manager }}"

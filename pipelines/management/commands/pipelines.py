@@ -2,10 +2,10 @@
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -24,11 +24,15 @@ from pipelines.operations import (
     prune,
     validate_document,
 )
+from pipelines.operations.drafts import has_draft
 from pipelines.operations.pruning import KEPT, OLDER_THAN
+
+PUBLISHES: Final = "publish what holds blocks, too; lines of steps in use always are"
+UNPUBLISHED: Final = ", with changes that are not published: --publish does it"
 
 
 class Command(BaseCommand):
-    """`pipelines activate|export|import|pull|diff|push|validate|prune|simulate|picture|gallery`.
+    """`pipelines activate|export|import|pull|diff|push|validate|translate|prune|simulate|picture|gallery`.
 
     Exit status 1 when a file has problems, differs from the team, or breaks a promise.
     """
@@ -42,9 +46,12 @@ class Command(BaseCommand):
         export.add_argument("--output", type=Path, metavar="DIR", help="write KEY.json files there")
         validate = actions.add_parser("validate", help="tell every problem of files, or of those in a folder")
         imports = actions.add_parser("import", help="create or update pipelines from files")
+        translate = actions.add_parser("translate", help="print a definition of another product as a document of ours")
+        translate.add_argument("file", metavar="FILE", help="'-' reads standard input")
         for reading in (validate, imports):
             reading.add_argument("files", nargs="+", metavar="FILE", help="'-' reads standard input")
         imports.add_argument("--activate", action="store_true", help="activate what was imported")
+        imports.add_argument("--publish", action="store_true", help=PUBLISHES)
         imports.add_argument("--no-replace", action="store_true", help="refuse keys that the team already has")
         imports.add_argument("--force", action="store_true", help="publish what does not do what it promises, too")
         pull = actions.add_parser("pull", help="write each pipeline of the team to FOLDER/KEY.json")
@@ -56,6 +63,7 @@ class Command(BaseCommand):
             either.add_argument("folder", type=Path, metavar="FOLDER")
         push.add_argument("--yes", action="store_true", help="do not ask")
         push.add_argument("--activate", action="store_true", help="activate what was pushed")
+        push.add_argument("--publish", action="store_true", help=PUBLISHES)
         push.add_argument("--force", action="store_true", help="publish what does not do what it promises, too")
         push.add_argument(
             "--policy",
@@ -84,6 +92,9 @@ class Command(BaseCommand):
         if options["action"] == "gallery":
             drawing.write_gallery(options["folder"])
             return
+        if options["action"] == "translate":
+            self._translate(options["file"])
+            return
         team = Team.objects.filter(slug=options["team"]).first()
         if team is None:
             known = ", ".join(Team.objects.values_list("slug", flat=True)[:20]) or "none"
@@ -99,6 +110,12 @@ class Command(BaseCommand):
             "simulate": self._simulate,
         }
         work.get(options["action"], self._read)(team, options)
+
+    def _translate(self, name: str) -> None:
+        document, problems = load(name)
+        if problems:
+            raise CommandError(f"{name}: {problems[0].message}")
+        self.stdout.write(json.dumps(document, indent=2, ensure_ascii=False))
 
     def _export(self, team: Team, options: dict[str, Any]) -> None:
         keys, output = options["keys"], options["output"]
@@ -148,12 +165,16 @@ class Command(BaseCommand):
             folders.told(entry, self.stderr.write)
         if broken:
             raise CommandError("Nothing was pushed: mend these files first.")
-        wanted = [entry for entry in entries if entry.state in ("changed", "new")]
+        wanted = [
+            entry
+            for entry in entries
+            if entry.state in ("changed", "new") or (entry.state == "same" and options["publish"] and entry.waits)
+        ]
         if not options["json"]:
             self._announce(wanted, options)
         if wanted and not options["yes"] and not _agreed():
             raise CommandError("Nothing was pushed.")
-        names = ("policy", "activate", "force")
+        names = ("policy", "activate", "force", "publish")
         done = list(folders.push(team=team, entries=wanted, **{name: options[name] for name in names}))
         results = [
             {"key": pipeline.key, "file": str(entry.path), "result": _state(pipeline)} for entry, pipeline in done
@@ -194,7 +215,8 @@ class Command(BaseCommand):
     def _announce(self, entries: Sequence[folders.Entry], options: dict[str, Any]) -> None:
         for entry in entries:
             folders.told(entry, self.stdout.write)
-            found = folders.foreseen(entry, policy=options["policy"])
+            publish = options["publish"] or options["activate"]
+            found = folders.foreseen(entry, policy=options["policy"], publish=publish)
             for line in found.lines if found else ():
                 self.stdout.write(f"  {line.count:,} at “{line.name}”: {line.words}")
 
@@ -209,18 +231,27 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _read(self, team: Team, options: dict[str, Any]) -> None:
-        results = [self._one(team, name, options) for name in expanded(options["files"])]
+        read = {name: load(name) for name in expanded(options["files"])}
+        # Files that are given together may name each other.
+        beside = {str(document.get("key")) for document, _ in read.values() if isinstance(document, dict)}
+        results = [self._one(team, name, *found, beside, options) for name, found in read.items()]
         if options["json"]:
             self.stdout.write(json.dumps(results, indent=2))
         if not all(result["ok"] for result in results):
             raise SystemExit(1)
 
-    def _one(self, team: Team, name: str, options: dict[str, Any]) -> dict[str, Any]:
-        document, found = load(name)
-        problems: Sequence[Problem] = found
+    def _one(
+        self,
+        team: Team,
+        name: str,
+        document: Any,
+        problems: Sequence[Problem],
+        beside: Collection[str],
+        options: dict[str, Any],
+    ) -> dict[str, Any]:
         done = ""
         if document is not None and options["action"] == "validate":
-            problems = validate_document(document, team)
+            problems = validate_document(document, team, beside=beside)
         elif document is not None:
             problems, done = _import(team, document, options)
         ok = not any(problem.severity == "error" for problem in problems)
@@ -245,6 +276,7 @@ def _import(team: Team, document: Any, options: dict[str, Any]) -> tuple[Sequenc
             activate=options["activate"],
             replace=not options["no_replace"],
             force=options["force"],
+            publishes=options["publish"],
         )
     except InvalidDocument as error:
         return error.problems, ""
@@ -257,7 +289,7 @@ def _import(team: Team, document: Any, options: dict[str, Any]) -> tuple[Sequenc
 def _state(pipeline: Pipeline) -> str:
     version = pipeline.current_version
     number = f", version {version.number}" if version else ""
-    return f"{pipeline.get_status_display().lower()}{number}"
+    return f"{pipeline.get_status_display().lower()}{number}{UNPUBLISHED if has_draft(pipeline) else ''}"
 
 
 def _agreed() -> bool:

@@ -51,7 +51,8 @@
   // These look for a part of a text, whatever is stored.
   const PARTS = new Set(["contains", "not_contains", "starts_with", "ends_with"]);
 
-  editor.conditionBuilder = function (raw) {
+  // `fieldsOf` tells which fields there are; without it they are those of the subject.
+  editor.conditionBuilder = function (raw, fieldsOf = () => editor.subjectFields()) {
     const box = el("div", { class: "pl-condition" });
     raw.before(box);
     let internal = false;
@@ -91,9 +92,9 @@
     }
 
     function row(state, clause) {
-      const fields = editor.subjectFields();
+      const fields = fieldsOf();
       const list = editor.datalist(fields.map((field) => [field.path, field.label]));
-      const field = el("input", { class: "pl-input", value: clause.field, list: list.id, placeholder: "Field, such as contact.email", "aria-label": "Field" });
+      const field = el("input", { class: "pl-input", value: clause.field, list: list.id, placeholder: fields.length && !fields[0].path.includes(".") ? `Field, such as ${fields[0].path}` : "Field, such as contact.email", "aria-label": "Field" });
       const operator = select(editor.data.operators.map((each) => [each.code, each.label]), clause.operator, { "aria-label": "Operator" });
       const valueBox = el("span", { class: "pl-value" });
       const remove = el("button", { type: "button", class: "pl-remove", "aria-label": "Remove this line" }, editor.icon("close"));
@@ -102,7 +103,7 @@
         const takes = (editor.data.operators.find((each) => each.code === operator.value) || {}).takes;
         valueBox.replaceChildren();
         if (takes === "nothing") return;
-        const about = editor.subjectFields().find((each) => each.path === field.value) || {};
+        const about = fieldsOf().find((each) => each.path === field.value) || {};
         const given = (value) => { clause.value = value; commit(state); };
         const own = takes === "a value" || (takes === "a date" && about.input === "date")
           ? editor.valueInput(about, about.input && PARTS.has(operator.value) ? "text" : about.input, clause.value, given)

@@ -20,7 +20,7 @@
 
   editor.select = function (options, value, attributes) {
     const node = editor.el("select", { class: "pl-input", ...attributes });
-    for (const [code, label] of options) node.append(editor.el("option", { value: code, text: label }));
+    for (const [code, label, disabled] of options) node.append(editor.el("option", { value: code, text: label, disabled: Boolean(disabled) && code !== value }));
     if (value && !options.some(([code]) => code === value)) node.append(editor.el("option", { value, text: value }));
     node.value = value || "";
     return node;
@@ -117,5 +117,39 @@
     } catch {
       return undefined;
     }
+  };
+
+  // Where the fields stand that are no parameters of the action.
+  const PLACES = { delay: "delay_text", if: "condition", retry: "retry", timeout: "timeout", name: "name", key: "key", message: "message", next: "next_key", set: "assign" };
+
+  function fieldAt(row, path) {
+    const [first, ...rest] = path.replace(/^steps\[\d+\]\.?/, "").split(/[.[\]]+/).filter(Boolean);
+    if (first === "on" && rest.length) {
+      const way = row.querySelector(`select[data-outcome="${CSS.escape(rest[0])}"]`);
+      return way && way.closest(".pl-field");
+    }
+    if (first !== "with") return PLACES[first] ? row.querySelector(`[data-field="${PLACES[first]}"]`) : null;
+    let found = null;
+    let within = row.querySelector("[data-parameters]");
+    for (const part of rest) {
+      const next = /^\d+$/.test(part)
+        ? within.querySelectorAll(".pl-entry-card")[Number(part)]
+        : within.querySelector(`[data-parameter="${CSS.escape(part)}"]`);
+      if (!next) break;
+      found = within = next;
+    }
+    return found;
+  }
+
+  // What is wrong with a field stands at the field, and what hides it is opened; the rest stays above all fields.
+  editor.placeNotes = function (row) {
+    row.querySelectorAll("[data-at]").forEach((note) => {
+      const field = fieldAt(row, note.dataset.at);
+      if (!field) return;
+      field.append(note);
+      const fold = field.closest("details.pl-more");
+      if (fold) fold.open = true;
+      field.querySelectorAll("input, select, textarea").forEach((control) => control.setAttribute("aria-invalid", String(note.matches(".pl-error"))));
+    });
   };
 })();

@@ -104,7 +104,7 @@
 
     function draw() {
       const kind = editor.data.kinds[step.type];
-      const type = select(Object.entries(editor.data.kinds).map(([code, each]) => [code, each.label]), step.type);
+      const type = select(Object.entries(editor.data.kinds).map(([code, each]) => [code, each.off ? `${each.label} (off: ${each.off})` : each.label, each.off]), step.type);
       type.addEventListener("change", () => { set("with", undefined); set("type", type.value); draw(); });
       const name = el("input", { class: "pl-input", value: step.name || "", placeholder: "Name (optional)" });
       name.addEventListener("input", () => set("name", name.value));
@@ -129,7 +129,7 @@
       const trouble = el("div", { class: "pl-grid pl-ways" });
       const longest = editor.widgets.duration(step.timeout, (value) => { set("timeout", value); drawWays(); });
       const fold = el("details", { class: "pl-more pl-when-wrong" }, el("summary", {}), trouble,
-        el("div", { class: "pl-field" }, el("span", { class: "pl-label", text: "Try again" }), editor.retryRules(step.retry, (value) => set("retry", value))),
+        el("div", { class: "pl-field" }, el("span", { class: "pl-label", text: "Try again" }), editor.retryRules(step.retry, (value) => set("retry", value), step.type)),
         editor.labelled("It may take at most", longest));
       editor.sayLongest(fold, step.type);
       parts.push(ways, fold);

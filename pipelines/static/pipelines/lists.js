@@ -159,7 +159,7 @@
   };
 
   // Rows of a condition over a value instead of a field of the form.
-  editor.conditionValue = function (value, changed) {
+  editor.conditionValue = function (value, changed, fieldsOf) {
     const raw = el("textarea", { class: "pl-input pl-code", rows: 2, spellcheck: "false", "aria-label": "Condition as text" });
     raw.value = value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value, null, 2);
     const box = el("div", {}, raw);
@@ -177,7 +177,7 @@
     };
     raw.addEventListener("change", read);
     raw.addEventListener("input", read);
-    editor.conditionBuilder(raw);
+    editor.conditionBuilder(raw, fieldsOf);
     return box;
   };
 })();

@@ -73,11 +73,25 @@
     return node;
   }
 
-  // Fields of the subject that a step can write, by their names.
+  // Fields of the records of a kind, by their names alone; without a kind, those of the subject.
+  function namedFields(model) {
+    const own = editor.data.recordTypes.find((each) => each.model === model);
+    const fields = own ? own.fields : model ? editor.data.subjects[model] || [] : editor.subjectFields();
+    return fields.map((field) => ({ ...field, name: field.path.split(".").slice(1).join(".") }));
+  }
+  // Those that a step can write, and that a sample has.
   const FIXED = new Set(["id", "created_at", "updated_at"]);
-  function writable() {
-    const named = editor.subjectFields().map((field) => ({ ...field, name: field.path.split(".").slice(1).join(".") }));
-    return named.filter((field) => !field.name.includes(".") && !FIXED.has(field.name));
+  function writable(model) {
+    return namedFields(model).filter((field) => !field.name.includes(".") && !FIXED.has(field.name));
+  }
+  // The kinds of records that a step can be about, as far as its pattern allows them.
+  function recordModel(schema, value, changed) {
+    const all = [...editor.data.models, ["crm.task", "Task"], ...editor.data.recordTypes.map((each) => [each.model, each.label])];
+    const options = [["", "Choose…"], ...all.filter(([label]) => new RegExp(schema.pattern || "").test(label))];
+    if (value !== undefined && !options.some(([label]) => label === value)) options.push([value, `${value} (no kind of this team)`]);
+    const node = select(options, value === undefined ? "" : value);
+    node.addEventListener("change", () => changed(node.value || undefined));
+    return node;
   }
 
   // Rows of name and value for an object; `offered` are fields that the names can be.
@@ -118,6 +132,13 @@
     return box;
   }
 
+  // Who has to do with the record, and the members of the team by their addresses.
+  function someone() {
+    const related = editor.subjectFields().flatMap(({ path }) => /\.(owner|manager)\.id$/.test(path) ? [path.slice(0, -3)] : []);
+    const words = (path) => (path.endsWith(".manager") ? "Manager of the owner" : "Owner of the record");
+    return [...related.map((path) => [`{{ ${path} }}`, words(path)]), ...editor.data.users.map((email) => [email, email])];
+  }
+
   const WIDGETS = {
     text: (value, changed) => textInput(value, changed),
     template: (value, changed) => textInput(value, changed),
@@ -132,7 +153,12 @@
     form: (value, changed) => editor.formCards(value, changed),
     group: (value, changed) => listed(editor.data.groups.map((name) => [name, name]), value, changed, { placeholder: "Everybody" }),
     pipeline: (value, changed) => listed(editor.data.pipelines, value, changed, { placeholder: "Key of a pipeline" }),
-    user: (value, changed) => listed(editor.data.users.map((email) => [email, email]), value, changed, { placeholder: "Owner of the record" }),
+    user: (value, changed) => listed(someone(), value, changed, { placeholder: "Owner of the record" }),
+    // Several with commas between them take turns; a template stays as it is written.
+    people: (value, changed) => {
+      const split = (text) => (text && text.includes(",") && !text.includes("{{") ? text.split(",").map((who) => who.trim()).filter(Boolean) : text);
+      return listed(someone(), Array.isArray(value) ? value.join(", ") : value, (text) => changed(split(text)), { placeholder: "Owner of the record" });
+    },
     message_template: (value, changed) => listed(editor.data.templates, value, changed, { placeholder: "Write it here, or choose a template" }),
     retry: (value, changed) => editor.retryRules(value, changed),
     window: (value, changed) => editor.windowFields(value, changed),
@@ -145,6 +171,7 @@
   editor.widgets = WIDGETS;
   editor.jsonArea = jsonArea;
   editor.pairs = pairs;
+  editor.writable = writable;
 
   function boolean(value, changed, title) {
     const node = el("input", { type: "checkbox", class: "pl-check" });
@@ -162,8 +189,11 @@
   }
   const describesEntries = (schema) => schema.type === "array" && schema.items && schema.items.properties && schema.items.type === "object" && (!schema["x-widget"] || schema["x-widget"] === "json");
 
-  function control(schema, value, changed, name) {
+  function control(schema, value, changed, name, model) {
     const widget = schema["x-widget"];
+    if (widget === "record_model") return recordModel(schema, value, changed);
+    // What is looked for are fields of the records themselves.
+    if (name === "where" && !schema.type) return editor.conditionValue(value, changed, () => (model ? namedFields(model).map((field) => ({ ...field, path: field.name })) : []));
     if (CONDITIONS.has(name) && !schema.type) return editor.conditionValue(value, changed);
     if ((SHAPED.has(widget) || describesEntries(schema)) && !isList(value)) return jsonArea(value, changed);
     if (describesEntries(schema) && widget !== "form") return editor.schemaCards(schema, value, changed);
@@ -176,7 +206,7 @@
     // A list, or a text that becomes an object later, is no rows of names and values.
     if (widget === "fields" && value !== undefined && (value === null || typeof value !== "object" || Array.isArray(value))) return jsonArea(value, changed);
     if (widget === "fields" || (!widget && schema.type === "object"))
-      return pairs(value, changed, Boolean(schema.additionalProperties && schema.additionalProperties.type === "string"), widget && name === "values" ? writable() : []);
+      return pairs(value, changed, Boolean(schema.additionalProperties && schema.additionalProperties.type === "string"), widget && name === "values" ? writable(model) : []);
     if (schema.type === "array" && !widget) return jsonArea(value, changed);
     if (schema.type === "boolean") {
       // What is yes without saying so can only be told apart by words.
@@ -201,6 +231,11 @@
       return;
     }
     const required = schema.required || [];
+    // Another kind of record has other fields; whoever chose it goes on from there.
+    function redraw(name) {
+      editor.drawParameters(box, schema, data, changed);
+      box.querySelector(`[data-parameter=${name}] select`).focus();
+    }
     // What few people need waits behind a fold, open when something is in it.
     const rest = el("div", { class: "pl-grid" });
     const fold = el("details", { class: "pl-more pl-wide" }, el("summary", { text: "More options" }), rest);
@@ -211,11 +246,12 @@
         else next[name] = value;
         data = next;
         changed(next);
+        if (property["x-widget"] === "record_model") redraw(name);
       };
       const title = (property.title || name) + (required.includes(name) ? " *" : "");
       const field = property.type === "boolean" && property.default !== true
         ? el("div", { class: "pl-field" }, boolean(data[name], set, title), property.description ? el("p", { class: "pl-help", text: property.description }) : null)
-        : editor.labelled(title, control(property, data[name], set, name), property.description);
+        : editor.labelled(title, control(property, data[name], set, name, data.model), property.description);
       if (WIDE.has(property["x-widget"]) || property["x-widget"] === "form" || describesEntries(property) || CONDITIONS.has(name)) field.classList.add("pl-wide");
       field.dataset.parameter = name;
       if (TEMPLATED.has(property["x-widget"])) field.append(editor.variableMenu(field.querySelector("input,textarea")));

@@ -5,6 +5,8 @@
   const { el, select } = editor;
   const DAYS = [["mon", "Mon"], ["tue", "Tue"], ["wed", "Wed"], ["thu", "Thu"], ["fri", "Fri"], ["sat", "Sat"], ["sun", "Sun"]];
   const ERRORS = [["timeout", "No answer in time"], ["connection", "No connection"], ["http_5xx", "Server error (5xx)"], ["http_429", "Too many calls (429)"], ["http_4xx", "Call refused (4xx)"], ["smtp_4xx", "Mail put off (4xx)"], ["smtp_5xx", "Mail refused (5xx)"]];
+  const INSIDE = [["branch", "A branch or round failed"], ["timeout", "It took too long"], ["too_many", "Too many rounds"], ["called", "The called pipeline failed"]];
+  const FITTING = { parallel: ["branch", "timeout"], loop: ["branch", "timeout", "too_many"], call: ["called", "timeout"] };
   const isObject = (value) => Boolean(value) && typeof value === "object" && !Array.isArray(value);
 
   // Boxes to tick over a list of words; words that are none of them are typed beside.
@@ -57,15 +59,17 @@
     return field;
   };
 
-  // One rule of trying again, or several of which the first that fits counts.
-  editor.retryRules = function (value, changed) {
+  // One rule of trying again, or several of which the first that fits counts; blocks fail by what is inside them.
+  editor.retryRules = function (value, changed, type) {
+    const fitting = FITTING[type];
+    const errors = fitting ? INSIDE.filter(([code]) => fitting.includes(code)) : ERRORS;
     if (value !== undefined && !isObject(value) && !Array.isArray(value)) return editor.jsonArea(value, changed);
     const rules = value === undefined ? [] : Array.isArray(value) ? value : [value];
     return editor.cards(rules, (next) => changed(!next ? undefined : next.length === 1 ? next[0] : next), {
       addLabel: "Add a rule of trying again",
       titleOf: (rule) => {
         const names = (rule && rule.on) || [];
-        return names.length && !names.includes("*") ? `After ${names.map((name) => (ERRORS.find(([code]) => code === name) || [name, name])[1]).join(", ").toLowerCase()}` : "After any error";
+        return names.length && !names.includes("*") ? `After ${names.map((name) => (errors.find(([code]) => code === name) || [name, name])[1]).join(", ").toLowerCase()}` : "After any error";
       },
       fresh: () => ({ max: 3, delay: "5m", backoff: 2 }),
       draw: (rule, tell) => {
@@ -73,7 +77,7 @@
         const own = rule || {};
         const on = Array.isArray(own.on) && own.on.join() === "*" ? undefined : own.on;
         return el("div", { class: "pl-grid" },
-          group("After these errors", ticks(ERRORS, on, set("on"), "Other codes, such as not_found"), "None ticked means any error."),
+          group("After these errors", ticks(errors, on, set("on"), "Other codes, such as not_found"), fitting ? "None ticked means any error. Only what failed inside is repeated." : "None ticked means any error."),
           editor.labelled("Tries after the first", number(own.max, set("max"), { placeholder: "3" })),
           editor.labelled("First wait", editor.widgets.duration(own.delay, set("delay")), "1 minute when empty."),
           editor.labelled("Each wait is longer by the factor", number(own.backoff, set("backoff"), { placeholder: "1" }), "2 doubles it every time."),

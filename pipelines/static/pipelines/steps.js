@@ -165,8 +165,10 @@
     inRow(row, "edges").addEventListener("change", () => { if (!internal) drawOutcomes(); });
     row.querySelector("details").addEventListener("toggle", (event) => { if (event.target.open && event.target === row.querySelector("details")) drawOutcomes(); });
     editor.over(inRow(row, "retry"), {
-      readable: (value) => value === undefined || (value && typeof value === "object"), draw: editor.retryRules,
+      readable: (value) => value === undefined || (value && typeof value === "object"),
+      draw: (value, write) => editor.retryRules(value, write, action.value),
     });
+    action.addEventListener("change", () => inRow(row, "retry").dispatchEvent(new Event("change")));
     editor.over(inRow(row, "timeout"), {
       readable: (value) => value === undefined || ["number", "string"].includes(typeof value),
       draw: (value, write) => editor.widgets.duration(value, (next) => { write(next); drawOutcomes(); }),
@@ -181,6 +183,7 @@
     inRow(row, "delay_text").addEventListener("change", drawDelay);
     drawDelay();
     drawKind();
+    editor.placeNotes(row);
   }
 
   function renumber(list) {
@@ -305,7 +308,7 @@
   // Of a trigger only what its kind uses; numbers are those of the form's choices.
   const OF_KIND = { model: ["0", "1", "2"], event: ["3"], cron: ["4"], tz: ["4"] };
   function setUpTrigger(row) {
-    row.querySelectorAll('[name$="-where"]').forEach(editor.conditionBuilder);
+    row.querySelectorAll('[name$="-where"]').forEach((raw) => editor.conditionBuilder(raw));
     const kind = inRow(row, "kind");
     if (!kind) return;
     const draw = () => {
@@ -368,7 +371,7 @@
     document.querySelectorAll("[data-prefix]").forEach((section) => {
       if (section.dataset.editable === "true") setUpList(section);
     });
-    document.querySelectorAll("[data-condition]").forEach(editor.conditionBuilder);
+    document.querySelectorAll("[data-condition]").forEach((raw) => editor.conditionBuilder(raw));
     const form = document.querySelector("form[id$=_form]");
     if (form) form.addEventListener("submit", (event) => {
       const wrong = [...form.querySelectorAll("[data-parameters] textarea, [data-inside] textarea")].find((node) => !node.checkValidity());

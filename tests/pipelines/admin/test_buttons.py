@@ -141,8 +141,11 @@ def test_a_team_without_pipelines_is_shown_how_to_begin(manager: Client, team: T
 def test_only_a_pipeline_that_never_ran_can_be_deleted(sign_in: SignIn, team: Team, welcome: Pipeline) -> None:
     admin = sign_in("admin")
     run = Contact.objects.create(team=team, first_name="Ann", email="ann@example.org")
+    asked = text_of(admin.get(page(welcome, "delete"), follow=True))
+    assert "archive it instead" in asked and "Delete this pipeline?" not in asked
     answer = admin.post(page(welcome, "delete"), {}, follow=True)
     assert "archive it instead" in text_of(answer) and PipelineRun.objects.filter(subject_id=run.pk).exists()
     PipelineRun.objects.all().delete()
+    assert "Delete this pipeline?" in text_of(admin.get(page(welcome, "delete")))
     admin.post(page(welcome, "delete"), {})
     assert not Pipeline.objects.exists()

@@ -1,6 +1,7 @@
 """Code on the page of a pipeline: written by those who may, kept by everybody."""
 
 import json
+import re
 
 import pytest
 from django.test import Client
@@ -18,6 +19,33 @@ from tests.pipelines.engine.building import active
 def coded(team: Team, settings: Settings) -> Pipeline:
     settings.PIPELINES_CODE_STEPS = True
     return active(team, [{"key": "sum", "type": "code", "with": {"source": "result = {'n': 1}"}}])
+
+
+def choices(client: Client, path: str) -> list[str]:
+    """The options of *Run code* in every list of actions of a page, as they stand in it."""
+    return re.findall(r'<option value="code"[^>]*>[^<]*', client.get(path).content.decode())
+
+
+def test_code_that_is_switched_off_is_shown_with_what_to_set_and_cannot_be_chosen(manager: Client) -> None:
+    (option,) = set(choices(manager, f"{PIPELINE}add/"))
+    assert " disabled" in option and option.endswith(">Run code (off: set PIPELINES_CODE_STEPS=1)")
+    told = json.loads(re.findall(r'<script id="[^"]*" type="application/json">(\{"kinds".*?)</script>',
+                                 manager.get(f"{PIPELINE}add/").content.decode())[0])  # fmt: skip
+    assert told["kinds"]["code"]["off"] == "set PIPELINES_CODE_STEPS=1" and not told["kinds"]["wait"]["off"]
+
+
+def test_code_that_is_switched_on_is_offered_like_anything_else(manager: Client, settings: Settings) -> None:
+    settings.PIPELINES_CODE_STEPS = True
+    assert set(choices(manager, f"{PIPELINE}add/")) == {'<option value="code">Run code'}
+
+
+def test_a_step_that_has_code_keeps_it_while_code_is_switched_off(
+    manager: Client, coded: Pipeline, settings: Settings
+) -> None:
+    settings.PIPELINES_CODE_STEPS = False
+    mine, *others = choices(manager, f"{PIPELINE}{coded.pk}/change/")
+    assert " selected" in mine and " disabled" not in mine
+    assert others and all(" disabled" in each for each in others)
 
 
 def changed(client: Client, pipeline: Pipeline, *, source: str) -> int:

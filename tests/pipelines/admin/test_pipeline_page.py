@@ -310,7 +310,7 @@ def test_promises_are_played_when_the_form_is_saved_and_no_transaction_is_open(
     open_then: list[bool] = []
     outside = len(connection.savepoint_ids)
 
-    def gate(document: Any, team: Team) -> list[Any]:
+    def gate(document: Any, team: Team, beside: Any) -> list[Any]:
         open_then.append(len(connection.savepoint_ids) > outside)
         return []
 

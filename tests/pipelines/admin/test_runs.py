@@ -13,6 +13,7 @@ from contacts.models import Contact
 from crm.models import AuditEntry, Team
 from crm.teams import create_team
 from pipelines.engine.clock import set_test_clock
+from pipelines.engine.controls import cancel_runs
 from pipelines.engine.enroll import enroll
 from pipelines.engine.tick import run_until_idle
 from pipelines.models import EnrollmentDecision, Pipeline, PipelineRun
@@ -49,6 +50,20 @@ def test_who_was_chosen_entered_by_hand(viewer: Client, team: Team) -> None:
     pipeline = active(team, [email()], triggers=[{"key": "hand", "type": "manual"}])
     (run,) = enroll(pipeline=pipeline, subject_ids=[ann(team).pk]).enrolled
     assert "Entered by hand or through the API with version 1." in story(viewer, PipelineRun.objects.get(pk=run))
+
+
+def test_who_is_ended_while_waiting_for_a_step_has_not_done_it(viewer: Client, team: Team) -> None:
+    active(team, [email(name="Greeting"), {"name": "Pause", "type": "wait", "delay": "2d"}])
+    ann(team)
+    run_until_idle(now=NOON)
+    run = PipelineRun.objects.get()
+    cancel_runs(run_ids=[run.pk])
+    told = story(viewer, run)
+    assert "Ended before Pause" in told and "Last step" not in told
+    ann(team, first_name="Bo", email="bo@example.org")
+    run_until_idle(now=NOON)
+    run_until_idle(now=later(days=3))
+    assert "Last step Pause" in story(viewer, PipelineRun.objects.latest("pk"))
 
 
 def test_the_story_says_what_happened_and_why(viewer: Client, team: Team) -> None:
@@ -90,6 +105,17 @@ def test_the_story_says_why_a_run_failed_and_when_it_ended(viewer: Client, team:
     told = story(viewer, PipelineRun.objects.get())
     assert "The email address is not valid." in told and "the run failed here" in told
     assert "Failed" in told and "Mon 1 Mar 2027, 12:00" in told
+
+
+def test_the_story_says_which_branch_failed_at_which_step_and_why(viewer: Client, team: Team) -> None:
+    adds = {"key": "charge", "type": "set_variable", "with": {"sum": "= sum + 1"}}
+    fork = {"key": "fork", "type": "parallel", "with": {"branches": [{"name": "bad", "steps": [adds]}]}}
+    active(team, [fork], variables=[{"name": "sum", "type": "number"}])
+    ann(team)
+    run_until_idle(now=NOON)
+    told = story(viewer, PipelineRun.objects.get(parent=None))
+    # Beside where it stands, and in the timeline.
+    assert told.count("The branch bad failed at charge: sum: expected a number, got nothing") == 2
 
 
 def test_the_story_says_that_there_was_no_address_to_send_to(viewer: Client, team: Team) -> None:
@@ -252,7 +278,7 @@ def test_lists_cost_the_same_with_few_runs_and_many(
 def test_all_that_failed_with_one_error_is_tried_again_after_its_number_was_read(
     manager: Client, viewer: Client, sign_in: SignIn, team: Team
 ) -> None:
-    mail, second = email(key="mail"), email(key="second")
+    mail, second = email(key="mail", name="Greet"), email(key="second")
     mail["with"]["to"], second["with"]["to"] = "{{ contact.last_name }}", "{{ contact.job_title }}"
     branches = [{"name": "one", "steps": [mail, second]}]
     pipeline = active(team, [{"key": "both", "type": "parallel", "with": {"branches": branches}}])
@@ -273,7 +299,7 @@ def test_all_that_failed_with_one_error_is_tried_again_after_its_number_was_read
         == sign_in("owner", of=create_team(name="B", slug="b")).get(address).status_code
     )
     said = text_of(manager.get(links[0]))
-    assert "Try 2 runs again?" in said and "2 runs have failed at “mail” with “" in said
+    assert "Try 2 runs again?" in said and "2 runs have failed at “Greet” with “" in said
     assert PipelineRun.objects.filter(status=RunStatus.FAILED, parent=None).count() == 3
 
     Contact.objects.update(last_name=GOOD)

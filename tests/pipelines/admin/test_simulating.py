@@ -13,6 +13,7 @@ from crm.models import Team
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.operations import import_document
 from tests.pipelines.admin.conftest import SignIn
+from tests.pipelines.admin.pages import form_of, text_of
 from tests.pipelines.engine.building import active, document, email
 
 
@@ -65,7 +66,9 @@ def test_an_audience_shows_bars_and_a_calendar(manager: Client, welcome: Pipelin
     for n in range(3):
         Contact.objects.create(team=team, email=f"c{n}@example.org")
     page = shown(manager, welcome, who="audience", limit="10")
-    assert "<strong>3</strong> of 3 would enter" in page and "What would be sent when" in page
+    assert "<strong>3</strong> of 3 would enter" in page
+    calendar = page.partition("What would be sent when")[2]
+    assert "<b>3</b> Send email" in calendar and "step_1" not in calendar
 
 
 def test_expectations_are_shown_kept_and_broken(manager: Client, team: Team) -> None:
@@ -103,6 +106,27 @@ def test_people_are_asked_in_the_form_with_answers_to_begin_with(manager: Client
     assert "70" in shown(manager, pipeline, who="sample", responses=json.dumps(answers))
 
 
+def test_how_each_step_came_out_is_told_in_words(manager: Client, team: Team) -> None:
+    lead = {"field": "contact.lifecycle_stage", "operator": "equals", "value": "lead"}
+    steps = [
+        {"key": "check", "type": "condition", "if": lead, "on": {"true": "ask", "false": "end"}},
+        {"key": "ask", "type": "human_task", "timeout": "2d", "with": {"title": "Fit?", "outcomes": ["yes", "no"]},
+         "on": {"timeout": "wait"}},
+        {"key": "wait", "type": "wait_for", "with": {"events": [{"event": "order.paid"}]}, "timeout": "1d",
+         "on": {"timeout": "end"}},
+    ]  # fmt: skip
+    pipeline = active(team, steps)
+    silent = text_of(manager.get(address(pipeline), {"who": "sample"}))
+    for sentence in ("The condition was met.", "Nobody answered in time.", "It did not come in time."):
+        assert sentence in silent
+    story = {
+        "responses": json.dumps({"ask": [{"after": "1h", "outcome": "yes", "values": {}}]}),
+        "events": json.dumps([{"after": "2h", "type": "order.paid"}]),
+    }
+    told = text_of(manager.get(address(pipeline), {"who": "sample", **story}))
+    assert "Answered with “yes”." in told and "“order.paid” came." in told
+
+
 def test_viewers_and_strangers_may_not(viewer: Client, sign_in: SignIn, welcome: Pipeline) -> None:
     assert viewer.get(address(welcome)).status_code == 403
     other = Team.objects.create(name="Other", slug="other")
@@ -115,6 +139,24 @@ def test_a_broken_promise_refuses_publishing_unless_the_box_is_ticked(manager: C
     publish = f"/admin/pipelines/pipeline/{pipeline.pk}/publish/"
     assert "Even if it does not do what it promises" in manager.get(publish).content.decode()
     told = manager.post(publish, follow=True).content.decode()
-    assert "meta.expect[0].then[0].status" in told and not pipeline.versions.exists()
+    assert "1 promise is not kept: the status of the run is" in told and not pipeline.versions.exists()
     manager.post(publish, {"force": "1"})
     assert pipeline.versions.count() == 1
+
+
+def test_a_save_that_breaks_a_promise_says_which_and_where_it_is_played(manager: Client, team: Team) -> None:
+    story = {"name": "Soon", "given": {}, "then": [{"step": "hello", "at": "1h"}, {"message": "hello", "at": "1h"}]}
+    steps = [email(key="hello", delay=3_600)]
+    pipeline = import_document(team=team, document=document(steps, meta={"expect": [story]}), activate=True)
+    page = f"/admin/pipelines/pipeline/{pipeline.pk}/change/"
+    values = {**form_of(manager.get(page)), "steps-0-delay_text": "2h", "_continue": "1"}
+    answer = manager.post(page, values, follow=True)
+    told, html = text_of(answer), answer.content.decode()
+    assert (
+        "Saved, not published: 1 promise is not kept: hello comes 2 hours after the start, not 1 hour after the start."
+        in told
+    )
+    assert f"{address(pipeline)}?who=expect" in html and pipeline.versions.count() == 1
+    refused = manager.post(f"/admin/pipelines/pipeline/{pipeline.pk}/publish/", {"policy": "follow"}, follow=True)
+    assert "Not done: 1 promise is not kept: hello comes 2 hours" in text_of(refused)
+    assert "see the list on this page" not in text_of(refused)

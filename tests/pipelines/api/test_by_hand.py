@@ -79,6 +79,18 @@ def test_always_lets_one_record_in_twice(api: Api, contact: Contact) -> None:
     assert enter(api, contact)["runs"] and enter(api, contact)["runs"]
 
 
+def test_always_lets_in_everybody_of_one_request_and_nobody_twice_for_its_repetition(
+    api: Api, contact: Contact
+) -> None:
+    made(api, reentry="always")
+    other = Contact.objects.create(team=api.team, email="bob@example.org")
+    body = {"subjects": [contact.pk, other.pk]}
+    first = api.post("pipelines/chosen/enroll/", body, Idempotency_Key="today").json()
+    assert len(first["runs"]) == 2 and first["refused"] == []
+    assert api.post("pipelines/chosen/enroll/", body, Idempotency_Key="today").json() == first
+    assert PipelineRun.objects.count() == 2
+
+
 def test_no_more_enter_in_an_hour_than_it_says(api: Api, contact: Contact) -> None:
     made(api, max_per_hour=1)
     other = Contact.objects.create(team=api.team, email="bob@example.org")

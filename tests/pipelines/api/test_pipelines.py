@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from contacts.models import Contact
 from crm.models import AuditEntry, Team
@@ -11,6 +12,9 @@ from tests.api import Api
 from tests.pipelines.engine.building import document, email
 
 pytestmark = pytest.mark.django_db
+
+
+MEBIBYTE = 1024 * 1024
 
 
 def created(api: Api, *, key: str = "welcome", **more: Any) -> Any:
@@ -36,10 +40,33 @@ def test_every_problem_of_a_document_is_told_with_its_path(api: Api) -> None:
     assert not Pipeline.objects.exists()
 
 
+def noted(letters: int) -> dict[str, Any]:
+    return document([{"type": "wait", "notes": "x" * letters}])
+
+
+def test_a_document_of_ten_mebibytes_is_taken(api: Api) -> None:
+    assert api.post("pipelines/", noted(10 * MEBIBYTE - 1_000)).status_code == 201
+
+
+def test_a_larger_document_is_told_its_size_and_the_limit(api: Api) -> None:
+    answer = api.post("pipelines/", noted(10 * MEBIBYTE + 200_000))
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert error["message"] == "the document has 10.2 MiB; at most 10.0 MiB are allowed"
+
+
 def test_a_request_that_is_too_large_is_a_problem_like_any_other(api: Api) -> None:
-    answer = api.post("pipelines/validate/", document([{"type": "wait", "notes": "x" * 3_000_000}]))
+    answer = api.post("pipelines/validate/", noted(12 * MEBIBYTE))
     assert answer.status_code == 413 and answer["Content-Type"] == "application/problem+json"
-    assert "larger than 2.5 MiB" in answer.json()["detail"]
+    assert answer.json()["detail"] == "This request has 12.0 MiB; at most 11.0 MiB are read. Send it in parts."
+
+
+def test_how_large_and_how_long_a_document_may_be_is_a_setting(api: Api, settings: Settings) -> None:
+    settings.PIPELINES_MAX_DOCUMENT_BYTES, settings.PIPELINES_MAX_STEPS = 50_000, 2
+    (error,) = api.post("pipelines/", noted(60_000)).json()["errors"]
+    assert error["message"] == "the document has 58.8 KiB; at most 48.8 KiB are allowed"
+    (error,) = api.post("pipelines/", document([email()] * 3)).json()["errors"]
+    assert (error["path"], error["message"]) == ("steps", "a pipeline has at most 2 steps, this has 3")
 
 
 def test_a_key_is_taken_once(api: Api) -> None:

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Contact, Record, RecordType
 from crm.models import Team
@@ -230,8 +233,125 @@ def test_replaying_asks_before_it_sends_and_says_where_it_cannot(broken: Api) ->
     assert copy["id"] != run["id"]
 
 
+@pytest.mark.parametrize(("policy", "asks"), [("follow", True), ("pin", False)])
+def test_replaying_asks_about_what_the_version_sends_by_which_the_run_goes(
+    api: Api, test_clock: None, policy: str, asks: bool
+) -> None:
+    api.post("engine/tick/", {"now": NOON})
+    quiet = {"key": "first", "type": "set_variable", "with": {"seen": True}}
+    more: dict[str, Any] = {"variables": [{"name": "seen", "type": "boolean"}], "settings": {"versioning": policy}}
+    api.post("pipelines/import/?activate=true", document([quiet], **more))
+    a_contact(api)
+    api.post("engine/tick/", {"now": NOON})
+    api.post("pipelines/import/?activate=true", document([quiet, {"key": "hello", **email()}], **more))
+    (run,) = api.get("pipeline-runs/").json()["results"]
+    answer = api.post(f"pipeline-runs/{run['id']}/replay/", {"step": "first"})
+    assert (answer.status_code == 409) == asks, answer.content
+    if asks:
+        assert answer.json()["detail"] == "This sends again: hello. Confirm that you want it."
+    api.post("engine/tick/", {"now": NOON})
+    assert mail.outbox == []
+
+
 def test_only_operators_retry_and_replay(broken: Api, team: Team) -> None:
     viewer = Api(team, role="viewer")
     (run, _) = broken.get("pipeline-runs/", status="failed").json()["results"]
     assert viewer.post(f"pipeline-runs/{run['id']}/replay/", {"step": "hello"}).status_code == 403
     assert viewer.post("pipeline-runs/retry/", {"pipeline": "welcome", "step": "copy"}).status_code == 403
+
+
+def test_a_failed_run_says_what_failed_inside_its_loop(live: Api) -> None:
+    body = [{"key": "charge", "type": "set_variable", "with": {"sum": "= sum + 1"}}]
+    steps = [{"key": "rounds", "type": "loop", "with": {"times": 2, "steps": body}}]
+    paid = document(steps, key="paid", variables=[{"name": "sum", "type": "number"}])
+    live.post("pipelines/import/?activate=true", paid)
+    a_contact(live)
+    live.post("engine/tick/", {"now": NOON})
+    run = live.get("pipeline-runs/", pipeline="paid").json()["results"][-1]
+    run = live.get(f"pipeline-runs/{run['id']}/").json()
+    assert (run["status"], run["reason"]) == ("failed", "error")
+    assert run["error"].startswith("Round 1 of 2 failed at charge: sum: expected a number, got nothing")
+    assert run["logs"][-1]["error"] == run["error"]
+    (other,) = live.get("pipeline-runs/", pipeline="welcome").json()["results"]
+    assert live.get(f"pipeline-runs/{other['id']}/").json()["error"] is None
+
+
+@pytest.fixture
+def blocks(live: Api) -> Api:
+    """Somebody in a pipeline with a loop in a branch, and a call in another."""
+    rounds = {"key": "each", "type": "loop", "with": {"times": 2, "steps": [{"key": "item", **email()}]}}
+    call = {"key": "ask", "type": "call", "with": {"pipeline": "other"}}
+    parts = [{"name": "left", "steps": [rounds]}, {"name": "right", "steps": [call]}]
+    fork = {"key": "fork", "type": "parallel", "with": {"branches": parts}}
+    active(live.team, [{"key": "gift", **email()}], key="other", triggers=[{"type": "manual"}])
+    active(live.team, [{"key": "first", **email()}, fork], key="blocks")
+    a_contact(live)
+    live.post("engine/tick/", {"now": NOON})
+    return live
+
+
+def test_the_log_of_a_run_tells_what_happened_inside_it_and_where(blocks: Api) -> None:
+    (whole,) = blocks.get("pipeline-runs/", pipeline="blocks").json()["results"]
+    assert (whole["parent"], whole["root"]) == (None, None)
+    run = blocks.get(f"pipeline-runs/{whole['id']}/").json()
+    assert [line["id"] for line in run["logs"]] == sorted(line["id"] for line in run["logs"])
+    assert {(line["step"], line["branch"]) for line in run["logs"]} == {
+        ("first", ""), ("item", "fork.left/each.0"), ("item", "fork.left/each.1"), ("each", "fork.left"),
+        ("gift", "fork.right/other"), ("ask", "fork.right"), ("fork", ""),
+    }  # fmt: skip
+    assert {line["run"] for line in run["logs"] if not line["branch"]} == {whole["id"]}
+    inner = next(line["run"] for line in run["logs"] if line["branch"] == "fork.left/each.1")
+    part = blocks.get(f"pipeline-runs/{inner}/").json()
+    assert (part["root"], part["logs"][0]["branch"]) == (whole["id"], "")
+    branch = blocks.get(f"pipeline-runs/{part['parent']}/").json()
+    assert {line["branch"] for line in branch["logs"]} == {"", "each.0", "each.1"}
+
+
+def test_branches_that_edges_draw_are_told_by_their_names(live: Api, admin_client: Client) -> None:
+    keys = ("begin", "left", "right", "check", "both")
+    steps: list[dict[str, Any]] = [{"key": key, "type": "wait"} for key in keys]
+    edges = [{"from": one, "to": other} for one, other in (("begin", "left"), ("begin", "right"), ("right", "check"))]
+    edges += [{"from": one, "to": "both"} for one in ("left", "check")]
+    drawn = {**document(steps, key="drawn"), "edges": edges}
+    assert live.post("pipelines/import/?activate=true", drawn).status_code == 201
+    a_contact(live)
+    live.post("engine/tick/", {"now": NOON})
+    run = live.get("pipeline-runs/", pipeline="drawn").json()["results"][-1]
+    logs = live.get(f"pipeline-runs/{run['id']}/").json()["logs"]
+    assert {(visit["branch"], visit["step"]) for visit in logs if visit["branch"]} == {
+        ("fork_begin.left", "left"), ("fork_begin.right", "right"), ("fork_begin.right", "check"),
+    }  # fmt: skip
+    page = admin_client.get(f"/admin/pipelines/pipelinerun/{run['id']}/change/").content.decode()
+    assert "branch ‘left’" in page and "round 1" not in page
+    child = live.get("pipeline-runs/", root=run["id"]).json()["results"][0]
+    assert "branch ‘" in admin_client.get(f"/admin/pipelines/pipelinerun/{child['id']}/change/").content.decode()
+
+
+def test_what_failed_inside_is_not_what_the_run_failed_with(live: Api) -> None:
+    divide = {"key": "charge", "type": "set_variable", "with": {"sum": "= 100 / (item - 3)"}}
+    body = [{"key": "pause", "type": "wait"}, divide]
+    rounds = {"key": "each", "type": "loop", "with": {"over": "= [3]", "tolerate": 1, "steps": body}}
+    choice = {"key": "choice", "type": "condition", "if": "1 > 2", "on": {"false": "fail"}}
+    active(live.team, [rounds, choice], key="paid", variables=[{"name": "sum", "type": "number"}])
+    a_contact(live)
+    live.post("engine/tick/", {"now": NOON})
+    (run,) = live.get("pipeline-runs/", pipeline="paid").json()["results"]
+    run = live.get(f"pipeline-runs/{run['id']}/").json()
+    failed = next(line for line in run["logs"] if line["error"])
+    # Both have the same number of visits behind them.
+    assert (run["status"], run["seq"], failed["seq"], failed["branch"]) == ("failed", 2, 2, "each.0")
+    assert run["error"] is None
+
+
+def test_a_run_costs_the_same_with_few_rounds_inside_and_with_many(live: Api) -> None:
+    counts = []
+    for times in (1, 15):
+        rounds = {"key": "each", "type": "loop", "with": {"times": times, "steps": [email(), email()]}}
+        active(live.team, [rounds], key=f"rounds{times}")
+        a_contact(live, email=f"c{times}@example.org")
+        live.post("engine/tick/", {"now": NOON})
+        run = live.get("pipeline-runs/", pipeline=f"rounds{times}").json()["results"][0]["id"]
+        with CaptureQueriesContext(connection) as queries:
+            assert len(live.get(f"pipeline-runs/{run}/").json()["logs"]) == 2 * times + 1
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 15

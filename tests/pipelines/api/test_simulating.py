@@ -60,12 +60,14 @@ def test_expectations_are_played_on_demand(api: Api, team: Team) -> None:
     ("body", "path"),
     [
         ({"subject": 99_999}, "subject"),
+        ({"subject": 10**30}, "subject"),
+        ({"audience": {"ids": [10**30]}}, "audience.ids"),
         ({"stubs": {"nope": 1}}, "stubs.nope"),
         ({"audience": 3}, "audience"),
         ({"colour": 1}, "colour"),
         ({"document": {"key": "x", "name": "X", "steps": [{"type": "nothing"}]}}, "steps[0].type"),
     ],
-    ids=["subject", "stub", "audience", "unknown", "document"],
+    ids=["subject", "far", "far_audience", "stub", "audience", "unknown", "document"],
 )
 def test_what_cannot_be_simulated_is_refused_with_its_path(
     api: Api, welcome: Pipeline, body: dict[str, Any], path: str
@@ -105,3 +107,4 @@ def test_a_posted_record_of_another_team_is_unknown_to_triggers(api: Api, welcom
     other = Team.objects.create(name="Other", slug="other")
     foreign = Contact.objects.create(team=other, email="x@example.org")
     assert api.post("triggers/test/", {"subject": foreign.pk}).status_code == 400
+    assert api.post("triggers/test/", {"subject": 10**30}).status_code == 400

@@ -70,6 +70,7 @@ def test_two_versions_are_compared(api: Api, waiting: Pipeline) -> None:
     assert api.get("pipelines/welcome/diff/?from=1&to=1").json()["changes"] == []
     assert api.get("pipelines/welcome/diff/?from=9").status_code == 400
     assert api.get("pipelines/welcome/diff/?since=1").status_code == 400
+    assert api.get("pipelines/welcome/diff/?from=12345678901").json()["errors"][0]["path"] == "from"
 
 
 def test_going_back_is_a_new_version(api: Api, waiting: Pipeline) -> None:
@@ -80,6 +81,17 @@ def test_going_back_is_a_new_version(api: Api, waiting: Pipeline) -> None:
     assert api.post("pipelines/welcome/roll-back/", {"version": 1}).json()["version"] == 3
     assert api.post("pipelines/welcome/roll-back/", {"version": 3}).status_code == 409
     assert api.post("pipelines/welcome/roll-back/", {"version": 8}).status_code == 400
+
+
+def test_going_back_keeps_a_word_about_it_and_drops_a_draft(api: Api, waiting: Pipeline) -> None:
+    edit(api, email(key="again"))
+    assert api.post("pipelines/welcome/roll-back/", {"version": 1}).json()["version"] == 1
+    assert api.get("pipelines/welcome/diff/").json()["changes"] == []
+    edit(api, email(key="again"))
+    api.post("pipelines/welcome/publish/")
+    api.post("pipelines/welcome/roll-back/", {"version": 1, "note": "too short"})
+    notes = [row["note"] for row in api.get("pipelines/welcome/versions/").json()["results"]]
+    assert notes == ["Back to version 1: too short", "", ""]
 
 
 @pytest.mark.parametrize("query", ["", "?theme=dark", "?theme=light&version=1", "?counts=1", "?small=1"])
