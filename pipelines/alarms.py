@@ -70,7 +70,7 @@ def alarm_of(circuit: StepCircuit) -> Alarm:
 def _silent(live: QuerySet[Pipeline], now: datetime) -> list[Alarm]:
     """Active pipelines whose triggers fire by themselves, and nobody entered: as people used to, for long, or ever."""
     by_itself = Trigger.objects.filter(pipeline=OuterRef("pk"), enabled=True).exclude(kind=Trigger.Kind.MANUAL)
-    entered = PipelineRun.objects.filter(pipeline=OuterRef("pk"), parent=None).values("created_at")
+    entered = PipelineRun.objects.came_in().filter(pipeline=OuterRef("pk")).values("created_at")
     newest = entered.order_by("-id")
     rows = live.filter(Exists(by_itself)).annotate(
         first=Subquery(entered.order_by("id")[:1]),

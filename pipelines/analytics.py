@@ -14,10 +14,7 @@ from pipelines.states import RunStatus
 def pipeline_metrics(*, pipeline: Pipeline, now: datetime) -> dict[str, Any]:
     """Runs by status, the share that completed of those that ended, seconds from start to end, and each step."""
     rows = (
-        PipelineRun.objects.filter(pipeline=pipeline, parent=None)
-        .order_by()
-        .values_list("status")
-        .annotate(n=Count("pk"))
+        PipelineRun.objects.came_in().filter(pipeline=pipeline).order_by().values_list("status").annotate(n=Count("pk"))
     )
     runs = {status.name.lower(): 0 for status in RunStatus}
     runs |= {RunStatus(status).name.lower(): n for status, n in rows}
@@ -32,7 +29,7 @@ def pipeline_metrics(*, pipeline: Pipeline, now: datetime) -> dict[str, Any]:
 
 
 def _elapsed(pipeline: Pipeline) -> float | None:
-    done = PipelineRun.objects.filter(pipeline=pipeline, parent=None, status=RunStatus.COMPLETED.value)
+    done = PipelineRun.objects.came_in().filter(pipeline=pipeline, status=RunStatus.COMPLETED.value)
     mean = done.aggregate(mean=Avg(F("finished_at") - F("created_at")))["mean"]
     return round(mean.total_seconds(), 1) if mean is not None else None
 

@@ -11,10 +11,14 @@ class PipelinesConfig(AppConfig):
 
     def ready(self) -> None:
         from crm.integrations import register_troubles
+        from crm.team_secrets import register_uses
+        from crm.template_checks import register_template_check
         from crm.work import form_slot
         from pipelines.engine.outage import troubles_of
         from pipelines.operations.gates import register_gate
         from pipelines.operations.people import HumanTasks
+        from pipelines.operations.secret_problems import pipelines_with
+        from pipelines.operations.stored_templates import template_warnings
         from pipelines.simulation.expect import unmet
         from pipelines.triggers import announcing, erasing, observers, records
 
@@ -24,4 +28,6 @@ class PipelinesConfig(AppConfig):
         records.connect()
         erasing.connect()
         register_gate(unmet)
+        register_template_check(template_warnings)
         register_troubles(troubles_of)
+        register_uses(pipelines_with)

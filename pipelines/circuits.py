@@ -33,7 +33,7 @@ def circuits_of(*, pipeline: Pipeline, now: datetime) -> list[Circuit]:
     if not rows:
         return []
     kept = Q(status=RunStatus.PENDING, next_step_at__lte=now) | Q(status=RunStatus.RUNNING)
-    standing = PipelineRun.objects.filter(kept, step_id__in=[row.pk for row in rows], next_step_at__isnull=False)
+    standing = PipelineRun.objects.real().filter(kept, step_id__in=[row.pk for row in rows], next_step_at__isnull=False)
     waiting = dict(standing.order_by().values_list("step_id").annotate(n=Count("pk")))
     return [
         Circuit(

@@ -18,7 +18,8 @@ HOLDOUT = "holdout"
 _ASSIGNED = f"""
     SELECT e.step_id, e.outcome AS variant, COALESCE(r.root_id, r.id) AS run_id, MIN(e.at) AS at
     FROM {PipelineRun._meta.db_table} r JOIN {StepExecution._meta.db_table} e ON e.run_id = r.id
-    WHERE r.pipeline_id = %s AND e.event = %s AND e.step_id IN (SELECT id FROM {PipelineStep._meta.db_table}
+    WHERE r.pipeline_id = %s AND NOT r.test AND e.event = %s
+          AND e.step_id IN (SELECT id FROM {PipelineStep._meta.db_table}
           WHERE pipeline_id = %s AND action_type = 'split' AND archived_at IS NULL)
     GROUP BY e.step_id, e.outcome, COALESCE(r.root_id, r.id)
 """  # noqa: S608 - names of tables only
@@ -143,7 +144,7 @@ def conversion(*, pipeline: Pipeline) -> Conversion:
     keys = [str(goal["key"]) for goal in pipeline.goals]
     if not keys:
         return Conversion(contests=tuple(_contests(pipeline, [""])))
-    total = PipelineRun.objects.filter(pipeline=pipeline, parent=None).count()
+    total = PipelineRun.objects.came_in().filter(pipeline=pipeline).count()
     hits = GoalHit.objects.filter(run__pipeline=pipeline, run__parent=None).values("goal").order_by()
     found: dict[str, tuple[int, Any]] = {
         row["goal"]: (row["n"], row["worth"]) for row in hits.annotate(n=Count("pk"), worth=Sum("value"))

@@ -41,10 +41,11 @@ class RunCounts:
 
 
 def state_counts(*, team: Team | None, now: datetime) -> list[StateCount]:
-    """Whole runs that are open or failed, by pipeline and state."""
+    """Whole runs that are open or failed, by pipeline and state; tests are not counted."""
     rows = (
         PipelineRun.objects.for_team(team)
-        .filter(status__in=COUNTED, parent=None)
+        .entered()
+        .filter(status__in=COUNTED)
         .order_by()
         .values_list("pipeline_id", "status", "pipeline__status")
         .annotate(

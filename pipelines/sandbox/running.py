@@ -29,6 +29,9 @@ MOST_SECONDS: Final = 30.0
 DEFAULT_SECONDS: Final = 5.0
 # Looking a name up that is nowhere asks us; nothing else may.
 MOST_QUESTIONS: Final = 20
+TOO_LONG: Final = f"The result and what the code prints are longer than {LARGEST_OUTPUT:,} bytes together."
+# The interpreter calls streams that are full a lack of memory, and names their limit.
+_OUTPUT_OVERFLOWED: Final = f" > {LARGEST_OUTPUT} bytes"
 NOT_INSTALLED: Final = "code steps need pydantic-monty: install requirements-code.txt"
 
 _BEFORE: Final = "result = None"
@@ -171,5 +174,7 @@ def _failed(error: Any, out: Any) -> Ran:
         return Ran(error="The code ran for too long.", printed=_printed(out))
     if message.startswith("TimeoutError"):
         return Ran(error="The code ran for too long.", line=line, printed=_printed(out))
+    if message.endswith(_OUTPUT_OVERFLOWED):
+        return Ran(error=TOO_LONG, line=line, printed=_printed(out))
     where = f"Line {line}: " if line else ""
     return Ran(error=f"{where}{message}"[:400], line=line, printed=_printed(out), passing=broke)
