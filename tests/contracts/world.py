@@ -28,7 +28,7 @@ SIMPLE = (
     "crm.message",
     "crm.messageevent", "crm.messagetemplate", "crm.suppression", "crm.topic",
     "crm.subscription", "crm.consententry", "crm.notification", "crm.auditentry",
-    "crm.device", "crm.optin",
+    "crm.device", "crm.optin", "crm.secret",
 )  # fmt: skip
 _numbers = count(1)
 

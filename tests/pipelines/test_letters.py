@@ -104,7 +104,8 @@ def test_the_preview_is_that_of_a_real_contact_in_a_frame_where_nothing_runs(
     assert "Dear Bob" in shown.content.decode() and "alert" not in shown.content.decode()
     assert "sandbox" in shown["Content-Security-Policy"] and "default-src 'none'" in shown["Content-Security-Policy"]
     page = maya.get(f"/admin/templates/{template.pk}/preview/", {"contact": foreign.pk}).content.decode()
-    assert "Zoe" not in page and not Message.objects.exists()
+    # Not "Zoe" alone, for the signature of an address is made of letters, too.
+    assert not any(told in page for told in ("Hi Zoe", "Dear Zoe", "zoe@")) and not Message.objects.exists()
 
 
 def test_a_test_goes_to_oneself_and_not_to_the_suppressed(
@@ -167,7 +168,9 @@ def test_publishing_warns_of_names_nobody_brings_and_links_that_do_not_work(
     words = {each.message for each in told if each.severity == "warning"}
     assert any("reads cart, which this pipeline does not bring" in each for each in words)
     assert any("“/prices” does not work in mail" in each for each in words)
-    assert all(each.severity == "warning" and each.path == "steps[0].with.template" for each in told)
+    assert {(each.path, each.severity) for each in told} == {
+        ("steps[0].with.template", "warning"), ("steps[0].with.template.hello.subject", "warning"),
+    }  # fmt: skip
 
 
 def test_publishing_warns_of_mail_that_nobody_can_unsubscribe_from_unless_the_step_says_so(

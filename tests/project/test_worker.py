@@ -69,7 +69,7 @@ def test_a_stop_of_the_whole_group_ends_cleanly_and_leaves_no_process(start: Sta
 
 
 def test_a_cluster_that_stands_still_is_replaced_by_one_that_works(start: Start) -> None:
-    worker = start("--stale", "5", "--grace", "5")
+    worker = start("--stale", "8", "--grace", "5")
     frozen = _cluster(worker)
     for pid in _idle_workers(frozen):
         os.kill(pid, signal.SIGKILL)

@@ -64,7 +64,7 @@ class Story:
     @property
     def path(self) -> list[tuple[str, str | None]]:
         """(step, outcome) of the run itself in order."""
-        return [(visit["step"], visit["outcome"]) for visit in self._shown["logs"]]
+        return [(visit["step"], visit["outcome"]) for visit in self._shown["logs"] if not visit["branch"]]
 
     def inside(self) -> list[str]:
         """The states of the runs inside this one, the oldest first."""

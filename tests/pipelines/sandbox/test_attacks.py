@@ -209,6 +209,15 @@ BOMBS = [
 ]
 
 
+@pytest.mark.parametrize("source", ["result = 'x' * 300_000", "while True:\n    print('x' * 1000)"])
+def test_too_long_a_result_is_told_as_that(source: str) -> None:
+    assert code(source).error == "The result and what the code prints are longer than 256,000 bytes together."
+
+
+def test_a_lack_of_memory_is_told_with_its_line() -> None:
+    assert code("a = [0]\nwhile True:\n    a = a + a").error.startswith("Line 3: MemoryError")
+
+
 @pytest.mark.parametrize("source", BOMBS)
 def test_nothing_takes_all_the_time_or_memory(source: str) -> None:
     began = time.monotonic()
