@@ -19,7 +19,7 @@ GRANT SELECT (
 -- What only people change.
 GRANT SELECT ON
     django_content_type,
-    crm_team, crm_member, crm_messagetemplate, crm_topic,
+    crm_team, crm_member, crm_messagetemplate, crm_secret, crm_topic,
     contacts_fielddefinition, contacts_recordtype, contacts_importmapping,
     pipelines_pipelinestep, pipelines_pipelineversion
 TO crm_worker;
