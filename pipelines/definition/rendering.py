@@ -15,12 +15,10 @@ from decimal import Decimal
 from typing import Any
 
 from liquid import BoundTemplate, Environment, Mode, RenderContext, Undefined
-from liquid.exceptions import FilterArgumentError, LiquidError, ResourceLimitError
-from liquid.filter import liquid_filter, with_context
+from liquid.exceptions import LiquidError, ResourceLimitError
 from liquid.token import Token
 
-from .comparing import as_moment
-from .zones import known_zone
+from .formatting import date, money, refuse
 
 LONGEST_SOURCE = 64_000
 _LONGEST_TAG = 1_000
@@ -45,9 +43,6 @@ _FILTERS = frozenset(
     uniq upcase url_encode where""",
     )
 )
-# The length of a date without a time, such as 2027-01-31, which is the same everywhere.
-_DAY = 10
-_DATE_FORMAT = re.compile(r"(?:[^%]|%-?[aAbBdeHIjmMpSyYZzuwUV%])*")
 _OPENING = re.compile(r"\{[{%]")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _VERBATIM = re.compile(r"-?\s*(raw|comment|doc)\b")
@@ -119,7 +114,8 @@ class _Environment(Environment):
         super().setup_tags_and_filters(extra=False)
         self.tags = {name: tag for name, tag in self.tags.items() if name in _TAGS}
         self.filters = {name: _bounded(name, function) for name, function in self.filters.items() if name in _FILTERS}
-        self.filters["date"] = _date
+        self.filters["date"] = date
+        self.filters["money"] = _bounded("money", money)
 
 
 def environment(*, html: bool) -> Environment:
@@ -172,10 +168,6 @@ def _error(message: str, at: int, source: str) -> LiquidError:
     return LiquidError(message, token=Token("", "", at, source))
 
 
-def _refuse(message: str) -> None:
-    raise FilterArgumentError(message, token=None)
-
-
 def _check_size(value: object) -> None:
     too_large = (
         (isinstance(value, int) and value.bit_length() > 256)
@@ -184,7 +176,7 @@ def _check_size(value: object) -> None:
         or (isinstance(value, list | tuple | range) and len(value) > _LONGEST_LIST)
     )
     if too_large:
-        _refuse("a value is too large for a template")
+        refuse("a value is too large for a template")
 
 
 def _joined_length(value: object, separator: object = " ") -> int:
@@ -220,7 +212,7 @@ _PLAIN = (str, int, float, Decimal, dt.date, dt.timedelta, Mapping, list, tuple,
 def _check_plain(value: object) -> None:
     items = value if isinstance(value, list | tuple) else (value,)
     if not all(isinstance(item, _PLAIN) for item in items):
-        _refuse("this filter is for lists of plain values")
+        refuse("this filter is for lists of plain values")
 
 
 def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -233,9 +225,9 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if name in _LOOKING_INSIDE:
             _check_plain(value)
         if name == "round" and arguments and not 0 <= int(arguments[0]) <= 10:
-            _refuse("round to 0 up to 10 digits")
+            refuse("round to 0 up to 10 digits")
         if growth is not None and growth(value, *arguments) > _LONGEST_VALUE:
-            _refuse("the text is too long for a template")
+            refuse("the text is too long for a template")
         _budget.spend(1 + (len(value) // 100 if isinstance(value, Sized) else 0))
         result = function(value, *arguments, **options)
         _check_size(result)
@@ -244,48 +236,6 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     # The engine marks filters that want its context or environment by attributes.
     bounded.__dict__.update(function.__dict__)
     return bounded
-
-
-@with_context
-@liquid_filter
-def _date(value: Any, style: Any = "%Y-%m-%d", zone: Any = None, *, context: RenderContext) -> Any:
-    """Format a date or ISO text; "now" is the moment in the context, and a moment is told by the clock of `zone`."""
-    if value in ("now", "today"):
-        value = context.resolve("now", default=None)
-    if value is None or isinstance(value, Undefined) or value == "":
-        return ""
-    is_day = isinstance(value, str) and len(value.strip()) == _DAY
-    if isinstance(value, str):
-        try:
-            value = as_moment(value)
-        except ValueError:
-            return value
-    if not isinstance(value, dt.date):
-        _refuse("date: expected a date")
-    if not isinstance(style, str) or len(style) > 100 or not _DATE_FORMAT.fullmatch(style):
-        _refuse("date: this format is not offered")
-    if zone is not None and isinstance(value, dt.datetime) and not is_day:
-        value = _by_the_clock_of(value, zone, context)
-    return _portable(value, style)
-
-
-def _by_the_clock_of(moment: dt.datetime, zone: Any, context: RenderContext) -> dt.datetime:
-    """Where nobody knows the zone, such as that of a contact without one, the team's counts."""
-    known = known_zone(zone)
-    if known is None:
-        team = context.resolve("team", default=None)
-        known = known_zone(team.get("timezone")) if isinstance(team, Mapping) else None
-    return as_moment(moment).astimezone(known or dt.UTC)
-
-
-def _portable(value: dt.date, style: str) -> str:
-    """Format without the padding flag, which not every platform knows."""
-    parts = re.split(r"(%-?.)", style)
-    return "".join(
-        (value.strftime(f"%{part[-1]}").lstrip("0") or "0") if part.startswith("%-") else value.strftime(part)
-        for part in parts
-        if part
-    )
 
 
 _ENVIRONMENTS = {

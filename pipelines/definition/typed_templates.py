@@ -98,6 +98,8 @@ class _Reader:
         name = filters[0].name
         if name == "date" and left.type in ("number", "boolean", "list", "object"):
             yield f"{left}, not a date: this always fails", _at(expression.left), left.firm
+        elif name == "money" and left.type in ("boolean", "moment", "list", "object"):
+            yield f"{left}, not an amount: this always fails", _at(expression.left), left.firm
         elif name in _SUMS and left.type in ("moment", "list", "object"):
             yield f"{left}, which '{name}' takes for 0", _at(expression.left), False
 

@@ -34,7 +34,7 @@ from pipelines.states import RunPhase, RunStatus
 Status = Effect.Status
 MAX_CRASHES = 5
 NOT_ARRIVED = (MessageEvent.Kind.FAILED, MessageEvent.Kind.UNDELIVERED)
-# Where a step says nothing: errors that time may mend are tried five more times over about ten hours.
+# Where a step says nothing: errors that time may mend are tried five more times within about two hours.
 DEFAULT_RETRY = (
     Retrier(
         max=5, delay=60, backoff=3, max_delay=6 * 3600, jitter=0.2,

@@ -6,6 +6,7 @@ from itertools import groupby
 from pipelines import pictures
 from pipelines.recipes.gallery import Recipe, recipes
 from pipelines.recipes.listening import told
+from pipelines.recipes.reference import steps_page
 from pipelines.recipes.telling import timetable
 
 _HEAD = """# Recipes
@@ -18,9 +19,9 @@ This page and its pictures are written by `manage.py pipelines gallery docs`.
 
 
 def files() -> dict[str, str]:
-    """Every file of the page by its path: the text, and a picture for each recipe."""
+    """Every file that is written from the product, by its path: recipes with a picture for each, and steps."""
     drawn = {f"recipes/{key}.svg": f"{pictures.as_file(recipe.document)}\n" for key, recipe in recipes().items()}
-    return {"recipes.md": "".join(_text()), **drawn}
+    return {"recipes.md": "".join(_text()), "steps.md": steps_page(), **drawn}
 
 
 def _text() -> Iterator[str]:

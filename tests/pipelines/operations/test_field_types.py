@@ -171,7 +171,8 @@ def test_templates_are_held_to_what_templates_can_compare(team: Team) -> None:
         "{% if deal.created_at > '2026-01-01' %}new{% endif %}\n"
         "{% if deal.amount == 'x' %}x{% endif %}{{ deal.amount | date }}\n"
         "{% case deal.stage %}{% when 'won' %}!{% when 'wonn' %}?{% endcase %}\n"
-        "{% for deal in trigger.found %}{{ deal.amount | date }}{% endfor %}{{ deal.created_at | date }}"
+        "{% for deal in trigger.found %}{{ deal.amount | date }}{% endfor %}{{ deal.created_at | date }}\n"
+        "{{ deal.amount | money }}{{ deal.created_at | money }}"
     )
     step = {"type": "create_task", "with": {"title": text}}
     found = {(each.path, each.message, each.severity) for each in told(team, step) if "(line" in each.message}
@@ -180,6 +181,7 @@ def test_templates_are_held_to_what_templates_can_compare(team: Team) -> None:
         ("(line 2, column 7)", "warning"),
         ("line 2, column 43)", "error"),
         ("line 3, column 47)", "warning"),
+        ("line 5, column 29)", "error"),
     }
     assert {path for path, _, _ in found} == {"steps[0].with.title"}
 
