@@ -15,6 +15,15 @@ from pipelines.definition.values import is_dynamic
 from pipelines.models import Pipeline
 
 _OWN: Final = "records."
+_ASLEEP: Final[Mapping[int | None, str]] = {
+    Pipeline.Status.DRAFT.value: "is not active yet, and this step fails until it is: activate it, too",
+    Pipeline.Status.ARCHIVED.value: "is archived, so this step will fail",
+}
+# A paused pipeline may be called, and its runs wait; entering it is refused.
+_TELLS: Final[Mapping[str, Mapping[int | None, str]]] = {
+    "call": _ASLEEP,
+    "enroll": {**_ASLEEP, Pipeline.Status.PAUSED.value: "is paused, and this step fails until it is resumed"},
+}
 
 
 def reference_problems(document: Mapping[str, Any], team: Team, *, beside: Collection[str] = ()) -> Iterator[Problem]:
@@ -24,11 +33,14 @@ def reference_problems(document: Mapping[str, Any], team: Team, *, beside: Colle
         wanted = {key for kind, key, _ in named if kind == widget}
         if not wanted:
             continue
-        there = known(team, wanted) | _made_by_steps(document, widget)
-        there |= set(beside) if widget == "pipeline" else set()
+        found = known(team, wanted)
+        there = {*found, *_made_by_steps(document, widget), *(beside if widget == "pipeline" else ())}
         for kind, key, path in named:
             if kind == widget and key.lower() not in there:
                 yield Problem(path, sentence.format(key=key, team=team.name))
+        if isinstance(found, Mapping):
+            own = {str(document.get("key", "")), *beside}
+            yield from _resting(document, {key: status for key, status in found.items() if key not in own})
 
 
 def named_pipelines(document: Mapping[str, Any]) -> set[str]:
@@ -50,6 +62,16 @@ def _references(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
                 yield from _each(value if isinstance(value, list) else [value], path)
             elif isinstance(value, str) and value and not is_dynamic(value):
                 yield widget, value, spoken_path(path)
+
+
+def _resting(document: Mapping[str, Any], statuses: Mapping[str, int]) -> Iterator[Problem]:
+    """Steps that start a pipeline which takes nobody in: they will fail, unless it is active by then."""
+    for place in every_place(document):
+        key = place.step.get("with", {}).get("pipeline")
+        told = _TELLS.get(place.step["type"], {}).get(statuses.get(key)) if isinstance(key, str) else None
+        if told is not None:
+            path = spoken_path([*place.at, "with", "pipeline"])
+            yield Problem(path, f"'{key}' {told}", severity="warning")
 
 
 def _each(people: list[Any], path: list[Any]) -> Iterator[tuple[str, str, str]]:
@@ -83,8 +105,9 @@ def _segments(team: Team, keys: set[str]) -> set[str]:
     return set(Segment.objects.for_team(team).filter(key__in=keys).values_list("key", flat=True))
 
 
-def _pipelines(team: Team, keys: set[str]) -> set[str]:
-    return set(Pipeline.objects.for_team(team).filter(key__in=keys).values_list("key", flat=True))
+def _pipelines(team: Team, keys: set[str]) -> dict[str, int]:
+    """The status of each."""
+    return dict(Pipeline.objects.for_team(team).filter(key__in=keys).values_list("key", "status"))
 
 
 def _models(team: Team, labels: set[str]) -> set[str]:
@@ -93,7 +116,7 @@ def _models(team: Team, labels: set[str]) -> set[str]:
     return {label for label in labels if not label.startswith(_OWN)} | {f"{_OWN}{key}" for key in types}
 
 
-_CHECKS: Final[Mapping[str, tuple[Callable[[Team, set[str]], set[str]], str]]] = {
+_CHECKS: Final[Mapping[str, tuple[Callable[[Team, set[str]], Collection[str]], str]]] = {
     "message_template": (_templates, "there is no message template '{key}' in {team}: create it first"),
     "user": (_people, "'{key}' is not the email of a member of {team}"),
     "segment": (_segments, "there is no segment '{key}' in {team}: create it first, or by a create_segment step"),
