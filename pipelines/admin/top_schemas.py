@@ -58,7 +58,11 @@ TOP_SCHEMAS: Final[dict[str, Any]] = {
     "settings": {
         "type": "object",
         "properties": {
-            "timezone": {"type": "string", "title": "Time zone", "description": "Such as Europe/Berlin."},
+            "timezone": {
+                "type": "string", "title": "Time zone",
+                "description": "Such as Europe/Berlin: by its clock go all times of this pipeline that name no zone. "
+                "Empty is that of the record, else of the team.",
+            },
             "priority": {"type": "integer", "title": "Priority", "description": "0 to 9; the higher goes first."},
             "max_executions": {"type": "integer", "title": "Records in all", "description": "How many may ever enter."},
             "max_per_hour": {

@@ -15,6 +15,7 @@ from .layout import Place, context_names, every_place, own_parameters, subject_a
 from .reading import case_conditions, parameters_of, reads_of, reads_of_rules
 from .retries import Retrier, parse_retry, retry_after
 from .values import Value, compile_value
+from .zoned import zoned_delay, zoned_parameters, zoned_settings
 
 __all__ = [
     "FORMAT",
@@ -224,7 +225,8 @@ def compile_program(document: Mapping[str, Any], *, step_ids: Mapping[str, int])
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: parse_duration(value) if name in _DURATION_SETTINGS else value for name, value in settings.items()}
+    plain = {name: parse_duration(value) if name in _DURATION_SETTINGS else value for name, value in settings.items()}
+    return zoned_settings(plain)
 
 
 def _plain_step(step: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,9 +235,9 @@ def _plain_step(step: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[st
     return {
         "name": step.get("name", ""),
         "kind": step["type"],
-        "delay": step.get("delay", 0),
+        "delay": zoned_delay(step, settings),
         "if": step.get("if"),
-        "with": own_parameters(step),
+        "with": zoned_parameters(own_parameters(step), settings),
         "message": step.get("message", ""),
         "on": step.get("on", {}),
         "next": step.get("next"),

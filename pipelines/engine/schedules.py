@@ -139,7 +139,9 @@ def _span(at: datetime) -> Slot:
 
 
 def _schedule(trigger: Trigger) -> Schedule:
-    return Schedule(trigger.cron, trigger.tz or trigger.pipeline.team.timezone or "UTC")
+    pipeline = trigger.pipeline
+    zone = trigger.tz or pipeline.settings.get("timezone") or pipeline.team.timezone or "UTC"
+    return Schedule(trigger.cron, zone)
 
 
 def note_existing(*, trigger: Trigger, now: datetime) -> Firing:

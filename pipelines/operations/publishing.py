@@ -12,6 +12,7 @@ from pipelines.definition.document import checksum
 from pipelines.definition.layout import every_place
 from pipelines.definition.program import compile_program
 from pipelines.definition.structuring import structured
+from pipelines.definition.zoned import zone_in
 from pipelines.documents import document_of
 from pipelines.engine.circuits import after_publishing
 from pipelines.engine.clock import engine_now
@@ -21,7 +22,7 @@ from pipelines.operations.code_steps import check_code, code_in
 from pipelines.operations.following import follow
 from pipelines.operations.gates import Asked, ask_ahead
 from pipelines.operations.planning import Policy, default_policy
-from pipelines.operations.records import arm_triggers, audit, change, lock, user_of
+from pipelines.operations.records import arm_triggers, audit, change, lock, plan_by_the_new_zone, user_of
 from pipelines.operations.refusals import InvalidDocument, PipelineChanged, Refused
 from pipelines.step_rows import identities, name_steps
 
@@ -72,6 +73,8 @@ def publish(
             _count_those_inside(pipeline)
         if pipeline.status == Pipeline.Status.ACTIVE:
             arm_triggers(pipeline)
+            if current is not None and zone_in(current.document) != zone_in(document):
+                plan_by_the_new_zone(pipeline)
         after_publishing(pipeline=pipeline, now=moment)
         moved = follow(pipeline=pipeline, version=version, policy=policy, now=moment)
         audit(pipeline, "publish", by, version=version.number, policy=policy, **moved.as_details())

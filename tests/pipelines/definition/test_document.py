@@ -383,8 +383,10 @@ def test_a_text_worked_out_later_may_stand_for_any_type(kinds: Any) -> None:
             "steps[0].message",
             "'later' has not run yet",
         ),
+        (document(MAIL, settings={"enabled": False}), "settings.enabled", "does nothing"),
+        (document(MAIL, settings={"log": "errors"}), "settings.log", "does nothing"),
     ],
-    ids=["after an end", "after a full fork", "variable without value", "output from the future"],
+    ids=["after an end", "after a full fork", "variable without value", "output from the future", "switch", "log"],
 )
 def test_what_is_doubtful_is_a_warning(given: dict[str, Any], path: str, sentence: str, kinds: Any) -> None:
     (found,) = check(given, kinds=kinds)

@@ -1,0 +1,67 @@
+"""`settings.timezone`: the clock of all times of a pipeline that name no zone."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from contacts.models import Contact
+from crm.models import Message, Task, Team
+from pipelines.engine.clock import pretend
+from pipelines.models import PipelineRun, Trigger
+from tests.pipelines.engine.building import AUTOMATIC, NOON, active, email
+from tests.pipelines.engine.conftest import Run
+
+NEW_YORK = {"timezone": "America/New_York"}
+TOKYO = {"settings": {"timezone": "Asia/Tokyo"}}
+# Nine in the morning after the noon of UTC on 1 March 2027.
+BY_CLOCK = {"Asia/Tokyo": 0, "America/New_York": 14, "UTC": 9}
+
+
+def nine(zone: str) -> datetime:
+    day = 1 if zone == "America/New_York" else 2
+    return datetime(2027, 3, day, BY_CLOCK[zone], tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("more", "tz", "zone"),
+    [
+        (TOKYO, {}, "Asia/Tokyo"),
+        (TOKYO, {"tz": "subject"}, "America/New_York"),
+        (TOKYO, {"tz": "team"}, "UTC"),
+        ({}, {}, "America/New_York"),
+    ],
+    ids=["of the pipeline", "of the record", "of the team", "nobody says"],
+)
+def test_times_go_by_the_clock_of_the_pipeline_unless_they_say_otherwise(
+    team: Team, run_at: Run, more: dict[str, Any], tz: dict[str, str], zone: str
+) -> None:
+    rule = {"at": "09:00", **tz}
+    ask = {"type": "human_task", "with": {"title": "Look", "due": rule}}
+    active(team, [ask], **more)
+    active(team, [{"type": "wait", "delay": rule}], key="waits", **more)
+    contact = Contact.objects.create(team=team, first_name="Ann", **NEW_YORK)
+    run_at(NOON)
+    waiting = PipelineRun.objects.get(pipeline__key="waits", subject_id=contact.pk)
+    assert waiting.next_step_at == nine(zone) == Task.objects.get().due_at
+
+
+def test_hours_for_sending_go_by_it(team: Team, run_at: Run) -> None:
+    settings = {**TOKYO["settings"], "window": {"hours": "09:00-10:00"}}
+    active(team, [email()], settings=settings)
+    Contact.objects.create(team=team, email="ann@example.org", **NEW_YORK)
+    run_at(NOON)
+    assert Message.objects.get().held_until == nine("Asia/Tokyo")
+
+
+def test_a_new_zone_holds_at_once_for_schedules_and_for_who_waits(team: Team, run_at: Run) -> None:
+    daily = {"type": "cron", "cron": "0 9 * * *"}
+    for zone in ("Asia/Tokyo", "America/New_York"):
+        with pretend(NOON):
+            settings = {"timezone": zone}
+            active(team, [{"type": "wait", "delay": {"at": "09:00"}}], triggers=[AUTOMATIC, daily], settings=settings)
+            if not Contact.objects.exists():
+                Contact.objects.create(team=team, first_name="Ann")
+            run_at(NOON)
+        assert PipelineRun.objects.get().next_step_at == nine(zone)
+        assert Trigger.objects.get(kind=Trigger.Kind.CRON).next_fire_at == nine(zone)
