@@ -60,8 +60,8 @@ TOP_SCHEMAS: Final[dict[str, Any]] = {
         "properties": {
             "timezone": {
                 "type": "string", "title": "Time zone",
-                "description": "Such as Europe/Berlin: by its clock go all times of this pipeline that name no zone. "
-                "Empty is that of the record, else of the team.",
+                "description": "Such as Europe/Berlin: by its clock go delays, due times, hours for sending and "
+                "schedules that name no zone. Empty is that of the record, else of the team.",
             },
             "priority": {"type": "integer", "title": "Priority", "description": "0 to 9; the higher goes first."},
             "max_executions": {"type": "integer", "title": "Records in all", "description": "How many may ever enter."},

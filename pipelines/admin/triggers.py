@@ -128,7 +128,7 @@ class OtherTriggerForm(TriggerForm):
         }
         help_texts = {
             "segment": "Its members enter. Or leave this empty and say below who belongs to it.",
-            "tz": "Empty is the time zone of the team.",
+            "tz": "Empty is that of the pipeline, else of the team.",
             "max_per_hour": "Who comes beyond it is turned away, and listed on “Ways in”.",
             "misfire": "What becomes of times that were missed while nobody was at work.",
             "overlap": "Whether it may begin while the runs of the last time are under way.",

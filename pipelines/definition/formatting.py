@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from liquid import RenderContext, Undefined
 from liquid.exceptions import FilterArgumentError
@@ -16,6 +16,8 @@ from .zones import known_zone
 # The length of a date without a time, such as 2027-01-31, which is the same everywhere.
 _DAY = 10
 _DATE_FORMAT = re.compile(r"(?:[^%]|%-?[aAbBdeHIjmMpSyYZzuwUV%])*")
+# Nobody asked for the clock of a zone; a zone that is nothing is that of the team.
+_UNSAID: Final = object()
 # What stands before the cents, and what groups the thousands then.
 _GROUPS = {".": ",", ",": "."}
 _LARGEST_EXPONENT = 60
@@ -49,7 +51,7 @@ def money(value: Any, point: Any = ".") -> Any:
 def _amount(value: float | Decimal | str) -> Decimal | None:
     """Rounded to cents as people round, never to -0.00; None for what is no finite number of any real size."""
     try:
-        exact = Decimal(str(value).strip())
+        exact = Decimal(str(value).strip().replace("_", " "))
     except InvalidOperation:
         return None
     if not exact.is_finite() or exact.adjusted() > _LARGEST_EXPONENT:
@@ -59,7 +61,7 @@ def _amount(value: float | Decimal | str) -> Decimal | None:
 
 @with_context
 @liquid_filter
-def date(value: Any, style: Any = "%Y-%m-%d", zone: Any = None, *, context: RenderContext) -> Any:
+def date(value: Any, style: Any = "%Y-%m-%d", zone: Any = _UNSAID, *, context: RenderContext) -> Any:
     """Format a date or ISO text; "now" is the moment in the context, and a moment is told by the clock of `zone`."""
     if value in ("now", "today"):
         value = context.resolve("now", default=None)
@@ -75,7 +77,7 @@ def date(value: Any, style: Any = "%Y-%m-%d", zone: Any = None, *, context: Rend
         refuse("date: expected a date")
     if not isinstance(style, str) or len(style) > 100 or not _DATE_FORMAT.fullmatch(style):
         refuse("date: this format is not offered")
-    if zone is not None and isinstance(value, dt.datetime) and not is_day:
+    if zone is not _UNSAID and isinstance(value, dt.datetime) and not is_day:
         value = _by_the_clock_of(value, zone, context)
     return _portable(value, style)
 

@@ -237,7 +237,7 @@ def _plain_step(step: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[st
         "kind": step["type"],
         "delay": zoned_delay(step, settings),
         "if": step.get("if"),
-        "with": zoned_parameters(own_parameters(step), settings),
+        "with": zoned_parameters(step["type"], own_parameters(step), settings),
         "message": step.get("message", ""),
         "on": step.get("on", {}),
         "next": step.get("next"),

@@ -3,8 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-# Parameters of steps that are times: until when a task is due, and when a message may leave.
-_TIMES: Final = ("due", "window")
+# Which parameter of a step is a time: until when a person has to answer, when a message may leave.
+_TIMES: Final[Mapping[str, str]] = {
+    "human_task": "due",
+    **dict.fromkeys(("send_email", "send_sms", "send_push", "send_whatsapp"), "window"),
+}
+# Parts of a delay that mean another moment in another zone; a span alone does not.
+_LOCAL: Final = frozenset({"at", "days", "until"})
 
 
 def zone_in(document: Mapping[str, Any]) -> str:
@@ -14,27 +19,34 @@ def zone_in(document: Mapping[str, Any]) -> str:
 
 def zoned_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with the zone in their own hours for sending."""
-    return _zoned(settings, ("window",), _zone(settings))
+    found, window = dict(settings), settings.get("window")
+    if window:
+        found["window"] = _zoned(window, _zone(settings))
+    return found
 
 
 def zoned_delay(step: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
-    """The delay of a step; a plain span is the same in every zone."""
-    return _zoned({"delay": step.get("delay", 0)}, ("delay",), _zone(settings))["delay"]
+    """The delay of a step."""
+    return _zoned_rule(step.get("delay", 0), _zone(settings))
 
 
-def zoned_parameters(parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a step takes, with the zone in its times."""
-    return _zoned(parameters, _TIMES, _zone(settings))
+def zoned_parameters(kind: str, parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a step of this kind takes, with the zone in its time; what others call so is theirs."""
+    found, name = dict(parameters), _TIMES.get(kind, "")
+    if name == "due" and name in found:
+        found[name] = _zoned_rule(found[name], _zone(settings))
+    elif name == "window" and found.get(name):
+        found[name] = _zoned(found[name], _zone(settings))
+    return found
 
 
 def _zone(settings: Mapping[str, Any]) -> str:
     return str(settings.get("timezone") or "")
 
 
-def _zoned(values: Mapping[str, Any], names: tuple[str, ...], zone: str) -> dict[str, Any]:
-    found = dict(values)
-    for name in names:
-        rule = found.get(name)
-        if zone and isinstance(rule, Mapping) and not rule.get("tz"):
-            found[name] = {**rule, "tz": zone}
-    return found
+def _zoned_rule(rule: Any, zone: str) -> Any:
+    return _zoned(rule, zone) if isinstance(rule, Mapping) and not _LOCAL.isdisjoint(rule) else rule
+
+
+def _zoned(rule: Any, zone: str) -> Any:
+    return {**rule, "tz": zone} if zone and isinstance(rule, Mapping) and not rule.get("tz") else rule

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import CharField, Exists, F, OuterRef, Q, QuerySet, Value
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Coalesce, NullIf
 
 from pipelines.definition.cron import CronError, Schedule, Slot
 from pipelines.models import Firing, Pipeline, PipelineRun, Trigger
@@ -37,10 +39,18 @@ def due_triggers(now: datetime) -> QuerySet[Trigger]:
     return timed_triggers().filter(Q(next_fire_at=None) | Q(next_fire_at__lte=now), kind__in=TIMED)
 
 
-def fire_due(*, now: datetime) -> int:
-    """Note every slot that has come, once for each trigger; the number of new firings."""
+def with_clock(triggers: QuerySet[Trigger]) -> QuerySet[Trigger]:
+    """With the zone that each goes by: its own, else that of the version that runs, else of the team."""
+    of_version = KeyTextTransform("timezone", KeyTransform("settings", "pipeline__current_version__program"))
+    zone = Coalesce(NullIf("tz", Value("")), of_version, "pipeline__team__timezone", output_field=CharField())
+    return triggers.annotate(clock=zone)
+
+
+def fire_due(*, now: datetime, pipeline: Pipeline | None = None) -> int:
+    """Note every slot that has come, of one pipeline or all, once for each trigger; the number of new firings."""
     with transaction.atomic():
-        rows = due_triggers(now).select_related("pipeline__team").order_by("pk")
+        due = due_triggers(now) if pipeline is None else due_triggers(now).filter(pipeline=pipeline)
+        rows = with_clock(due).order_by("pk")
         if connection.vendor == "postgresql":
             rows = rows.select_for_update(skip_locked=True, of=("self",), no_key=True)
         triggers = list(rows[:LIMIT])
@@ -139,9 +149,7 @@ def _span(at: datetime) -> Slot:
 
 
 def _schedule(trigger: Trigger) -> Schedule:
-    pipeline = trigger.pipeline
-    zone = trigger.tz or pipeline.settings.get("timezone") or pipeline.team.timezone or "UTC"
-    return Schedule(trigger.cron, zone)
+    return Schedule(trigger.cron, trigger.clock or "UTC")  # type: ignore[attr-defined]
 
 
 def note_existing(*, trigger: Trigger, now: datetime) -> Firing:

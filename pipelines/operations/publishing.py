@@ -16,6 +16,7 @@ from pipelines.definition.zoned import zone_in
 from pipelines.documents import document_of
 from pipelines.engine.circuits import after_publishing
 from pipelines.engine.clock import engine_now
+from pipelines.engine.schedules import fire_due
 from pipelines.models import Pipeline, PipelineRun, PipelineStep, PipelineVersion
 from pipelines.operations.checking import validate_document
 from pipelines.operations.code_steps import check_code, code_in
@@ -68,12 +69,16 @@ def publish(
         published = code_in(current.document) if current is not None else frozenset()
         check_code(team=pipeline.team, by=by, before=published, after=code_in(document))
         version = _new_version(pipeline, document=document, digest=digest, by=by, note=note, policy=policy)
+        another_zone = current is not None and zone_in(current.document) != zone_in(document)
+        if another_zone:
+            # What is due by the old clock is due.
+            fire_due(now=moment, pipeline=pipeline)
         change(pipeline, by, current_version=version)
         if "max_executions" in document.get("settings", {}):
             _count_those_inside(pipeline)
         if pipeline.status == Pipeline.Status.ACTIVE:
             arm_triggers(pipeline)
-            if current is not None and zone_in(current.document) != zone_in(document):
+            if another_zone:
                 plan_by_the_new_zone(pipeline)
         after_publishing(pipeline=pipeline, now=moment)
         moved = follow(pipeline=pipeline, version=version, policy=policy, now=moment)

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from crm.models import AuditEntry
 from pipelines.engine.clock import engine_now
-from pipelines.engine.schedules import plan_first
+from pipelines.engine.schedules import plan_first, with_clock
 from pipelines.models import Pipeline, Trigger
 from pipelines.operations.refusals import PipelineChanged
 
@@ -47,13 +47,13 @@ def arm_triggers(pipeline: Pipeline, *, again: bool = False) -> None:
         triggers = triggers.filter(armed_at=None)
     schedules = list(triggers.filter(kind=Trigger.Kind.CRON).values_list("pk", flat=True))
     triggers.update(armed_at=timezone.now(), next_fire_at=None)
-    plan_first(list(Trigger.objects.filter(pk__in=schedules).select_related("pipeline__team")), engine_now())
+    plan_first(list(with_clock(Trigger.objects.filter(pk__in=schedules))), engine_now())
 
 
 def plan_by_the_new_zone(pipeline: Pipeline) -> None:
     """Schedules that name no zone go by that of the pipeline, which is another one now."""
-    rows = pipeline.triggers.filter(enabled=True, kind=Trigger.Kind.CRON, tz="")
-    plan_first(list(rows.select_related("pipeline__team")), engine_now())
+    rows = Trigger.objects.filter(pipeline=pipeline, enabled=True, kind=Trigger.Kind.CRON, tz="")
+    plan_first(list(with_clock(rows)), engine_now())
 
 
 def audit(pipeline: Pipeline, action: str, by: object, **details: Any) -> None:
