@@ -50,8 +50,10 @@ def money(value: Any, point: Any = ".") -> Any:
 
 def _amount(value: float | Decimal | str) -> Decimal | None:
     """Rounded to cents as people round, never to -0.00; None for what is no finite number of any real size."""
+    text = str(value)
     try:
-        exact = Decimal(str(value).strip().replace("_", " "))
+        # Python reads 1_000 as a number; people who write it mean a name.
+        exact = Decimal("NaN" if "_" in text else text.strip())
     except InvalidOperation:
         return None
     if not exact.is_finite() or exact.adjusted() > _LARGEST_EXPONENT:
